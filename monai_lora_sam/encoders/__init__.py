@@ -1,0 +1,7 @@
+"""Image encoders behind one interface: SAM 3, the first SAM, and SAM 3 in miniature."""
+
+from monai_lora_sam.encoders.base import ImageEncoder
+from monai_lora_sam.encoders.fingerprint import weights_fingerprint
+from monai_lora_sam.encoders.registry import ENCODERS, build_encoder
+
+__all__ = ["ENCODERS", "ImageEncoder", "build_encoder", "weights_fingerprint"]

@@ -1,0 +1,131 @@
+"""The one interface behind which every image encoder stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from monai_lora_sam.encoders.fingerprint import weights_fingerprint
+
+
+class ImageEncoder(nn.Module):
+    """Turn an image into a pyramid of feature maps, finest first.
+
+    A subclass sets ``blocks`` and ``encode``. Names of modules below ``model`` are transformers' own, so that
+    PEFT's target names (``q_proj``, ``qkv``, ...) apply.
+
+    Attributes:
+        name: the name that :func:`build_encoder` was given.
+        family: ``"sam3"`` or ``"sam"``.
+        image_size: side in pixels that the encoder is meant to be run at; others are accepted, see below.
+        patch_size: every side must be a multiple of it.
+        strides: pixels of the image per pixel of each feature map, finest first. With a patch of 14, SAM 3's
+            finest is 3.5.
+        channels: channels of each feature map, finest first.
+        pixel_mean, pixel_std: normalisation, for intensities from 0 to 1.
+
+    Example:
+        >>> encoder = build_encoder("tiny")
+        >>> [tuple(level.shape[1:]) for level in encoder(torch.zeros(1, 3, 252, 252))]
+        [(48, 72, 72), (48, 36, 36), (48, 18, 18), (48, 9, 9)]
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        name: str,
+        family: str,
+        image_size: int,
+        patch_size: int,
+        strides: Sequence[float],
+        channels: Sequence[int],
+        pixel_mean: tuple[float, float, float],
+        pixel_std: tuple[float, float, float],
+        minimum_patches: int = 1,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.name = name
+        self.family = family
+        self.patch_size = patch_size
+        self.minimum_size = minimum_patches * patch_size
+        self.strides = tuple(strides)
+        self.channels = tuple(channels)
+        self.pixel_mean = pixel_mean
+        self.pixel_std = pixel_std
+        self.gradient_checkpointing = False
+        self.check_size(image_size, image_size)
+        self.image_size = image_size
+        self._fingerprint: str | None = None
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """Return the transformer blocks, first to last."""
+        raise NotImplementedError
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Compute the feature maps of an image whose size has been checked."""
+        raise NotImplementedError
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Compute the feature maps of normalised images.
+
+        Args:
+            image: (B, 3, H, W), floating point, already normalised with ``pixel_mean`` and ``pixel_std``.
+
+        Returns:
+            Feature maps (B, channels[i], about H / strides[i], about W / strides[i]), finest first.
+
+        Raises:
+            ValueError: the image is not (B, 3, H, W) or a side is not a multiple of the patch.
+            TypeError: the image is not floating point.
+        """
+        if image.ndim != 4 or image.shape[1] != 3:
+            raise ValueError(f"{self.name}: expected an image (B, 3, H, W), got shape {tuple(image.shape)}.")
+        if not image.is_floating_point():
+            raise TypeError(f"{self.name}: expected a normalised floating point image, got {image.dtype}.")
+        self.check_size(image.shape[-2], image.shape[-1])
+        return self.encode(image)
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raise a ``ValueError`` that names the nearest valid sizes if a side does not fit the patch."""
+        for side, found in (("height", height), ("width", width)):
+            below = found // self.patch_size * self.patch_size
+            if found == below and found >= self.minimum_size:
+                continue
+            nearest = sorted({max(size, self.minimum_size) for size in (below, below + self.patch_size)})
+            raise ValueError(
+                f"{self.name}: {side} {found} is not a size it can take: sides are multiples of {self.patch_size} "
+                f"from {self.minimum_size} on; nearest: {' or '.join(map(str, nearest))}."
+            )
+
+    def set_gradient_checkpointing(self, enabled: bool) -> None:
+        """Trade time for memory: keep only the input of each block and compute the rest again going backward.
+
+        Acts whenever gradients are enabled, in training and in evaluation mode alike, since a frozen base stays
+        in evaluation mode while adapters on it are trained.
+        """
+        self.gradient_checkpointing = enabled
+
+    def run_block(self, block: nn.Module, hidden: Tensor) -> Any:
+        """Run one block, under gradient checkpointing if it is switched on and gradients are wanted."""
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, hidden, use_reentrant=False)
+        return block(hidden)
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the base weights as they were built or loaded, before any cast or adapter."""
+        if self._fingerprint is None or self._fingerprint.startswith("meta:"):
+            self._fingerprint = weights_fingerprint(self)
+        return self._fingerprint
+
+    def renew_fingerprint(self) -> str:
+        """Take the fingerprint anew after the base itself was changed on purpose (pretrained, merged)."""
+        self._fingerprint = weights_fingerprint(self)
+        return self._fingerprint

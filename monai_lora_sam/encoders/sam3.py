@@ -1,0 +1,94 @@
+"""SAM 3's vision encoder (transformers' ``Sam3VisionModel``) for images of any size."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers.models.sam3.configuration_sam3 import Sam3VisionConfig
+from transformers.models.sam3.modeling_sam3 import Sam3VisionModel, Sam3ViTRotaryEmbedding
+
+from monai_lora_sam.encoders.base import ImageEncoder
+
+
+class AxialRotaryEmbedding(nn.Module):
+    """Give the rotary cosines and sines of a grid of tokens, whatever its size.
+
+    transformers builds the positions of the blocks with global attention from the configuration's image size; here
+    they follow the tokens that come in, so that nothing about a block changes with the size and a block that is
+    computed again for gradient checkpointing sees the same positions. The longer side spans one window, as in
+    training. Tables are kept per size and device; no weights are involved.
+
+    Args:
+        embedding: the module of transformers that is replaced.
+    """
+
+    def __init__(self, embedding: Sam3ViTRotaryEmbedding) -> None:
+        super().__init__()
+        self.config = embedding.config
+        self._tables: dict[tuple[int, int, torch.device], tuple[Tensor, Tensor]] = {}
+
+    def forward(self, hidden: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cosines and sines, each (1, H·W, channels of a head), for tokens (B, H, W, C)."""
+        height, width = hidden.shape[1:3]
+        key = (height, width, hidden.device)
+        if key not in self._tables:
+            # A table made in inference mode could not be used for training later.
+            with torch.inference_mode(False), torch.no_grad():
+                self._tables[key] = self._table(height, width, hidden.device)
+        return self._tables[key]
+
+    def _table(self, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        with torch.device("meta" if device.type == "meta" else "cpu"):
+            embedding = Sam3ViTRotaryEmbedding(self.config)
+            rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+            positions = torch.stack([columns.flatten(), rows.flatten()], dim=-1)
+            cosines, sines = embedding(positions, positions * (self.config.window_size / max(height, width)))
+        return cosines.to(device), sines.to(device)
+
+
+class Sam3Encoder(ImageEncoder):
+    """SAM 3's vision transformer and its feature pyramid, all levels, finest first.
+
+    With the scale factors 4, 2, 1 and 0.5 of SAM 3 and its patch of 14 pixels the strides are 3.5, 7, 14 and 28.
+    At the native size the levels equal ``Sam3VisionModel(...).fpn_hidden_states`` to the bit.
+    """
+
+    model: Sam3VisionModel
+
+    def __init__(self, config: Sam3VisionConfig, name: str = "sam3", image_size: int | None = None) -> None:
+        scales = sorted(config.scale_factors, reverse=True)
+        if scales != list(config.scale_factors):
+            raise ValueError(f"{name}: expected scale factors finest first, got {config.scale_factors}.")
+        patch_size = config.backbone_config.patch_size
+        super().__init__(
+            Sam3VisionModel(config),
+            name=name,
+            family="sam3",
+            image_size=image_size or config.backbone_config.image_size,
+            patch_size=patch_size,
+            strides=[patch_size / scale for scale in scales],
+            channels=[config.fpn_hidden_size] * len(scales),
+            pixel_mean=(0.5, 0.5, 0.5),
+            pixel_std=(0.5, 0.5, 0.5),
+            minimum_patches=max(1, round(1 / scales[-1])),
+        )
+        by_grid: dict[bool, AxialRotaryEmbedding] = {}
+        for block in self.blocks:
+            windowed = block.window_size > 0
+            block.rotary_emb = by_grid.setdefault(windowed, AxialRotaryEmbedding(block.rotary_emb))
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """Return the transformer blocks, first to last."""
+        return self.model.backbone.layers
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Compute the pyramid; the position encodings that transformers adds for its detector are left out."""
+        backbone = self.model.backbone
+        rows, columns = (side // self.patch_size for side in image.shape[-2:])
+        hidden = backbone.embeddings(image).unflatten(1, (rows, columns))
+        hidden = backbone.layer_norm(hidden)
+        for block in self.blocks:
+            hidden = self.run_block(block, hidden)
+        hidden = hidden.permute(0, 3, 1, 2)
+        return [self.run_block(level, hidden) for level in self.model.neck.fpn_layers]
