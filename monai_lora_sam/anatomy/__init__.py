@@ -1,0 +1,34 @@
+"""Coronary anatomy: SYNTAX and CASS segments, ARCADE's category ids, dominance."""
+
+from __future__ import annotations
+
+from monai_lora_sam.anatomy.arcade import (
+    ARCADE_CLASS_NAMES,
+    ARCADE_STENOSIS_ID,
+    arcade_id,
+    syntax_from_arcade_id,
+)
+from monai_lora_sam.anatomy.mapping import cass_from_syntax, syntax_from_cass
+from monai_lora_sam.anatomy.segments import (
+    CassSegment,
+    Dominance,
+    SyntaxSegment,
+    Vessel,
+    exists_in,
+    vessel_of,
+)
+
+__all__ = [
+    "ARCADE_CLASS_NAMES",
+    "ARCADE_STENOSIS_ID",
+    "CassSegment",
+    "Dominance",
+    "SyntaxSegment",
+    "Vessel",
+    "arcade_id",
+    "cass_from_syntax",
+    "exists_in",
+    "syntax_from_arcade_id",
+    "syntax_from_cass",
+    "vessel_of",
+]

@@ -1,0 +1,1 @@
+"""Data sets as MONAI datalists, and synthetic angiograms with exact truth."""
