@@ -100,15 +100,15 @@ class ImageEncoder(nn.Module):
                 continue
             nearest = sorted({max(size, self.minimum_size) for size in (below, below + self.patch_size)})
             raise ValueError(
-                f"{self.name}: {side} {found} is not a size it can take: sides are multiples of {self.patch_size} "
-                f"from {self.minimum_size} on; nearest: {' or '.join(map(str, nearest))}."
+                f"{self.name}: {side} {found} is not a size it can take: sides are multiples of "
+                f"{self.patch_size} from {self.minimum_size} on; nearest: {' or '.join(map(str, nearest))}."
             )
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
-        """Trade time for memory: keep only the input of each block and compute the rest again going backward.
+        """Trade time for memory: keep only the input of each block, compute the rest again going backward.
 
-        Acts whenever gradients are enabled, in training and in evaluation mode alike, since a frozen base stays
-        in evaluation mode while adapters on it are trained.
+        Acts whenever gradients are enabled, in training and in evaluation mode alike, since a frozen base
+        stays in evaluation mode while adapters on it are trained.
         """
         self.gradient_checkpointing = enabled
 

@@ -12,8 +12,8 @@ def weights_fingerprint(module: nn.Module) -> str:
     """Hash the parameters of a module.
 
     SHA-256 over the parameters sorted by name; of each, its name, its shape and its values as little-endian
-    float32. Take it before a cast to a lower precision, so that one base has one fingerprint. Parameters on the
-    meta device have no values: their names and shapes alone are hashed, and the result starts with ``meta:``.
+    float32. Take it before a cast to a lower precision, so that one base has one fingerprint. Parameters on
+    the meta device have no values: names and shapes alone are hashed, and the result starts with ``meta:``.
 
     Args:
         module: the plain base, without adapters.

@@ -40,7 +40,7 @@ def _tiny_config() -> Any:
             "hidden_size": 144,
             "intermediate_size": 576,
             "num_hidden_layers": 6,
-            "num_attention_heads": 3,
+            "num_attention_heads": 2,
             "image_size": 504,
             "pretrain_image_size": 168,
             "window_size": 12,
@@ -96,8 +96,8 @@ def build_encoder(
 
     Args:
         name: ``"tiny"``, ``"sam3"``, ``"sam_vit_b"``, ``"sam_vit_l"`` or ``"sam_vit_h"``.
-        pretrained: ``None`` or ``False`` for random weights (drawn from torch's global generator), ``True`` for
-            the name's own weights, or a Hugging Face id, a local folder, a ``.safetensors`` or a ``.pth`` file.
+        pretrained: ``None`` or ``False`` for random weights (drawn from torch's global generator), ``True``
+            for the name's own weights, or a Hugging Face id, a local folder, a ``.safetensors`` or ``.pth`` file.
         image_size: side in pixels that the encoder is meant for; by default that of the weights.
         dtype: type of the parameters. The fingerprint is taken in float32 before the cast.
         gradient_checkpointing: see :meth:`ImageEncoder.set_gradient_checkpointing`.

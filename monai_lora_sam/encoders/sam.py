@@ -13,9 +13,9 @@ from monai_lora_sam.encoders.base import ImageEncoder
 class SamEncoder(ImageEncoder):
     """SAM's vision transformer (Kirillov et al., 2023) with its neck: one level of stride 16.
 
-    The weights keep the grid that they were trained on. At another size the absolute positions are interpolated
-    (bicubic) and the relative ones resized (linear, as SAM itself does) while running. At the native size the
-    output equals transformers' ``SamVisionEncoder`` to the bit.
+    The weights keep the grid that they were trained on. At another size the absolute positions are
+    interpolated (bicubic) and the relative ones resized (linear, as SAM itself does) while running. At the
+    native size the output equals transformers' ``SamVisionEncoder`` to the bit.
     """
 
     model: SamVisionEncoder

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn
-from transformers.models.sam3.configuration_sam3 import Sam3VisionConfig
+from transformers.models.sam3.configuration_sam3 import Sam3VisionConfig, Sam3ViTConfig
 from transformers.models.sam3.modeling_sam3 import Sam3VisionModel, Sam3ViTRotaryEmbedding
 
+from monai_lora_sam.encoders import attention
 from monai_lora_sam.encoders.base import ImageEncoder
 
 
 class AxialRotaryEmbedding(nn.Module):
     """Give the rotary cosines and sines of a grid of tokens, whatever its size.
 
-    transformers builds the positions of the blocks with global attention from the configuration's image size; here
-    they follow the tokens that come in, so that nothing about a block changes with the size and a block that is
-    computed again for gradient checkpointing sees the same positions. The longer side spans one window, as in
-    training. Tables are kept per size and device; no weights are involved.
+    transformers builds the positions of the blocks with global attention from the configuration's image
+    size; here they follow the tokens that come in, so that nothing about a block changes with the size and a
+    block that is computed again for gradient checkpointing sees the same positions. The longer side spans one
+    window, as in training. Tables are kept per size and device; no weights are involved.
 
     Args:
-        embedding: the module of transformers that is replaced.
+        config: configuration of the vision transformer.
     """
 
-    def __init__(self, embedding: Sam3ViTRotaryEmbedding) -> None:
+    def __init__(self, config: Sam3ViTConfig) -> None:
         super().__init__()
-        self.config = embedding.config
+        self.config = config
         self._tables: dict[tuple[int, int, torch.device], tuple[Tensor, Tensor]] = {}
 
     def forward(self, hidden: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,7 +52,7 @@ class AxialRotaryEmbedding(nn.Module):
 class Sam3Encoder(ImageEncoder):
     """SAM 3's vision transformer and its feature pyramid, all levels, finest first.
 
-    With the scale factors 4, 2, 1 and 0.5 of SAM 3 and its patch of 14 pixels the strides are 3.5, 7, 14 and 28.
+    With SAM 3's scale factors 4, 2, 1 and 0.5 and its patch of 14 pixels the strides are 3.5, 7, 14 and 28.
     At the native size the levels equal ``Sam3VisionModel(...).fpn_hidden_states`` to the bit.
     """
 
@@ -61,7 +64,7 @@ class Sam3Encoder(ImageEncoder):
             raise ValueError(f"{name}: expected scale factors finest first, got {config.scale_factors}.")
         patch_size = config.backbone_config.patch_size
         super().__init__(
-            Sam3VisionModel(config),
+            Sam3VisionModel(deepcopy(config)),
             name=name,
             family="sam3",
             image_size=image_size or config.backbone_config.image_size,
@@ -72,10 +75,10 @@ class Sam3Encoder(ImageEncoder):
             pixel_std=(0.5, 0.5, 0.5),
             minimum_patches=max(1, round(1 / scales[-1])),
         )
-        by_grid: dict[bool, AxialRotaryEmbedding] = {}
+        self.model.backbone.config._attn_implementation = attention.NAME
+        rotary_embedding = AxialRotaryEmbedding(self.model.backbone.config)
         for block in self.blocks:
-            windowed = block.window_size > 0
-            block.rotary_emb = by_grid.setdefault(windowed, AxialRotaryEmbedding(block.rotary_emb))
+            block.rotary_emb = rotary_embedding
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -83,7 +86,7 @@ class Sam3Encoder(ImageEncoder):
         return self.model.backbone.layers
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Compute the pyramid; the position encodings that transformers adds for its detector are left out."""
+        """Compute the pyramid, without the position encodings that only the detector reads."""
         backbone = self.model.backbone
         rows, columns = (side // self.patch_size for side in image.shape[-2:])
         hidden = backbone.embeddings(image).unflatten(1, (rows, columns))
