@@ -12,7 +12,12 @@ from monai_lora_sam.vessel_tree import Branch
 EDGE = 0.5  # probability at which the vessel ends
 STEP_PX = 0.25  # between two samples across the vessel
 RECENTRE_PX = 1.0  # how far beside the centreline the lumen is looked for
-REACHES_PX = (8.0, 16.0, 32.0, 64.0)  # half-lengths of the line across; a longer one only where the wall was not met
+REACHES_PX = (
+    8.0,
+    16.0,
+    32.0,
+    64.0,
+)  # half-lengths of the line across; a longer one only where the wall was not met
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +95,9 @@ def diameter_profile(
 
 def _checked(probability: np.ndarray, pixel_spacing_mm: float | None) -> np.ndarray:
     if np.ndim(probability) != 2:
-        raise ValueError(f"expected a probability map of shape (height, width), found {np.shape(probability)}")
+        raise ValueError(
+            f"expected a probability map of shape (height, width), found {np.shape(probability)}"
+        )
     probability = np.asarray(probability, dtype=np.float32)
     low, high = probability.min(), probability.max()
     if not (low >= 0 and high <= 1):  # also false for NaN

@@ -52,7 +52,11 @@ def _branch(profile: DiameterProfile) -> dict[str, Any]:
     spacing = profile.pixel_spacing_mm
     units = {"px": 1.0} if spacing is None else {"px": 1.0, "mm": spacing}
     measured = profile.diameter_px[profile.is_measured]
-    row: dict[str, Any] = {"id": profile.branch_id}
+    row_middle, column_middle = profile.centreline_rc[len(profile.centreline_rc) // 2]
+    row: dict[str, Any] = {
+        "id": profile.branch_id,
+        "middle_xy": [_rounded(column_middle), _rounded(row_middle)],
+    }
     for unit, scale in units.items():
         row[f"length_{unit}"] = _rounded(profile.arc_length_px[-1] * scale)
     for name, figure in (("minimum", np.min), ("median", np.median), ("maximum", np.max)):

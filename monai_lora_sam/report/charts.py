@@ -1,0 +1,129 @@
+"""Line charts as inline SVG that takes its colours from the page's style."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup, escape
+
+WIDTH, HEIGHT = 720, 260
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 40
+COLOURS = 6  # --series-1 ... --series-6 in the page's style
+
+
+@dataclass(frozen=True)
+class Series:
+    """Hold one line: a gap is drawn where `y` is None or NaN."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float | None]
+
+
+def line_chart(series: Sequence[Series], x_label: str, y_label: str, y_from_zero: bool = True) -> Markup:
+    """Draw lines over one pair of axes.
+
+    Args:
+        series: at most six lines.
+        x_label: with its unit.
+        y_label: with its unit.
+        y_from_zero: whether the vertical axis starts at zero.
+
+    Returns:
+        An `<svg>` element; colours come from the CSS variables `--series-1` ... of the page.
+
+    Raises:
+        ValueError: there are too many lines, or a line's x and y differ in length.
+    """
+    if len(series) > COLOURS:
+        raise ValueError(f"expected at most {COLOURS} lines, found {len(series)}")
+    curves = []
+    for line in series:
+        if len(line.x) != len(line.y):
+            raise ValueError(
+                f"line {line.name!r}: expected as many y as x, found {len(line.y)} and {len(line.x)}"
+            )
+        curves.append(
+            (np.asarray(line.x, dtype=float), np.array([math.nan if v is None else v for v in line.y]))
+        )
+    x_ticks = _ticks(np.concatenate([x for x, _ in curves] or [np.zeros(0)]), from_zero=False)
+    y_ticks = _ticks(np.concatenate([y for _, y in curves] or [np.zeros(0)]), from_zero=y_from_zero)
+
+    def across(value: float) -> float:
+        return LEFT + (value - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (WIDTH - LEFT - RIGHT)
+
+    def up(value: float) -> float:
+        return HEIGHT - BOTTOM - (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (HEIGHT - TOP - BOTTOM)
+
+    parts = [Markup('<svg class="chart" viewBox="0 0 {} {}" role="img">').format(WIDTH, HEIGHT)]
+    parts.append(Markup("<title>{}: {}</title>").format(y_label, ", ".join(line.name for line in series)))
+    for tick in y_ticks:
+        parts.append(
+            Markup('<line class="grid" x1="{}" x2="{}" y1="{y:.1f}" y2="{y:.1f}"/>').format(
+                LEFT, WIDTH - RIGHT, y=up(tick)
+            )
+            + Markup('<text x="{}" y="{:.1f}" text-anchor="end" dy=".32em">{}</text>').format(
+                LEFT - 8, up(tick), _number(tick)
+            )
+        )
+    for tick in x_ticks:
+        parts.append(
+            Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
+                across(tick), HEIGHT - BOTTOM + 17, _number(tick)
+            )
+        )
+    parts.append(
+        Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
+            (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, x_label
+        )
+        + Markup('<text transform="translate(12 {}) rotate(-90)" text-anchor="middle">{}</text>').format(
+            (TOP + HEIGHT - BOTTOM) / 2, y_label
+        )
+    )
+    for number, (x, y) in enumerate(curves, start=1):
+        parts.append(
+            Markup('<path class="line" style="stroke:var(--series-{})" d="{}"/>').format(
+                number, _path(x, y, across, up)
+            )
+        )
+    parts.append(Markup("</svg>"))
+    return Markup("").join(parts) + _legend(series)
+
+
+def _legend(series: Sequence[Series]) -> Markup:
+    if len(series) < 2:
+        return Markup("")
+    keys = [
+        Markup('<li><i style="background:var(--series-{})"></i>{}</li>').format(number, escape(line.name))
+        for number, line in enumerate(series, start=1)
+    ]
+    return Markup('<ul class="legend">') + Markup("").join(keys) + Markup("</ul>")
+
+
+def _path(x: np.ndarray, y: np.ndarray, across, up) -> str:
+    pieces, pen_down = [], False
+    for one, other in zip(x, y, strict=True):
+        if np.isfinite(other):
+            pieces.append(f"{'L' if pen_down else 'M'}{across(one):.1f} {up(other):.1f}")
+        pen_down = bool(np.isfinite(other))
+    return "".join(pieces)
+
+
+def _ticks(values: np.ndarray, from_zero: bool) -> np.ndarray:
+    """Return about five round numbers that enclose the values."""
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    low = min(low, 0.0) if from_zero else low
+    if high <= low:
+        high = low + 1.0
+    rough = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    return np.arange(math.floor(low / step), math.ceil(high / step - 1e-9) + 1) * step
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"

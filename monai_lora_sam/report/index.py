@@ -1,0 +1,68 @@
+"""One page over the reports of many images."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from markupsafe import Markup
+from PIL import Image
+
+from monai_lora_sam.report import pictures
+from monai_lora_sam.report.page import Section, Table, Text, write_page
+
+THUMBNAIL_PX = 192  # twice the size shown, for fine screens
+
+
+def write_index(folder: Path, reports: Sequence[Path], failures: Mapping[str, str] | None = None) -> None:
+    """Write `index.html`: one row per image, failed ones first.
+
+    Args:
+        folder: folder of the page.
+        reports: folders that `write_report` wrote.
+        failures: image name to what went wrong with it.
+
+    Raises:
+        FileNotFoundError: a folder has no report.
+
+    Example:
+        >>> write_index(Path("out"), [Path("out/1"), Path("out/2")], {"3.png": "3.png: not an image"})
+    """
+    folder, failures = Path(folder), failures or {}
+    rows = [
+        ["", name, Markup('<span class="failed">failed</span>'), None, None, message]
+        for name, message in failures.items()
+    ]
+    rows += [_row(folder, Path(report)) for report in reports]
+    counts = f"{len(reports)} done, {len(failures)} failed"
+    table = Table(["", "Image", "Status", "Branches", "Vessel area (%)", "Remarks"], rows)
+    write_page(
+        folder / "index.html", "Angiograms", [Section(counts, [table] if rows else [Text("No image.")])]
+    )
+
+
+def _row(folder: Path, report_folder: Path) -> list:
+    report = json.loads((report_folder / "report.json").read_text(encoding="utf-8"))
+    link = quote(Path(os.path.relpath(report_folder / "report.html", folder)).as_posix())
+    with Image.open(report_folder / "overlay.png") as picture:
+        picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=80)
+    thumbnail = Markup('<a href="{0}"><img class="thumbnail" src="{1}" alt=""></a>').format(
+        link, pictures.data_uri(buffer.getvalue(), "image/jpeg")
+    )
+    name = Markup('<a href="{}">{}</a>').format(link, report["image"]["file"])
+    vessels = report.get("vessels", {})
+    area = vessels.get("area_fraction")
+    return [
+        thumbnail,
+        name,
+        "done",
+        len(vessels["branches"]) if "branches" in vessels else None,
+        None if area is None else 100.0 * area,
+        "; ".join(report.get("warnings", [])),
+    ]

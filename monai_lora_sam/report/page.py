@@ -1,0 +1,144 @@
+"""One self-contained HTML page out of sections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jinja2
+from markupsafe import Markup
+
+from monai_lora_sam import __version__
+from monai_lora_sam.report.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Text:
+    """Hold a paragraph."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Hold a list of remarks that must not be overlooked."""
+
+    kind: ClassVar[str] = "notes"
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Hold names with their values."""
+
+    kind: ClassVar[str] = "facts"
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Hold a table; numbers are set to the right and None is shown as a dash. A cell may be `Markup`."""
+
+    kind: ClassVar[str] = "table"
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Hold a picture with layers to switch between.
+
+    `base` is the picture as a data URI; `layers` maps a label to an `<svg>` or `<img>` of the same shape laid over it. The first
+    layer is shown at first (and in print); the bare picture is the last choice. `legend` maps a name to its colour.
+    """
+
+    kind: ClassVar[str] = "viewer"
+    base: str
+    base_label: str
+    layers: Mapping[str, Markup]
+    caption: str = ""
+    legend: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Hold viewers side by side."""
+
+    kind: ClassVar[str] = "gallery"
+    viewers: Sequence[Viewer]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Hold a chart made by `line_chart`."""
+
+    kind: ClassVar[str] = "chart"
+    chart: Markup
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Hold a heading and the blocks under it."""
+
+    title: str
+    blocks: Sequence[Text | Notes | Facts | Table | Viewer | Gallery | Chart]
+
+
+def write_page(path: Path, title: str, sections: Sequence[Section], subtitle: str = "") -> None:
+    """Write sections as one HTML file without any link to other files or sites.
+
+    All text is escaped. The page follows the reader's light or dark setting and has a print style.
+
+    Args:
+        path: file to write; its folder is made where missing.
+        title: heading of the page.
+        sections: what the page shows, in order.
+        subtitle: a line under the heading.
+
+    Example:
+        >>> write_page(Path("page.html"), "Training", [Section("Loss", [Chart(line_chart(lines, "epoch", "loss"))])])
+    """
+    page = _template().render(title=title, subtitle=subtitle, sections=sections, version=__version__)
+    write_atomically(Path(path), page.encode())
+
+
+def heading(field: str) -> str:
+    """Turn a field's name into a column heading: `minimum_diameter_mm` becomes "Minimum diameter (mm)"."""
+    words = field.split("_")
+    units = {"px": "px", "mm": "mm", "s": "s", "deg": "°"}
+    unit = f" ({units[words.pop()]})" if len(words) > 1 and words[-1] in units else ""
+    text = " ".join(words)
+    return text[:1].upper() + text[1:] + unit
+
+
+def cell(value: Any) -> Any:
+    """Format a value for a table: three significant places behind the point at most, a dash for None."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
+    return value
+
+
+def is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+@lru_cache(maxsize=1)
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("monai_lora_sam.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = cell
+    environment.tests["numeric"] = is_number
+    return environment.get_template("page.html.j2")

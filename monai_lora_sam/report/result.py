@@ -1,0 +1,243 @@
+"""The report of one image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from monai_lora_sam.report import pictures
+from monai_lora_sam.report.charts import Series, line_chart
+from monai_lora_sam.report.files import write_atomically
+from monai_lora_sam.report.page import Chart, Facts, Notes, Section, Table, Text, Viewer, heading, write_page
+
+SCHEMA = "monai-lora-sam/report/1"
+PLOTTED_BRANCHES = 4
+VESSEL_COLOUR = "#ffd400"
+LESION_COLOUR = "#ff5a4f"
+# Bright and far apart on a grey picture; used in turn.
+SEGMENT_COLOURS = (
+    "#ffd400", "#39c6ff", "#ff7ab8", "#66e07a", "#ff9a3c", "#b79bff", "#f2f28a", "#2fe0c8", "#ff6b5e", "#9fd0ff",
+)  # fmt: skip
+
+
+def write_report(
+    folder: Path,
+    report: Mapping[str, Any],
+    image: np.ndarray,
+    vessels: np.ndarray,
+    probability: np.ndarray,
+    segments: np.ndarray | None = None,
+) -> None:
+    """Write `report.json`, `overlay.png` and the self-contained `report.html` of one image.
+
+    A section is shown only when its key is in the report: `vessels`, `segments`, `lesions`, `stages`, `timings_s`, `warnings`,
+    `software`.
+
+    Args:
+        folder: folder to write to, made where missing.
+        report: the figures, plain JSON values, schema "monai-lora-sam/report/1".
+        image: (H, W), 0..1.
+        vessels: (H, W), bool.
+        probability: (H, W), 0..1.
+        segments: (H, W), integer segment ids, drawn when the report has `segments` (a list of rows with `id` and `name`).
+
+    Raises:
+        ValueError: shapes, types or ranges do not fit, the schema is another one, or the report holds NaN.
+
+    Example:
+        >>> write_report(Path("out/case"), report, image, probability >= 0.5, probability)
+    """
+    _check(report, image, vessels, probability, segments)
+    folder = Path(folder)
+    name = str(report["image"]["file"])
+    sections = result_sections(report, image, vessels, probability, segments)
+    text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)
+    write_atomically(folder / "report.json", text.encode())
+    write_atomically(folder / "overlay.png", pictures.png(pictures.overlay(image, vessels)))
+    write_page(
+        folder / "report.html", name, sections, subtitle="Coronary angiogram: vessels and measurements"
+    )
+
+
+def result_sections(
+    report: Mapping[str, Any],
+    image: np.ndarray,
+    vessels: np.ndarray,
+    probability: np.ndarray,
+    segments: np.ndarray | None = None,
+) -> list[Section]:
+    """Return the sections of one image's report, for a page of its own or as a part of another one (arguments as above)."""
+    sections = [
+        Section(
+            "Image",
+            [*_warnings(report), _viewer(report, image, vessels, probability, segments), _facts(report)],
+        )
+    ]
+    if "lesions" in report:
+        sections.append(Section("Lesions", _lesions(report["lesions"])))
+    if "segments" in report:
+        sections.append(Section("Segments", [_table(report["segments"])]))
+    if "vessels" in report:
+        sections.append(Section("Vessels", _vessels(report["vessels"])))
+    if "stages" in report:
+        sections.append(Section("Stages", [_table(report["stages"])]))
+    if "timings_s" in report:
+        sections.append(Section("Timings", [_pairs("Step", "Seconds", report["timings_s"])]))
+    if "software" in report:
+        sections.append(Section("Software", [_pairs("Package", "Version", report["software"])]))
+    return sections
+
+
+def _check(report, image, vessels, probability, segments) -> None:
+    if report.get("schema") != SCHEMA:
+        raise ValueError(f"expected a report of schema {SCHEMA!r}, found {report.get('schema')!r}")
+    size = (report["image"]["height"], report["image"]["width"])
+    for name, array in (
+        ("image", image),
+        ("vessels", vessels),
+        ("probability", probability),
+        ("segments", segments),
+    ):
+        if array is not None and array.shape != size:
+            raise ValueError(
+                f"{report['image']['file']}: expected {name} of shape {size}, found {array.shape}"
+            )
+    if vessels.dtype != np.bool_:
+        raise ValueError(f"{report['image']['file']}: expected vessels as bool, found {vessels.dtype}")
+    for name, array in (("image", image), ("probability", probability)):
+        if not (array.min() >= 0 and array.max() <= 1):  # also false for NaN
+            raise ValueError(
+                f"{report['image']['file']}: expected {name} within 0..1, found {array.min()} to {array.max()}"
+            )
+
+
+def _warnings(report: Mapping[str, Any]) -> list[Notes]:
+    return [Notes(report["warnings"])] if report.get("warnings") else []
+
+
+def _facts(report: Mapping[str, Any]) -> Facts:
+    image = report["image"]
+    spacing, view = image.get("pixel_spacing_mm"), image.get("view")
+    facts = {
+        "Size": f"{image['width']} × {image['height']} px",
+        "Pixel spacing": "unknown" if spacing is None else f"{spacing:.4g} mm",
+        "View": "unknown" if view is None else view_name(view["primary_deg"], view["secondary_deg"]),
+    }
+    return Facts(facts)
+
+
+def view_name(primary_deg: float, secondary_deg: float) -> str:
+    """Return the view as angiographers say it (DICOM signs): 30, -20 becomes "LAO 30° CAU 20°"."""
+    side = "LAO" if primary_deg >= 0 else "RAO"
+    tilt = "CRA" if secondary_deg >= 0 else "CAU"
+    return f"{side} {abs(primary_deg):g}° {tilt} {abs(secondary_deg):g}°"
+
+
+def _viewer(report, image, vessels, probability, segments) -> Viewer:
+    marks = Markup("").join(
+        Markup('<text class="mark" x="{:.1f}" y="{:.1f}">{}</text>').format(
+            *branch["middle_xy"], branch["id"]
+        )
+        for branch in report.get("vessels", {}).get("branches", [])
+    )
+    legend = {"vessels": VESSEL_COLOUR}
+    layers = {}
+    if segments is not None and "segments" in report:
+        rows = report["segments"]
+        colours = {row["name"]: SEGMENT_COLOURS[i % len(SEGMENT_COLOURS)] for i, row in enumerate(rows)}
+        layers["Segments"] = svg(
+            image.shape, [outline(segments == row["id"], colours[row["name"]], filled=True) for row in rows]
+        )
+        legend |= colours
+    drawn = [outline(vessels, VESSEL_COLOUR), marks]
+    if report.get("lesions"):
+        boxes = [_box(lesion) for lesion in report["lesions"] if "box_xy" in lesion]
+        layers = {
+            name: Markup(str(layer).replace("</svg>", "")) + Markup("").join([*boxes, Markup("</svg>")])
+            for name, layer in layers.items()
+        }
+        drawn += boxes
+        legend["lesions"] = LESION_COLOUR
+    layers["Vessels"] = svg(image.shape, drawn)
+    probability_uri = pictures.data_uri(pictures.png(pictures.heat(probability)))
+    layers["Probability"] = Markup('<img src="{}" alt="Vessel probability">').format(probability_uri)
+    return Viewer(
+        base=pictures.data_uri(pictures.png(pictures.grey(image))),
+        base_label="Angiogram",
+        layers=layers,
+        caption="Numbers are the branches of the table below." if marks else "",
+        legend=legend,
+    )
+
+
+def svg(shape: tuple[int, ...], parts: Sequence[Markup]) -> Markup:
+    """Wrap drawings in an `<svg>` in pixels of a picture (H, W)."""
+    return (
+        Markup('<svg viewBox="0 0 {} {}" aria-hidden="true">').format(shape[1], shape[0])
+        + Markup("").join(parts)
+        + Markup("</svg>")
+    )
+
+
+def outline(mask: np.ndarray, colour: str, filled: bool = False) -> Markup:
+    """Return a mask's outline as an SVG path."""
+    fill = Markup(' style="fill:{};fill-opacity:.25"').format(colour) if filled else Markup("")
+    path = pictures.outline_path(mask)
+    return Markup('<path class="outline" stroke="{}"{} d="{}"/>').format(colour, fill, path)
+
+
+def _box(lesion: Mapping[str, Any]) -> Markup:
+    left, top, right, bottom = lesion["box_xy"]
+    return Markup('<rect class="outline" stroke="{}" x="{}" y="{}" width="{}" height="{}"/>').format(
+        LESION_COLOUR, left, top, right - left, bottom - top
+    )
+
+
+def _vessels(vessels: Mapping[str, Any]) -> list:
+    facts = {heading(key): value for key, value in vessels.items() if key != "branches"}
+    branches = vessels.get("branches", [])
+    if not branches:
+        return [Facts(facts), Text("No branch was found.")]
+    longest = sorted(branches, key=lambda branch: -branch["length_px"])[:PLOTTED_BRANCHES]
+    lines = [
+        Series(f"branch {branch['id']}", branch["profile"]["arc_length_px"], branch["profile"]["diameter_px"])
+        for branch in longest
+        if "profile" in branch
+    ]
+    chart = Chart(
+        line_chart(lines, "distance along the branch (px)", "diameter (px)"),
+        "Diameter along the longest branches; gaps lie at bifurcations and where no wall was found.",
+    )
+    return [Facts(facts), *([chart] if lines else []), _table(branches)]
+
+
+def _lesions(lesions: Sequence[Mapping[str, Any]]) -> list:
+    if not lesions:
+        return [Text("No lesion was found.")]
+    blocks: list = [_table(lesions)]
+    for lesion in lesions:
+        if "profile" in lesion:
+            profile = lesion["profile"]
+            lines = [Series("diameter", profile["arc_length_px"], profile["diameter_px"])]
+            if "reference_diameter_px" in profile:
+                lines.append(Series("reference", profile["arc_length_px"], profile["reference_diameter_px"]))
+            chart = line_chart(lines, "distance along the vessel (px)", "diameter (px)")
+            blocks.append(Chart(chart, f"Lesion {lesion.get('id', '')}"))
+    return blocks
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Make a table of rows that are alike, leaving out what is no single value."""
+    columns = list(dict.fromkeys(key for row in rows for key in row if not isinstance(row[key], dict | list)))
+    return Table(
+        [heading(column) for column in columns], [[row.get(column) for column in columns] for row in rows]
+    )
+
+
+def _pairs(name: str, value: str, pairs: Mapping[str, Any]) -> Table:
+    return Table([name, value], [list(pair) for pair in pairs.items()])
