@@ -1,0 +1,21 @@
+"""Named LoRA adapters on one frozen encoder: stack, strategies, presets and store."""
+
+from monai_lora_sam.adapters.atomic import atomic_folder
+from monai_lora_sam.adapters.presets import PRESETS, layer_indices, target_modules
+from monai_lora_sam.adapters.stack import AdapterStack
+from monai_lora_sam.adapters.store import STRATEGIES, list_adapters, load_extra, read_card, verify_folder
+from monai_lora_sam.adapters.strategies import apply_strategy
+
+__all__ = [
+    "PRESETS",
+    "STRATEGIES",
+    "AdapterStack",
+    "apply_strategy",
+    "atomic_folder",
+    "layer_indices",
+    "list_adapters",
+    "load_extra",
+    "read_card",
+    "target_modules",
+    "verify_folder",
+]

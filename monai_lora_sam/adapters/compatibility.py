@@ -1,0 +1,106 @@
+"""Whether an adapter fits the base, the stack and the name it is to be loaded on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import check_target_module_exists
+from torch import nn
+
+from monai_lora_sam.adapters.store import check_name
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What is on a stack under a name: a fingerprint, and whether the encoder itself was moved."""
+
+    fingerprint: str
+    moves_encoder: bool
+
+
+def check_new_name(name: str, taken: Collection[str], encoder: nn.Module) -> None:
+    """Raise a ``ValueError`` unless a new adapter can have this name.
+
+    PEFT tells adapters apart by looking for ``.<name>.`` in parameter names and keeps them in a ``ModuleDict``:
+    the name of a module of the encoder, or of an attribute of ``ModuleDict``, would mix adapters up.
+    """
+    check_name(name)
+    if name in taken:
+        raise ValueError(f"an adapter {name!r} is on the stack already: {list(taken)}")
+    parts = {
+        part for key in (*dict(encoder.named_modules()), *encoder.state_dict()) for part in key.split(".")
+    }
+    if name in {*parts, "base_model", "base_layer"} or name in "lora_" or hasattr(nn.ModuleDict(), name):
+        raise ValueError(
+            f"adapter name {name!r} is also that of a part of the encoder or of PEFT: choose another"
+        )
+
+
+def check_base(folder: str | Path, card: Mapping[str, Any], family: str, name: str, fingerprint: str) -> None:
+    """Raise a ``ValueError`` unless the adapter was trained on this base."""
+    expected = card["encoder"]
+    if (expected.get("family"), expected.get("fingerprint")) != (family, fingerprint):
+        raise ValueError(
+            f"{folder}: expected the base it was trained on, {expected.get('name')} (family "
+            f"{expected.get('family')}, fingerprint {expected.get('fingerprint')}); found {name} (family {family}, "
+            f"fingerprint {fingerprint})"
+        )
+
+
+def match_parents(
+    folder: str | Path, card: Mapping[str, Any], present: Mapping[str, Weights]
+) -> dict[str, str]:
+    """Return of each parent in the card the name that it has on the stack.
+
+    Raises:
+        ValueError: if a parent is missing or is another version, or if the encoder on the stack was moved by
+            something that the adapter was not trained on, or the other way round.
+    """
+    names: dict[str, str] = {}
+    for parent in card["parents"]:
+        same = [name for name, weights in present.items() if weights.fingerprint == parent["fingerprint"]]
+        if not same:
+            other = present.get(parent["name"])
+            found = f"{parent['name']!r} with {other.fingerprint}" if other else f"only {list(present)}"
+            raise ValueError(
+                f"{folder}: expected its parent {parent['name']!r} with fingerprint {parent['fingerprint']} on the "
+                f"stack, found {found}; load the parents first"
+            )
+        names[parent["name"]] = parent["name"] if parent["name"] in same else same[0]
+    moves_encoder = card["strategy"] in ("last_n", "full")
+    for name, weights in present.items():
+        if name not in names.values() and (moves_encoder or weights.moves_encoder):
+            mover, other = (card["name"], name) if moves_encoder else (name, card["name"])
+            raise ValueError(
+                f"{folder}: expected no encoder moved by others than its parents {list(names)}; found {mover!r}, "
+                f"which moves the encoder and which {other!r} was not trained with"
+            )
+    return names
+
+
+def lora_shapes(encoder: nn.Module, config: LoraConfig) -> dict[str, torch.Size]:
+    """Return names and shapes of the tensors that PEFT stores for a configuration on this encoder.
+
+    Raises:
+        ValueError: if the configuration targets something that is no linear layer, or nothing.
+    """
+    shapes = {}
+    for key, module in encoder.named_modules():
+        if not check_target_module_exists(config, key):
+            continue
+        layer = module.get_base_layer() if isinstance(module, LoraLayer) else module
+        if not isinstance(layer, nn.Linear):
+            raise ValueError(f"adapter target {key!r}: expected a linear layer, found {type(layer).__name__}")
+        shapes[f"base_model.model.{key}.lora_A.weight"] = torch.Size((config.r, layer.in_features))
+        shapes[f"base_model.model.{key}.lora_B.weight"] = torch.Size((layer.out_features, config.r))
+    if not shapes:
+        raise ValueError(
+            f"adapter targets {sorted(config.target_modules)}: found none of them in the encoder"
+        )
+    return shapes

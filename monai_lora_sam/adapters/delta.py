@@ -1,0 +1,86 @@
+"""The part of an encoder that a strategy without LoRA has moved, by the encoder's own parameter names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from torch import Tensor, nn
+
+from monai_lora_sam.adapters.store import ENCODER_DELTA, load_tensors
+
+_ADAPTERS = "adapters."
+
+
+def encoder_delta(encoder: nn.Module, modules: Sequence[str]) -> dict[str, Tensor]:
+    """Return parameters and buffers of the named modules ("" is the whole encoder), without LoRA's.
+
+    PEFT renames what it wraps (``q_proj.base_layer.weight``); the names here are those of the plain encoder.
+    """
+    delta = {}
+    for key, tensor in encoder.state_dict().items():
+        parts = key.split(".")
+        inside = any(module == "" or key.startswith(f"{module}.") for module in modules)
+        if inside and not any(part.startswith("lora_") for part in parts):
+            delta[".".join(part for part in parts if part != "base_layer")] = tensor
+    return delta
+
+
+def adapter_key(name: str, key: str) -> str:
+    """Return the name under which a delta holds a tensor of an adapter that moved together with the encoder."""
+    return f"{_ADAPTERS}{name}.{key}"
+
+
+def apply_delta(
+    folder: str | Path,
+    encoder: nn.Module,
+    model: nn.Module,
+    modules: Sequence[str],
+    adapters: Mapping[str, str],
+) -> None:
+    """Copy a saved delta into an encoder and into the adapters that moved with it.
+
+    Args:
+        folder: verified.
+        encoder: whose parameters are overwritten.
+        model: the encoder, or the PeftModel around it.
+        modules: the modules that the delta covers.
+        adapters: of each adapter that moved, its name in the delta and its name on the stack.
+
+    Raises:
+        ValueError: if names or shapes are not those of this encoder and these adapters; nothing is copied then.
+    """
+    found = load_tensors(folder, ENCODER_DELTA)
+    expected = encoder_delta(encoder, modules)
+    per_adapter: dict[str, dict[str, Tensor]] = {}
+    for saved, name in adapters.items():
+        if not isinstance(model, PeftModel):
+            raise ValueError(f"{folder}: expected the adapter {name!r} on the stack, found none")
+        lora = get_peft_model_state_dict(model, adapter_name=name)
+        expected.update({adapter_key(saved, key): tensor for key, tensor in lora.items()})
+        per_adapter[name] = {key: found.get(adapter_key(saved, key), tensor) for key, tensor in lora.items()}
+    check_shapes(f"{folder}: {ENCODER_DELTA}", expected, found)
+    with torch.no_grad():
+        for key, tensor in encoder_delta(encoder, modules).items():
+            tensor.copy_(found[key])
+    for name, lora in per_adapter.items():
+        set_peft_model_state_dict(model, lora, adapter_name=name)
+
+
+def check_shapes(
+    where: str, expected: Mapping[str, Tensor | torch.Size], found: Mapping[str, Tensor]
+) -> None:
+    """Raise a ``ValueError`` unless both mappings have the same names and shapes."""
+    missing, unexpected = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+    if missing or unexpected:
+        raise ValueError(
+            f"{where}: expected {len(expected)} tensors, found {len(found)}; "
+            f"missing {missing[:3]}, unexpected {unexpected[:3]}"
+        )
+    for name, tensor in found.items():
+        wanted = expected[name]
+        shape = wanted.shape if isinstance(wanted, Tensor) else wanted
+        if tensor.shape != shape:
+            raise ValueError(f"{where}: {name}: expected shape {tuple(shape)}, found {tuple(tensor.shape)}")

@@ -1,0 +1,447 @@
+"""Named LoRA adapters on one frozen image encoder."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+
+from monai_lora_sam.adapters import store
+from monai_lora_sam.adapters.atomic import atomic_folder
+from monai_lora_sam.adapters.compatibility import (
+    Weights,
+    check_base,
+    check_new_name,
+    lora_shapes,
+    match_parents,
+)
+from monai_lora_sam.adapters.delta import adapter_key, apply_delta, check_shapes, encoder_delta
+from monai_lora_sam.adapters.presets import BLOCK_LIST, layer_indices, target_modules
+from monai_lora_sam.encoders import ImageEncoder
+
+
+@dataclass
+class Skill:
+    """What a stack remembers of one name: how it is trained, on top of what, and its card if it was loaded."""
+
+    strategy: str
+    #: Modules of the encoder that its training moves, by name; "" is the whole encoder.
+    modules: tuple[str, ...] = ()
+    #: Fingerprints of what was below when it was trained, by name.
+    parents: dict[str, str] = field(default_factory=dict)
+    fingerprint: str | None = None
+    card: dict[str, Any] = field(default_factory=dict)
+
+
+class AdapterStack(nn.Module):
+    """Carry named adapters on one image encoder and apply the sum of those that are active.
+
+    The encoder is frozen and stays in evaluation mode; only what is being trained follows ``train()``. LoRA is
+    PEFT's, which wraps the encoder in place as soon as there is an adapter. With no adapter active the output is
+    the encoder's own, bit for bit.
+
+    Besides LoRA a name can stand for another strategy (see :func:`apply_strategy`). Such a name can be activated,
+    saved and loaded alike; what it moved in the encoder itself holds whatever is active.
+
+    Args:
+        encoder: the image encoder; it belongs to the stack from now on.
+
+    Shapes:
+        image: (B, 3, H, W); returns the encoder's list of (B, C_i, H_i, W_i), finest first.
+
+    Example:
+        >>> from monai_lora_sam.encoders import build_encoder
+        >>> stack = AdapterStack(build_encoder("tiny"))
+        >>> stack.add("vessels", r=8)
+        >>> stack.train_only("vessels")
+        >>> stack.active
+        ('vessels',)
+    """
+
+    def __init__(self, encoder: ImageEncoder) -> None:
+        super().__init__()
+        self._fingerprint = encoder.fingerprint  # before PEFT changes the names of its parameters
+        self.model: nn.Module = encoder.requires_grad_(
+            False
+        )  # a PeftModel around it from the first adapter on
+        self._skills: dict[str, Skill] = {}
+        self._active: tuple[str, ...] = ()
+        self._trained: str | None = None
+        self.train(self.training)
+
+    @property
+    def encoder(self) -> ImageEncoder:
+        """The image encoder."""
+        model = self.model
+        return model.base_model.model if isinstance(model, PeftModel) else model  # type: ignore[return-value]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names on the stack, in the order in which they came."""
+        return tuple(self._skills)
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The names whose sum is applied."""
+        return self._active
+
+    @property
+    def trained(self) -> str | None:
+        """The name that is being trained, if any."""
+        return self._trained
+
+    def skill(self, name: str) -> Skill:
+        """Return what the stack remembers of a name; raise a ``KeyError`` that lists the known ones."""
+        if name not in self._skills:
+            raise KeyError(f"no adapter {name!r} on the stack: expected one of {list(self._skills)}")
+        return self._skills[name]
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the features of the encoder with the sum of the active adapters."""
+        return self.encoder(image)
+
+    # ---- adding and choosing -------------------------------------------------------------------------------
+
+    def add(
+        self,
+        name: str,
+        r: int = 16,
+        alpha: float = 32,
+        targets: str = "qv",
+        dropout: float = 0.05,
+        layers: int | Sequence[int] | None = None,
+    ) -> None:
+        """Add a new LoRA adapter (Hu et al., 2021); it is neither active nor trained yet and starts at zero.
+
+        Args:
+            name: letters, digits, ``-`` and ``_``.
+            r: rank.
+            alpha: the update is scaled by alpha / r.
+            targets: preset: ``"qv"``, ``"qkv"``, ``"proj"``, ``"mlp"`` or ``"all"``.
+            dropout: on the input of the update while it is trained.
+            layers: None for every block, n for the last n, or a list of block indices.
+
+        Raises:
+            ValueError: if the name is taken or unusable, or another argument does not fit; known values are named.
+        """
+        check_new_name(name, self.names, self.encoder)
+        if not isinstance(r, int) or isinstance(r, bool) or r <= 0:
+            raise ValueError(f"r={r!r}: expected a whole number above 0")
+        if not alpha > 0:
+            raise ValueError(f"alpha={alpha!r}: expected a number above 0")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout={dropout!r}: expected 0 up to but not including 1")
+        indices = layer_indices(layers, len(self.encoder.blocks))
+        config = LoraConfig(
+            r=r,
+            lora_alpha=alpha,
+            lora_dropout=dropout,
+            target_modules=target_modules(self.encoder.family, targets),
+            layers_to_transform=indices,
+            layers_pattern=None if indices is None else [BLOCK_LIST],
+        )
+        self._inject(name, config)
+        self._skills[name] = Skill("lora")
+        self._synchronise()
+
+    def declare(self, name: str, strategy: str, modules: Sequence[str] = ()) -> None:
+        """Add a name without LoRA; :func:`apply_strategy` is the usual way.
+
+        Args:
+            name: letters, digits, ``-`` and ``_``.
+            strategy: ``"frozen"``, ``"last_n"`` or ``"full"``.
+            modules: names of the encoder's modules that its training moves; ``""`` is the whole encoder.
+        """
+        check_new_name(name, self.names, self.encoder)
+        self._skills[name] = Skill(strategy, tuple(modules))
+
+    def activate(self, *names: str) -> None:
+        """Apply the sum of these adapters from now on; none gives the encoder as it stands.
+
+        If the adapter that is being trained is among them, the others are recorded as its parents.
+
+        Raises:
+            KeyError: if a name is not on the stack.
+            ValueError: if a name is given twice.
+        """
+        self._switch(names)
+        if self._trained in names:
+            self._record_parents()
+
+    @contextmanager
+    def using(self, *names: str) -> Iterator[AdapterStack]:
+        """Apply the sum of these adapters inside the ``with`` block, then what was active before.
+
+        With gradient checkpointing keep the backward pass inside the block too: it runs the blocks again.
+
+        Example:
+            >>> with stack.using("vessels"):  # doctest: +SKIP
+            ...     features = stack(image)
+        """
+        before = self._active
+        self._switch(names)
+        try:
+            yield self
+        finally:
+            self._switch(before)
+
+    def train_only(self, name: str) -> None:
+        """Give gradients to this name alone; everything else is frozen and stays in evaluation mode.
+
+        An adapter is activated as well, on top of what is active. What is active below is recorded as its
+        parents: activate those first. For a strategy without LoRA its part of the encoder gets the gradients,
+        for ``full`` together with the active adapters.
+
+        Raises:
+            KeyError: if the name is not on the stack.
+        """
+        skill = self.skill(name)
+        if skill.strategy == "lora" and name not in self._active:
+            self._active = (*self._active, name)
+        skill.fingerprint = None
+        skill.parents = {}
+        self._trained = name
+        self._record_parents()
+        self._synchronise()
+
+    def train(self, mode: bool = True) -> AdapterStack:
+        """Set training mode for what is being trained; everything else stays in evaluation mode.
+
+        A frozen adapter's dropout stays off: otherwise the features of an earlier stage would change while a later
+        one is trained.
+        """
+        super().train(False)
+        self.training = mode
+        for module in self._moved_modules():
+            module.train(mode)
+        trained = self._trained_adapters()
+        for layer in self._lora_layers():
+            for name, dropout in layer.lora_dropout.items():
+                dropout.train(mode and name in trained)
+        return self
+
+    # ---- tensors -------------------------------------------------------------------------------------------
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Return what training under this name has made, by the names used on disk; none for ``frozen``."""
+        skill = self.skill(name)
+        if skill.strategy == "lora":
+            return get_peft_model_state_dict(self.model, adapter_name=name)
+        delta = encoder_delta(self.encoder, skill.modules)
+        if skill.strategy == "full":
+            for parent in self._lora_parents(skill):
+                lora = get_peft_model_state_dict(self.model, adapter_name=parent)
+                delta.update({adapter_key(parent, key): tensor for key, tensor in lora.items()})
+        return delta
+
+    def budget(self) -> dict[str, dict[str, int]]:
+        """Return the number of parameters and of bytes of each name: ``{name: {"parameters": , "bytes": }}``."""
+        return {
+            name: {
+                "parameters": sum(tensor.numel() for tensor in self.tensors(name).values()),
+                "bytes": sum(
+                    tensor.numel() * tensor.element_size() for tensor in self.tensors(name).values()
+                ),
+            }
+            for name in self._skills
+        }
+
+    def merge(self, *names: str) -> ImageEncoder:
+        """Return a plain copy of the encoder with these adapters merged into its weights.
+
+        The copy has a fingerprint of its own, since it is another base. The stack is unchanged.
+        """
+        for name in names:
+            self.skill(name)
+        merged = copy.deepcopy(self.model)
+        if isinstance(merged, PeftModel):
+            lora = [name for name in names if self._skills[name].strategy == "lora"]
+            merged = merged.base_model.merge_and_unload(safe_merge=True, adapter_names=lora)
+        merged.renew_fingerprint()  # type: ignore[operator]
+        return merged.requires_grad_(False).eval()  # type: ignore[return-value]
+
+    # ---- disk ----------------------------------------------------------------------------------------------
+
+    def save(
+        self,
+        name: str,
+        folder: str | Path,
+        *,
+        card: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Mapping[str, Tensor]] | None = None,
+    ) -> dict[str, Any]:
+        """Write one name into ``folder``, replacing an older version in one step; return the card.
+
+        Whatever its strategy: ``lora`` writes PEFT's two files, ``last_n`` and ``full`` write
+        ``encoder_delta.safetensors``, ``frozen`` only the card and the extras.
+
+        Args:
+            name: on the stack.
+            folder: belongs to the adapter: replaced whole if it holds an older version.
+            card: further entries: ``version`` ("1" if not given), ``task``, ``modality``, ``class_names``,
+                ``input_size``, ``metrics`` and any others that JSON can hold. Entries of a loaded card are kept.
+            extra: further named tensors, such as ``{"head": head.state_dict()}`` for ``head.safetensors``.
+
+        Raises:
+            KeyError: if the name is not on the stack.
+            ValueError: if a tensor holds NaN or infinity, or an entry of the card is reserved or unusable.
+            FileExistsError: if ``folder`` exists, is not empty and is no adapter's.
+        """
+        skill = self.skill(name)
+        reserved = sorted(set(card or {}) & set(store.RESERVED_KEYS))
+        if reserved:
+            raise ValueError(f"{name}: card entries {reserved} are written by the stack itself")
+        folder = Path(folder)
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / store.CARD).exists():
+            raise FileExistsError(f"{folder}: expected an adapter's folder or none, found other files in it")
+        files = {store.extra_file(key): tensors for key, tensors in (extra or {}).items()}
+        if skill.strategy == "lora":
+            files[store.ADAPTER_WEIGHTS] = self.tensors(name)
+        elif skill.strategy != "frozen":
+            files[store.ENCODER_DELTA] = self.tensors(name)
+        skill.fingerprint = self._compute_fingerprint(name)
+        kept = {key: value for key, value in skill.card.items() if key not in store.RESERVED_KEYS}
+        encoder = self.encoder
+        content = {
+            "name": name,
+            "version": "1",
+            **kept,
+            **(card or {}),
+            "strategy": skill.strategy,
+            "encoder": {
+                "name": encoder.name,
+                "family": encoder.family,
+                "image_size": encoder.image_size,
+                "fingerprint": self._fingerprint,
+            },
+            "parents": [{"name": key, "fingerprint": value} for key, value in skill.parents.items()],
+            "fingerprint": skill.fingerprint,
+            "modules": list(skill.modules),
+        }
+        with atomic_folder(folder) as temporary:
+            skill.card = store.write_folder(temporary, content, files, self._config(name))
+        return skill.card
+
+    def load(self, folder: str | Path, name: str | None = None) -> str:
+        """Load what :meth:`save` wrote and return its name; it is not activated.
+
+        Args:
+            folder: of the adapter.
+            name: to load it under; the card's own if not given.
+
+        Raises:
+            FileNotFoundError, ValueError: if a file is missing, truncated or changed, if it was trained on another
+                base or on parents that are not on the stack, or if the name is taken; the message says what was
+                expected and what was found. The stack is then as before.
+        """
+        card = store.verify_folder(folder)
+        name = card["name"] if name is None else name
+        check_new_name(name, self.names, self.encoder)
+        check_base(folder, card, self.encoder.family, self.encoder.name, self._fingerprint)
+        present = {
+            key: Weights(self._fingerprint_of(key), bool(s.modules))
+            for key, s in self._skills.items()
+            if s.strategy != "frozen"
+        }
+        parents = match_parents(folder, card, present)
+        skill = Skill(
+            card["strategy"],
+            tuple(card["modules"]),
+            {parents[parent["name"]]: parent["fingerprint"] for parent in card["parents"]},
+            card["fingerprint"],
+            card,
+        )
+        if skill.strategy == "lora":
+            config, tensors = store.load_config(folder), store.load_tensors(folder, store.ADAPTER_WEIGHTS)
+            check_shapes(f"{folder}: {store.ADAPTER_WEIGHTS}", lora_shapes(self.encoder, config), tensors)
+            self._inject(name, config)
+            set_peft_model_state_dict(self.model, tensors, adapter_name=name)
+        elif skill.strategy != "frozen":
+            full = skill.strategy == "full"
+            moved = {
+                old: new for old, new in parents.items() if full and self._skills[new].strategy == "lora"
+            }
+            apply_delta(folder, self.encoder, self.model, skill.modules, moved)
+        self._skills[name] = skill
+        self._synchronise()
+        return name
+
+    # ---- inner working -------------------------------------------------------------------------------------
+
+    def _inject(self, name: str, config: LoraConfig) -> None:
+        if isinstance(self.model, PeftModel):
+            self.model.add_adapter(name, config)
+        else:
+            self.model = PeftModel(self.encoder, config, adapter_name=name)
+
+    def _switch(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            self.skill(name)
+        if len(set(names)) != len(names):
+            raise ValueError(f"adapters {list(names)}: each can be active once")
+        self._active = names
+        self._synchronise()
+
+    def _synchronise(self) -> None:
+        """Set what is applied, what has gradients and what is in training mode, from the stack's own record.
+
+        PEFT gives gradients to every adapter it activates and drops them at each switch, so nothing is left to it.
+        """
+        self.encoder.requires_grad_(False)
+        for module in self._moved_modules():
+            module.requires_grad_(True)
+        if isinstance(self.model, PeftModel):
+            lora = [name for name in self._active if self._skills[name].strategy == "lora"]
+            self.model.base_model.set_adapter(lora, inference_mode=True)
+            self.model.base_model.set_requires_grad(self._trained_adapters(), True)
+        self.train(self.training)
+
+    def _record_parents(self) -> None:
+        """Add what the trained name is trained on: active adapters, and whatever moved the encoder itself."""
+        assert self._trained is not None
+        parents = self._skills[self._trained].parents
+        for name, skill in self._skills.items():
+            below = skill.modules or (skill.strategy == "lora" and name in self._active)
+            if below and name != self._trained:
+                parents[name] = self._fingerprint_of(name)
+
+    def _moved_modules(self) -> list[nn.Module]:
+        modules = self._skills[self._trained].modules if self._trained else ()
+        return [self.encoder.get_submodule(module) for module in modules]
+
+    def _trained_adapters(self) -> list[str]:
+        """Return the adapters with gradients: the trained one, or, for ``full``, those it is trained on."""
+        if self._trained is None:
+            return []
+        skill = self._skills[self._trained]
+        if skill.strategy == "full":
+            return self._lora_parents(skill)
+        return [self._trained] if skill.strategy == "lora" else []
+
+    def _lora_parents(self, skill: Skill) -> list[str]:
+        return [name for name in skill.parents if self._skills[name].strategy == "lora"]
+
+    def _lora_layers(self) -> list[LoraLayer]:
+        return [module for module in self.encoder.modules() if isinstance(module, LoraLayer)]
+
+    def _config(self, name: str) -> LoraConfig | None:
+        return self.model.peft_config[name] if self._skills[name].strategy == "lora" else None
+
+    def _fingerprint_of(self, name: str) -> str:
+        """Return the fingerprint of a name as it was loaded, saved or last trained."""
+        skill = self._skills[name]
+        if skill.fingerprint is None:
+            skill.fingerprint = self._compute_fingerprint(name)
+        return skill.fingerprint
+
+    def _compute_fingerprint(self, name: str) -> str:
+        config = self._config(name)
+        return store.tensors_fingerprint(self.tensors(name), f"alpha={config.lora_alpha}" if config else "")
