@@ -1,0 +1,174 @@
+"""ARCADE (Popov et al., Sci Data 2024, doi 10.1038/s41597-023-02871-z) as MONAI datalists."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+
+from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES, ARCADE_STENOSIS_ID
+from monai_lora_sam.data.arcade_annotations import AnnotatedImage, read_annotations
+from monai_lora_sam.data.copies import pixel_hash
+from monai_lora_sam.data.datalist import write_datalist
+from monai_lora_sam.data.problems import ProblemList
+from monai_lora_sam.transforms import polygon_area, polygons_to_mask, read_angiogram
+
+# The published folder and the categories that belong there, task by task.
+TASKS: dict[str, tuple[str, range, list[str]]] = {
+    "vessels": ("syntax", range(1, 26), ["background", "vessel"]),
+    "segments": ("syntax", range(1, 26), ARCADE_CLASS_NAMES),
+    "stenosis": ("stenosis", range(ARCADE_STENOSIS_ID, ARCADE_STENOSIS_ID + 1), ["background", "stenosis"]),
+}
+# Published split → ours. Where copies fall into several, the image stays in the last of these.
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def _lesion(polygon: Any) -> dict[str, Any]:
+    x = [value for ring in polygon.rings for value in ring[0::2]]
+    y = [value for ring in polygon.rings for value in ring[1::2]]
+    return {
+        "category": "stenosis",
+        "box_xyxy": [min(x), min(y), max(x), max(y)],
+        "polygons_xy": polygon.rings,
+        "area_px": sum(polygon_area(ring) for ring in polygon.rings),
+    }
+
+
+def stenosis_lesions(image: AnnotatedImage) -> list[dict[str, Any]]:
+    """Return the lesions of one image as JSON: `category`, `box_xyxy`, `polygons_xy` (rings), `area_px`.
+
+    Coordinates are COCO's: the image spans 0..W by 0..H, so a box is directly comparable with the published one.
+    """
+    return [_lesion(polygon) for polygon in image.polygons]
+
+
+def _write_label(path: Path, image: AnnotatedImage, task: str) -> None:
+    """Draw a label unless the file there was drawn from the same annotations."""
+    source = image.digest(task)
+    if path.is_file():
+        try:
+            with Image.open(path) as existing:
+                if existing.text.get("annotations") == source:
+                    existing.load()
+                    return
+        except (OSError, AttributeError, SyntaxError):
+            pass  # A broken or foreign file is drawn again.
+    values = [polygon.category if task == "segments" else 1 for polygon in image.polygons]
+    mask = polygons_to_mask([polygon.rings for polygon in image.polygons], values, image.shape)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = PngImagePlugin.PngInfo()
+    text.add_text("annotations", source)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    Image.fromarray(mask).save(temporary, format="PNG", pnginfo=text)
+    temporary.replace(path)
+
+
+def _check_image(image: AnnotatedImage, problems: ProblemList) -> str | None:
+    """Read one image; return its pixel hash, or None after noting what is wrong."""
+    try:
+        angiogram = read_angiogram(image.path)
+    except (ValueError, OSError) as error:
+        problems.add(image.path, str(error))
+        return None
+    if angiogram.pixels.shape != image.shape:
+        problems.add(image.path, f"expected {image.shape} (rows, columns), found {angiogram.pixels.shape}")
+    return pixel_hash(angiogram.pixels)
+
+
+def prepare_arcade(
+    source: str | Path,
+    out: str | Path,
+    task: str = "vessels",
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Turn the published layout into label images and a datalist.
+
+    Reads `source/syntax` (vessels, segments) or `source/stenosis`, each with `{train,val,test}/images` and
+    `{train,val,test}/annotations/{train,val,test}.json`, and writes `out/datalist.json` and
+    `out/labels/<split>/<stem>.png`. Labels hold class indices: 0/1 for vessels (all segments united) and stenosis,
+    ARCADE's category id 0..25 for segments. Stenosis entries have their boxes and polygons under `lesions`.
+
+    ARCADE's split is kept: train → training, val → validation, test → test. An image whose pixels are also in
+    validation or test is left out of training (and one also in test out of validation); copies within a
+    split share a `case_id`. What was left out, and what is odd but harmless, is under `warnings` in the datalist.
+    A killed run is resumed: labels drawn from the same annotations are kept.
+
+    Args:
+        source: folder that holds `syntax` and `stenosis`.
+        out: folder to write.
+        task: "vessels", "segments" or "stenosis".
+        progress: called with (images done, images in all).
+
+    Returns:
+        path of the datalist.
+
+    Raises:
+        ValueError: unknown task.
+        FileNotFoundError: `source` is not in the published layout.
+        DatasetProblems: everything wrong with the files, together; nothing is written then.
+
+    Example:
+        >>> prepare_arcade("arcade", "prepared/vessels", task="vessels")
+        PosixPath('prepared/vessels/datalist.json')
+    """
+    if task not in TASKS:
+        raise ValueError(f"task: expected one of {sorted(TASKS)}, found {task!r}")
+    subfolder, categories, class_names = TASKS[task]
+    root, out = Path(source).resolve() / subfolder, Path(out)
+    present = [split for split in SPLITS if (root / split).is_dir()]
+    if not present:
+        raise FileNotFoundError(f"{root}: expected the folders {', '.join(SPLITS)} (any of them), found none")
+
+    problems, warnings = ProblemList(), []
+    images = [
+        (split, image)
+        for split in present
+        for image in read_annotations(root / split, split, categories, problems, warnings)
+    ]
+    hashes: list[str | None] = []
+    for index, (_, image) in enumerate(images):
+        hashes.append(_check_image(image, problems))
+        if progress:
+            progress(index + 1, len(images))
+    problems.raise_if_any()
+
+    order = list(SPLITS)
+    last = {
+        h: max((s for (s, _), g in zip(images, hashes, strict=True) if g == h), key=order.index)
+        for h in set(hashes)
+    }
+    splits: dict[str, list[dict[str, Any]]] = {ours: [] for ours in SPLITS.values()}
+    for (split, image), digest in zip(images, hashes, strict=True):
+        if last[digest] != split:
+            warnings.append(f"{image.path}: left out of {split}: a copy of it is in {last[digest]}")
+            continue
+        if not image.polygons and task != "stenosis":
+            warnings.append(f"{image.path}: left out: it has no annotation")
+            continue
+        label = out / "labels" / split / f"{Path(image.path).stem}.png"
+        _write_label(label, image, task)
+        entry = {
+            "image": str(image.path),
+            "label": str(label),
+            "case_id": f"arcade-{digest[:12]}",
+            "pixel_hash": digest,
+            "view": None,
+            "pixel_spacing_mm": None,
+            "modality": "XA",
+        }
+        if task == "stenosis":
+            entry["lesions"] = stenosis_lesions(image)
+            if not image.polygons:
+                warnings.append(f"{image.path}: kept as an image without lesions: it has no annotation")
+        splits[SPLITS[split]].append(entry)
+    return write_datalist(
+        out / "datalist.json",
+        name=f"arcade_{task}",
+        task=task,
+        class_names=class_names,
+        splits=splits,
+        warnings=warnings,
+    )

@@ -1,0 +1,102 @@
+"""Write, read and check datalists in MONAI's Decathlon form."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+SPLITS = ("training", "validation", "test")
+PATH_KEYS = ("image", "label")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON to a temporary name and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_datalist(
+    path: str | Path,
+    *,
+    name: str,
+    task: str,
+    class_names: Sequence[str],
+    splits: dict[str, list[dict[str, Any]]],
+    warnings: Sequence[str] = (),
+) -> Path:
+    """Write a datalist: {"name", "task", "class_names", "training", "validation", "test", "warnings"}.
+
+    `image` and `label` paths become relative to the datalist's folder when they lie inside it, else
+    absolute, so that a prepared folder can be moved.
+
+    Raises:
+        ValueError: a split that is not "training", "validation" or "test", or an entry without an image.
+    """
+    path = Path(path)
+    folder = path.parent.resolve()
+    unknown = set(splits) - set(SPLITS)
+    if unknown:
+        raise ValueError(f"{path}: expected the splits {SPLITS}, found {sorted(unknown)}")
+    content: dict[str, Any] = {"name": name, "task": task, "class_names": list(class_names)}
+    for split in SPLITS:
+        entries = copy.deepcopy(splits.get(split, []))
+        for index, entry in enumerate(entries):
+            if "image" not in entry:
+                raise ValueError(f"{path}: {split}[{index}]: expected the key 'image', found {sorted(entry)}")
+            for key in PATH_KEYS:
+                if entry.get(key) is not None:
+                    target = Path(os.path.abspath(entry[key]))
+                    inside = target.is_relative_to(folder)
+                    entry[key] = (target.relative_to(folder) if inside else target).as_posix()
+        content[split] = entries
+    if warnings:
+        content["warnings"] = list(warnings)
+    write_json(path, content)
+    return path
+
+
+def read_datalist(path: str | Path) -> dict[str, Any]:
+    """Read a whole datalist with every `image` and `label` path made absolute, and check it.
+
+    MONAI's `load_decathlon_datalist(path, True, split)` reads the same file, one split at a time, unchecked.
+
+    Raises:
+        FileNotFoundError: no such datalist.
+        ValueError: not JSON, no split, an entry without an image or with a path that does not exist. All entries are
+            checked, and all that is wrong is in the message, by entry.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: expected a datalist, found nothing") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected a datalist in JSON, found {error}") from error
+    if not isinstance(content, dict) or not any(isinstance(content.get(split), list) for split in SPLITS):
+        raise ValueError(f"{path}: expected an object with a list under one of {SPLITS}")
+    wrong: list[str] = []
+    for split in SPLITS:
+        for index, entry in enumerate(content.setdefault(split, [])):
+            where = f"{split}[{index}]"
+            if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
+                wrong.append(f"{where}: expected an object with the path 'image', found {entry!r:.200}")
+                continue
+            for key in PATH_KEYS:
+                if entry.get(key) is None:
+                    continue
+                target = (path.parent / entry[key]).resolve()
+                entry[key] = str(target)
+                if not target.is_file():
+                    wrong.append(f"{where}: {key}: expected a file, found nothing at {target}")
+    if wrong:
+        raise ValueError(f"{path}: {len(wrong)} wrong entries:\n  " + "\n  ".join(wrong))
+    return content

@@ -1,0 +1,86 @@
+"""Split entries by case."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from monai_lora_sam.data.copies import pixel_hash
+from monai_lora_sam.transforms import read_angiogram
+
+
+def group_cases(entries: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """Group entries that must stay together: the same `case_id`, or copies of one image.
+
+    Entries without a `case_id` are cases of their own. Copies are found by `pixel_hash`, which is read from the
+    entry or, where it is absent, worked out from its image.
+
+    Returns:
+        lists of indices into `entries`.
+    """
+    parent = list(range(len(entries)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    first: dict[tuple[str, str], int] = {}
+    for index, entry in enumerate(entries):
+        marks = [("pixels", entry.get("pixel_hash") or pixel_hash(read_angiogram(entry["image"]).pixels))]
+        if entry.get("case_id") is not None:
+            marks.append(("case", str(entry["case_id"])))
+        for mark in marks:
+            parent[root(index)] = root(first.setdefault(mark, index))
+    groups: dict[int, list[int]] = {}
+    for index in range(len(entries)):
+        groups.setdefault(root(index), []).append(index)
+    return list(groups.values())
+
+
+def split_by_case(
+    entries: Sequence[dict[str, Any]], fractions: Mapping[str, float], seed: int = 0
+) -> dict[str, list[dict[str, Any]]]:
+    """Split entries into named parts without ever cutting through a case or between copies of one image.
+
+    Cases are shuffled by a hash of the seed and their own name, so the result does not depend on the order of the
+    entries, and filled into the parts one after the other, each into the part that is furthest below its share.
+
+    Args:
+        entries: datalist entries with `image` and, where known, `case_id` and `pixel_hash`.
+        fractions: part → share of the entries; the shares sum to 1.
+        seed: another seed gives another split.
+
+    Returns:
+        part → its entries, in the order given.
+
+    Raises:
+        ValueError: shares that are negative or do not sum to 1, or fewer cases than parts.
+
+    Example:
+        >>> parts = split_by_case(entries, {"training": 0.8, "validation": 0.2}, seed=0)
+        >>> len(parts["training"]), len(parts["validation"])
+        (32, 8)
+    """
+    if not fractions or min(fractions.values()) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
+        raise ValueError(f"fractions: expected shares that sum to 1, found {dict(fractions)}")
+    groups = group_cases(entries)
+    wanted = [part for part, share in fractions.items() if share > 0]
+    if len(groups) < len(wanted):
+        raise ValueError(f"expected at least {len(wanted)} cases for {wanted}, found {len(groups)}")
+
+    def order(group: list[int]) -> str:
+        names = sorted(
+            str(entries[i].get("case_id") or entries[i].get("pixel_hash") or entries[i]["image"])
+            for i in group
+        )
+        return hashlib.sha256(f"{seed}/{names[0]}".encode()).hexdigest()
+
+    # The big cases first: a big one that comes last would overshoot whatever part it goes to.
+    chosen: dict[str, list[int]] = {part: [] for part in fractions}
+    for group in sorted(sorted(groups, key=order), key=len, reverse=True):
+        short = max(wanted, key=lambda part: fractions[part] * len(entries) - len(chosen[part]))
+        chosen[short].extend(group)
+    return {part: [entries[index] for index in sorted(indices)] for part, indices in chosen.items()}

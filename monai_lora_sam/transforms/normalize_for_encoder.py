@@ -1,0 +1,52 @@
+"""Normalise intensities the way an encoder was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, NormalizeIntensity
+
+from monai_lora_sam.encoders import ENCODERS, ImageEncoder
+from monai_lora_sam.encoders.registry import make_encoder
+
+
+class NormalizeForEncoderd(MapTransform):
+    """Subtract the encoder's mean and divide by its standard deviation, channel by channel.
+
+    Args:
+        keys: keys of (3, H, W) tensors in 0..1.
+        encoder: an encoder, or the name of one ("tiny", "sam3", "sam_vit_b", ...).
+        allow_missing_keys: pass items that lack a key.
+
+    Raises:
+        ValueError: unknown name, or a tensor of other than three channels.
+
+    Example:
+        >>> NormalizeForEncoderd(keys="image", encoder="sam3")({"image": torch.ones(3, 8, 8)})["image"].max()
+        tensor(1.)
+    """
+
+    def __init__(
+        self, keys: KeysCollection, encoder: str | ImageEncoder, allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if isinstance(encoder, str):
+            if encoder not in ENCODERS:
+                raise ValueError(f"encoder: expected one of {', '.join(ENCODERS)}, found {encoder!r}")
+            with torch.device("meta"):  # Only its two constants are wanted: no memory, no weights.
+                encoder = make_encoder(encoder, ENCODERS[encoder].config(), None)
+        self.normalize = NormalizeIntensity(
+            subtrahend=list(encoder.pixel_mean), divisor=list(encoder.pixel_std), channel_wise=True
+        )
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            image = item[key]
+            if image.shape[0] != 3:
+                raise ValueError(f"{key}: expected three channels (3, H, W), found {tuple(image.shape)}")
+            item[key] = self.normalize(image)
+        return item

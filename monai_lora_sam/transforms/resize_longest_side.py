@@ -1,0 +1,57 @@
+"""Fit an image of any shape into the encoder's square, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from monai.config import KeysCollection
+from monai.transforms import InvertibleTransform, MapTransform, Resize, SpatialPad
+from monai.utils import ensure_tuple_rep
+
+
+class ResizeLongestSided(MapTransform, InvertibleTransform):
+    """Scale the longer side to `size` and pad the shorter one at its end with zeros.
+
+    Composed of MONAI's `Resize(size_mode="longest")` and `SpatialPad(method="end")`, and inverted by them, so
+    that `Invertd` brings a network's output back to the image's own size. Images that shrink under an
+    interpolating mode are smoothed first.
+
+    Args:
+        keys: keys of (C, H, W) tensors.
+        size: side of the square in pixels.
+        mode: interpolation for each key: "bilinear" for images, "nearest" for labels.
+        allow_missing_keys: pass items that lack a key.
+
+    Example:
+        >>> ResizeLongestSided(keys="image", size=504)({"image": torch.rand(1, 300, 200)})["image"].shape
+        torch.Size([1, 504, 504])
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        size: int,
+        mode: str | tuple[str, ...] | list[str] = "bilinear",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if size < 1:
+            raise ValueError(f"size: expected a positive number of pixels, found {size}")
+        self.size = size
+        self.mode = ensure_tuple_rep(mode, len(self.keys))
+        self.resize = Resize(spatial_size=size, size_mode="longest")
+        self.pad = SpatialPad(spatial_size=(size, size), method="end")
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key, mode in self.key_iterator(item, self.mode):
+            smooth = "nearest" not in mode and max(item[key].shape[-2:]) > self.size
+            item[key] = self.pad(self.resize(item[key], mode=mode, anti_aliasing=smooth))
+        return item
+
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[key] = self.resize.inverse(self.pad.inverse(item[key]))
+        return item
