@@ -1,0 +1,86 @@
+"""Show a training run on the console and keep its history in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import torch
+from ignite.engine import Engine, Events
+from tqdm import tqdm
+
+
+class EpochLog:
+    """Draw a progress bar for each epoch, then print and store one line: loss, scores, rate, seconds.
+
+    Args:
+        path: a JSON-lines file; a resumed run goes on in it.
+        evaluator: whose metrics belong to the line.
+        show: draw and print; the file is written either way.
+
+    Example:
+        >>> EpochLog("models/history.jsonl", evaluator).attach(trainer)  # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | os.PathLike, evaluator: Engine | None = None, show: bool = True) -> None:
+        self.path = Path(path)
+        self.evaluator = evaluator
+        self.first_rank = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+        self.show = show and self.first_rank
+        self.bar: tqdm | None = None
+        self.losses: list[float] = []
+        self.started = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self.begin)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.step)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.end)
+
+    def begin(self, engine: Engine) -> None:
+        self.losses, self.started = [], time.perf_counter()
+        self.bar = tqdm(
+            total=engine.state.epoch_length,
+            desc=f"epoch {engine.state.epoch}/{engine.state.max_epochs}",
+            disable=not self.show,
+            leave=False,
+        )
+
+    def step(self, engine: Engine) -> None:
+        loss = engine.state.output["loss"].item()
+        self.losses.append(loss)
+        assert self.bar is not None  # begin() comes first
+        self.bar.set_postfix(loss=f"{loss:.3f}")
+        self.bar.update()
+
+    def end(self, engine: Engine) -> None:
+        assert self.bar is not None
+        self.bar.close()
+        line = {
+            "epoch": engine.state.epoch,
+            "loss": sum(self.losses) / max(len(self.losses), 1),
+            "learning_rate": engine.optimizer.param_groups[0]["lr"],
+            "seconds": round(time.perf_counter() - self.started, 1),
+        }
+        if self.evaluator is not None and self.evaluator.state.epoch == engine.state.epoch:
+            line |= {name: float(value) for name, value in self.evaluator.state.metrics.items()}
+        if self.show:
+            scores = "  ".join(f"{k} {v:.4f}" for k, v in line.items() if k not in ("epoch", "seconds"))
+            tqdm.write(f"epoch {line['epoch']}/{engine.state.max_epochs}  {scores}  ({line['seconds']:.0f} s)")
+        if self.first_rank:
+            self._write(line)
+
+    def _write(self, line: dict) -> None:
+        """Append the line, and forget lines of this epoch or later ones that an interrupted run left."""
+        kept = [old for old in read_history(self.path) if old["epoch"] < line["epoch"]]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        temporary.write_text("".join(json.dumps(item) + "\n" for item in [*kept, line]))
+        os.replace(temporary, self.path)
+
+
+def read_history(path: str | os.PathLike) -> list[dict]:
+    """Return the lines that :class:`EpochLog` wrote, one dict an epoch; none if there is no file."""
+    path = Path(path)
+    return [json.loads(text) for text in path.read_text().splitlines()] if path.is_file() else []

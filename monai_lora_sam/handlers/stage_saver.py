@@ -1,0 +1,66 @@
+"""Save a stage after each validation: the last one, and the best one so far."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from ..networks import AdaptedSegmenter
+from ..stages import save_stage
+
+
+class StageSaver:
+    """Save adapter, head and card (never the base) into ``folder/last`` and ``folder/best``.
+
+    Attach it to the evaluator. "Best" is the highest ``metric``; the card records all of the evaluator's
+    metrics and the epoch.
+
+    Args:
+        network: what trains.
+        folder: where ``last`` and ``best`` are written.
+        metric: name of the evaluator's metric to compare by.
+        card: further entries of the card, see :func:`monai_lora_sam.stages.save_stage`.
+
+    Example:
+        >>> StageSaver(network, "models/vessels", "val_dice", {"task": "vessels"}).attach(evaluator)
+        ... # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        network: AdaptedSegmenter | torch.nn.parallel.DistributedDataParallel,
+        folder: str | os.PathLike,
+        metric: str,
+        card: dict[str, Any] | None = None,
+    ) -> None:
+        self.network = network
+        self.folder = Path(folder)
+        self.metric = metric
+        self.card = dict(card or {})
+        self.best: float | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        value = float(engine.state.metrics[self.metric])
+        better = self.best is None or value > self.best
+        if better:
+            self.best = value
+        if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
+            return
+        network = getattr(self.network, "module", self.network)
+        metrics = {name: float(v) for name, v in engine.state.metrics.items()}
+        card = {**self.card, "metrics": metrics, "epoch": engine.state.epoch}
+        for name in ("last", "best") if better else ("last",):
+            save_stage(network, self.folder / name, **card)

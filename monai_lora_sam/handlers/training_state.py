@@ -1,0 +1,68 @@
+"""Keep a training run's state on disk, so that it goes on where it was killed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint
+
+
+class TrainingState:
+    """Write the state at the end of each epoch, and read it back when a run starts.
+
+    MONAI's ``CheckpointSaver`` writes into the final file, which a kill leaves half written; this one writes
+    beside it and renames. Only what trains belongs in ``objects``: give a network's ``trainable`` view rather
+    than the network, or the base goes along.
+
+    Args:
+        path: the file.
+        objects: by name, whatever has ``state_dict`` and ``load_state_dict``. The trainer adds itself.
+        resume: read ``path`` when the engine starts, if it is there.
+
+    Raises:
+        ValueError: when resuming, if the file cannot be read or holds other objects, naming both.
+
+    Example:
+        >>> TrainingState("run/last.pt", {"network": network.trainable}).attach(trainer)
+        ... # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | os.PathLike, objects: Mapping[str, Any], resume: bool = True) -> None:
+        self.path = Path(path)
+        self.objects = dict(objects)
+        self.resume = resume
+
+    def attach(self, engine: Engine) -> None:
+        self.objects["trainer"] = engine
+        if self.resume:
+            engine.add_event_handler(Events.STARTED, self.load)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+
+    def save(self, engine: Engine) -> None:
+        if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        torch.save({name: thing.state_dict() for name, thing in self.objects.items()}, temporary)
+        os.replace(temporary, self.path)
+
+    def load(self, engine: Engine) -> None:
+        if not self.path.is_file():
+            return
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise ValueError(f"{self.path}: expected a training state of this run, found: {error}") from error
+        if not isinstance(state, dict) or state.keys() != self.objects.keys():
+            found = sorted(state) if isinstance(state, dict) else type(state).__name__
+            raise ValueError(f"{self.path}: expected the states of {sorted(self.objects)}, found {found}")
+        epochs = engine.state.max_epochs
+        Checkpoint.load_objects(to_load=self.objects, checkpoint=state)
+        # The number of epochs is the user's to raise between two runs; the rest is the state's.
+        engine.state.max_epochs = epochs
+        engine.logger.info(f"resumed {self.path} after epoch {engine.state.epoch}")

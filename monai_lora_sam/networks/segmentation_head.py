@@ -1,0 +1,108 @@
+"""Fuse the encoder's pyramid with a stem on the image itself into logits at the image's size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .view_angle_encoder import FiLM, ViewAngleEncoder
+
+
+class ConvBlock(nn.Sequential):
+    """3 × 3 convolution, group normalisation, GELU.
+
+    Group rather than batch normalisation: batches are small, and two processes with half a batch each
+    must train as one with the whole batch does.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        groups = next(g for g in (8, 4, 2, 1) if outputs % g == 0)
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+            nn.GroupNorm(groups, outputs),
+            nn.GELU(),
+        )
+
+
+class SegmentationHead(nn.Module):
+    """Predict one logit map a class from a feature pyramid and the image.
+
+    A pyramid whose finest level has a stride of 3.5 (SAM 3) or 16 (SAM) cannot hold vessels of two or
+    three pixels. A small convolutional stem therefore reads the image at strides 1, 2 and 4, and the fused
+    pyramid joins it at stride 4, as in a U-Net.
+
+    Args:
+        channels: channels of the pyramid's levels, finest first.
+        out_channels: number of logit maps.
+        width: channels at stride 4; half of it at stride 2 and a quarter of it, at most 16, at stride 1.
+            By default the finest level's channels. 256 (SAM 3) gives about 3 M parameters, and 1 M more in
+            the view-angle encoder.
+
+    Shapes:
+        features: list of (B, C_i, H_i, W_i), finest first; image: (B, 3, H, W);
+        view: (B, 2) degrees or None, see :class:`ViewAngleEncoder`. Returns (B, out_channels, H, W).
+
+    Raises:
+        ValueError: if the number of levels is not the one the head was built for.
+
+    Example:
+        >>> head = SegmentationHead(channels=(32, 32), out_channels=1)
+        >>> levels = [torch.rand(1, 32, 16, 16), torch.rand(1, 32, 8, 8)]
+        >>> head(levels, torch.rand(1, 3, 56, 56)).shape
+        torch.Size([1, 1, 56, 56])
+    """
+
+    def __init__(self, channels: Sequence[int], out_channels: int, width: int | None = None) -> None:
+        super().__init__()
+        self.channels = tuple(channels)
+        width = width or self.channels[0]
+        half, full = width // 2, min(16, max(8, width // 4))
+        self.width, self.out_channels = width, out_channels
+
+        self.stem_1 = ConvBlock(3, full)
+        self.stem_2 = ConvBlock(full, half, stride=2)
+        self.stem_4 = ConvBlock(half, width, stride=2)
+
+        self.lateral = nn.ModuleList(nn.Conv2d(c, width, 1) for c in self.channels)
+        self.view_encoder = ViewAngleEncoder(width)
+        self.film = FiLM(width, width)
+
+        self.fuse_4 = nn.Sequential(ConvBlock(2 * width, width), ConvBlock(width, width))
+        self.fuse_2 = nn.Sequential(ConvBlock(width + half, half), ConvBlock(half, half))
+        self.fuse_1 = ConvBlock(half + full, full)
+        self.classify = nn.Conv2d(full, out_channels, 1)
+
+    def forward(self, features: Sequence[Tensor], image: Tensor, view: Tensor | None = None) -> Tensor:
+        if len(features) != len(self.channels):
+            raise ValueError(f"expected {len(self.channels)} pyramid levels, found {len(features)}")
+        at_1 = self.stem_1(image)
+        at_2 = self.stem_2(at_1)
+        at_4 = self.stem_4(at_2)
+
+        pyramid = self._join_pyramid(features)
+        if view is None:
+            view = image.new_full((image.shape[0], 2), float("nan"))
+        pyramid = self.film(pyramid, self.view_encoder(view.to(image.device)))
+
+        x = self.fuse_4(torch.cat([_resize_to(pyramid, at_4), at_4], dim=1))
+        x = self.fuse_2(torch.cat([_resize_to(x, at_2), at_2], dim=1))
+        x = self.fuse_1(torch.cat([_resize_to(x, at_1), at_1], dim=1))
+        return self.classify(x)
+
+    def _join_pyramid(self, features: Sequence[Tensor]) -> Tensor:
+        """Sum the levels from the coarsest up at the finest level's size (Lin et al., CVPR 2017)."""
+        joined = None
+        for lateral, level in zip(reversed(self.lateral), reversed(features), strict=True):
+            projected = lateral(level)
+            joined = projected if joined is None else projected + _resize_to(joined, projected)
+        assert joined is not None  # a head has at least one level
+        return joined
+
+
+def _resize_to(x: Tensor, reference: Tensor) -> Tensor:
+    if x.shape[-2:] == reference.shape[-2:]:
+        return x
+    return F.interpolate(x, size=reference.shape[-2:], mode="bilinear", align_corners=False)

@@ -1,0 +1,98 @@
+"""A trained stage on disk: adapter, head and card in one folder, without the base."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from .adapters import AdapterStack, load_extra, verify_folder
+from .encoders import ImageEncoder, build_encoder
+from .networks import AdaptedSegmenter, SegmentationHead
+
+#: The stages that come with the package, trained on the tiny base.
+SHIPPED = Path(__file__).parent / "assets" / "stages"
+
+
+def save_stage(
+    network: AdaptedSegmenter,
+    folder: str | os.PathLike,
+    *,
+    task: str,
+    class_names: list[str],
+    metrics: dict[str, float] | None = None,
+    modality: str = "XA",
+    version: str = "1",
+    **more: Any,
+) -> Path:
+    """Write a stage into ``folder``, atomically.
+
+    Args:
+        network: whose adapter (or moved base parameters) and head are written.
+        folder: replaced as a whole if it exists.
+        task: what the logits mean: ``vessels``.
+        class_names: of the logit maps, in their order.
+        metrics: scores to write into the card.
+        modality: DICOM's term: ``XA`` for X-ray angiography.
+        version: of this stage.
+        more: further entries of the card.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: if the number of class names is not that of the logit maps.
+    """
+    head = network.head
+    if len(class_names) != head.out_channels:
+        raise ValueError(f"{head.out_channels} logit maps need as many class names, found {class_names}")
+    card = {
+        **more,
+        "task": task,
+        "class_names": list(class_names),
+        "metrics": metrics or {},
+        "modality": modality,
+        "version": version,
+        "adapters": list(network.adapters),
+        "head": {"out_channels": head.out_channels, "width": head.width},
+        "input_size": network.stack.encoder.image_size,
+    }
+    network.stack.save(network.name, folder, card=card, extra={"head": head.state_dict()})
+    return Path(folder)
+
+
+def load_stage(
+    folder: str | os.PathLike,
+    encoder: ImageEncoder | AdapterStack | None = None,
+    *,
+    pretrained: str | os.PathLike | None = None,
+    mixed_precision: bool = True,
+) -> AdaptedSegmenter:
+    """Read a stage and put it on its base, ready to run.
+
+    Args:
+        folder: what :func:`save_stage` wrote.
+        encoder: the base, or a stack that carries the stage's parents; by default the encoder that the card
+            names is built.
+        pretrained: where that encoder's weights are, if not at its usual place.
+        mixed_precision: see :class:`monai_lora_sam.networks.AdaptedSegmenter`.
+
+    Raises:
+        ValueError: if a file is damaged, the base is another one, or a parent is missing; what was expected
+            and what was found are named.
+
+    Example:
+        >>> network = load_stage(SHIPPED / "vessels")  # doctest: +SKIP
+    """
+    card = verify_folder(folder)
+    if encoder is None:
+        made_on = card["encoder"]
+        encoder = build_encoder(made_on["name"], pretrained=pretrained or True, image_size=card["input_size"])
+    stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)
+    name = stack.load(folder)
+    head = SegmentationHead(stack.encoder.channels, **card["head"])
+    head.load_state_dict(load_extra(folder, "head"))
+    network = AdaptedSegmenter(
+        stack, head, tuple(card["adapters"]), card["strategy"], name, mixed_precision=mixed_precision
+    )
+    return network.requires_grad_(False).eval()
