@@ -12,6 +12,7 @@ from monai_lora_sam.vessel_tree import Branch
 EDGE = 0.5  # probability at which the vessel ends
 STEP_PX = 0.25  # between two samples across the vessel
 RECENTRE_PX = 1.0  # how far beside the centreline the lumen is looked for
+NODE_REACH = 1.5  # radii around a node that are left out: a little more than the diagonal of a blunt end
 REACHES_PX = (
     8.0,
     16.0,
@@ -24,9 +25,11 @@ REACHES_PX = (
 class DiameterProfile:
     """Hold the diameters along one branch; all arrays have one entry per centreline point.
 
-    `diameter_px` is NaN where a wall was not found: the vessel leaves the picture, or the probability on the centreline is
-    below one half. `in_bifurcation` marks the points inside the confluence at either end, where a line across meets the
-    other branch: such diameters belong to no branch. The `_mm` fields are None without a pixel spacing.
+    `diameter_px` is NaN where a wall was not found: the vessel leaves the picture, or the probability on the
+    centreline is below one half. `in_confluence` marks the points where a line across meets another branch
+    or the tip of the vessel, so that the diameter is none of this branch: those within 1.5 radii of a node,
+    and those with one wall far beyond the other, since a centreline runs in the middle. The `_mm` fields are
+    None without a pixel spacing.
     """
 
     branch_id: int
@@ -35,13 +38,13 @@ class DiameterProfile:
     right_wall_rc: np.ndarray
     arc_length_px: np.ndarray
     diameter_px: np.ndarray
-    in_bifurcation: np.ndarray
+    in_confluence: np.ndarray
     pixel_spacing_mm: float | None
 
     @property
     def is_measured(self) -> np.ndarray:
         """Points with a diameter of this branch alone, (N,) bool."""
-        return np.isfinite(self.diameter_px) & ~self.in_bifurcation
+        return np.isfinite(self.diameter_px) & ~self.in_confluence
 
     @property
     def arc_length_mm(self) -> np.ndarray | None:
@@ -57,16 +60,18 @@ def diameter_profile(
 ) -> DiameterProfile:
     """Measure the diameter at every centreline point, to a fraction of a pixel.
 
-    At each point the map is sampled along the perpendicular (bilinear), and the two places nearest to the centreline where it
-    falls through 0.5 are the walls.
+    At each point the map is sampled along the perpendicular (bilinear), and the two places nearest to the
+    centreline where it falls through 0.5 are the walls.
 
     Args:
         branch: a branch of the tree built from the same picture.
-        probability: (H, W), vessel probability 0..1, or a bool mask (then the walls are coarse, to about half a pixel).
+        probability: (H, W), vessel probability 0..1, or a bool mask (then the walls are coarse, to about
+            half a pixel).
         pixel_spacing_mm: millimetres per pixel at the patient, or None where unknown.
 
     Raises:
-        ValueError: the map is not two-dimensional, holds NaN or values outside 0..1; the spacing is not positive.
+        ValueError: the map is not two-dimensional, holds NaN or values outside 0..1; the spacing is not
+            positive.
 
     Example:
         >>> tree = build_vessel_tree(probability >= 0.5)
@@ -77,10 +82,11 @@ def diameter_profile(
     across = _normals(points, branch.is_closed)
     left, right = _walls(probability, points, across)
     arc = branch.arc_length_px
-    inside = np.zeros(len(points), dtype=bool)
+    near, far = np.minimum(-left, right), np.maximum(-left, right)
+    confluence = far > 2.0 * near + 1.5
     for node, distance in ((branch.start, arc), (branch.end, branch.length_px - arc)):
-        if node is not None and node.kind == "bifurcation":
-            inside |= distance < node.radius_px
+        if node is not None:
+            confluence |= distance < NODE_REACH * node.radius_px
     return DiameterProfile(
         branch_id=branch.id,
         centreline_rc=points,
@@ -88,7 +94,7 @@ def diameter_profile(
         right_wall_rc=points + right[:, None] * across,
         arc_length_px=arc,
         diameter_px=right - left,
-        in_bifurcation=inside,
+        in_confluence=confluence,
         pixel_spacing_mm=pixel_spacing_mm,
     )
 

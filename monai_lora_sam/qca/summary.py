@@ -14,8 +14,9 @@ from monai_lora_sam.vessel_tree import VesselTree
 def summarise_tree(tree: VesselTree, profiles: Sequence[DiameterProfile]) -> dict[str, Any]:
     """Summarise a tree and its diameters as a dictionary that JSON can hold.
 
-    Minimum, median and maximum are taken where the diameter belongs to the branch alone (`DiameterProfile.is_measured`), and
-    are None where no such point exists. Fields in mm are there only when the profiles have a pixel spacing.
+    Minimum, median and maximum are taken where the diameter belongs to the branch alone
+    (`DiameterProfile.is_measured`), and are None where no such point exists. Fields in mm are there only
+    when the profiles have a pixel spacing.
 
     Args:
         tree: the tree.

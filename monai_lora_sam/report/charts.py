@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 720, 260
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 64, 14, 12, 48
 COLOURS = 6  # --series-1 ... --series-6 in the page's style
 
 
@@ -72,14 +72,14 @@ def line_chart(series: Sequence[Series], x_label: str, y_label: str, y_from_zero
     for tick in x_ticks:
         parts.append(
             Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
-                across(tick), HEIGHT - BOTTOM + 17, _number(tick)
+                across(tick), HEIGHT - BOTTOM + 20, _number(tick)
             )
         )
     parts.append(
         Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
             (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, x_label
         )
-        + Markup('<text transform="translate(12 {}) rotate(-90)" text-anchor="middle">{}</text>').format(
+        + Markup('<text transform="translate(16 {}) rotate(-90)" text-anchor="middle">{}</text>').format(
             (TOP + HEIGHT - BOTTOM) / 2, y_label
         )
     )

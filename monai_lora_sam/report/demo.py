@@ -20,7 +20,7 @@ PREDICTION_COLOUR = "#ffd400"
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Hold one image (H, W) in 0..1 with its true and predicted masks (H, W) of bool and their Dice overlap, 0..1."""
+    """Hold an image (H, W) in 0..1, its true and predicted masks (H, W) of bool, and their Dice, 0..1."""
 
     name: str
     image: np.ndarray
@@ -73,9 +73,9 @@ def _viewer(one: Comparison) -> Viewer:
         base=pictures.data_uri(pictures.png(pictures.grey(one.image))),
         base_label="Image",
         layers={
-            "Prediction": svg(one.image.shape, [prediction]),
-            "Truth": svg(one.image.shape, [truth]),
             "Both": svg(one.image.shape, [truth, prediction]),
+            "Truth": svg(one.image.shape, [truth]),
+            "Prediction": svg(one.image.shape, [prediction]),
         },
         caption=f"{one.name}: Dice {one.dice:.3f}",
         legend={"truth": TRUTH_COLOUR, "prediction": PREDICTION_COLOUR},

@@ -14,6 +14,8 @@ from markupsafe import Markup
 from monai_lora_sam import __version__
 from monai_lora_sam.report.files import write_atomically
 
+LONG_CELL = 24  # characters above which a table may break a word
+
 
 @dataclass(frozen=True)
 class Text:
@@ -53,8 +55,9 @@ class Table:
 class Viewer:
     """Hold a picture with layers to switch between.
 
-    `base` is the picture as a data URI; `layers` maps a label to an `<svg>` or `<img>` of the same shape laid over it. The first
-    layer is shown at first (and in print); the bare picture is the last choice. `legend` maps a name to its colour.
+    `base` is the picture as a data URI; `layers` maps a label to an `<svg>` or `<img>` of the same shape
+    laid over it. The first layer is shown at first (and in print); the bare picture is the last choice.
+    `legend` maps a name to its colour.
     """
 
     kind: ClassVar[str] = "viewer"
@@ -102,7 +105,8 @@ def write_page(path: Path, title: str, sections: Sequence[Section], subtitle: st
         subtitle: a line under the heading.
 
     Example:
-        >>> write_page(Path("page.html"), "Training", [Section("Loss", [Chart(line_chart(lines, "epoch", "loss"))])])
+        >>> chart = Chart(line_chart([Series("loss", [1, 2], [0.9, 0.5])], "epoch", "loss"))
+        >>> write_page(Path("page.html"), "Training", [Section("Loss", [chart])])
     """
     page = _template().render(title=title, subtitle=subtitle, sections=sections, version=__version__)
     write_atomically(Path(path), page.encode())
@@ -118,11 +122,11 @@ def heading(field: str) -> str:
 
 
 def cell(value: Any) -> Any:
-    """Format a value for a table: three significant places behind the point at most, a dash for None."""
+    """Format a value for reading: floats with two decimals (three figures when below 0.1), None as a dash."""
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
+        return f"{value:.3g}" if 0 < abs(value) < 0.1 else f"{value:.2f}"
     return value
 
 
@@ -141,4 +145,5 @@ def _template() -> jinja2.Template:
     )
     environment.filters["cell"] = cell
     environment.tests["numeric"] = is_number
+    environment.tests["long"] = lambda value: isinstance(value, str) and len(value) > LONG_CELL
     return environment.get_template("page.html.j2")

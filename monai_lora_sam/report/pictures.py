@@ -23,7 +23,8 @@ def grey(image: np.ndarray) -> np.ndarray:
 def overlay(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = OUTLINE) -> np.ndarray:
     """Draw the outline of a mask onto an image.
 
-    The outline lies on the pixels just outside of the mask, so that a vessel of two pixels stays visible within it.
+    The outline lies on the pixels just outside of the mask, so that a vessel of two pixels stays visible
+    within it.
 
     Args:
         image: (H, W), 0..1.

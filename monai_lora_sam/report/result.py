@@ -21,7 +21,8 @@ VESSEL_COLOUR = "#ffd400"
 LESION_COLOUR = "#ff5a4f"
 # Bright and far apart on a grey picture; used in turn.
 SEGMENT_COLOURS = (
-    "#ffd400", "#39c6ff", "#ff7ab8", "#66e07a", "#ff9a3c", "#b79bff", "#f2f28a", "#2fe0c8", "#ff6b5e", "#9fd0ff",
+    "#ffd400", "#39c6ff", "#ff7ab8", "#66e07a", "#ff9a3c", "#b79bff", "#f2f28a", "#2fe0c8", "#ff6b5e",
+    "#9fd0ff",
 )  # fmt: skip
 
 
@@ -35,8 +36,8 @@ def write_report(
 ) -> None:
     """Write `report.json`, `overlay.png` and the self-contained `report.html` of one image.
 
-    A section is shown only when its key is in the report: `vessels`, `segments`, `lesions`, `stages`, `timings_s`, `warnings`,
-    `software`.
+    A section is shown only when its key is in the report: `vessels`, `segments`, `lesions`, `stages`,
+    `timings_s`, `warnings`, `software`.
 
     Args:
         folder: folder to write to, made where missing.
@@ -44,7 +45,8 @@ def write_report(
         image: (H, W), 0..1.
         vessels: (H, W), bool.
         probability: (H, W), 0..1.
-        segments: (H, W), integer segment ids, drawn when the report has `segments` (a list of rows with `id` and `name`).
+        segments: (H, W), integer segment ids, drawn when the report has `segments` (a list of rows with `id`
+            and `name`).
 
     Raises:
         ValueError: shapes, types or ranges do not fit, the schema is another one, or the report holds NaN.
@@ -71,7 +73,7 @@ def result_sections(
     probability: np.ndarray,
     segments: np.ndarray | None = None,
 ) -> list[Section]:
-    """Return the sections of one image's report, for a page of its own or as a part of another one (arguments as above)."""
+    """Return the sections of one image's report, to be put into any page; arguments as of `write_report`."""
     sections = [
         Section(
             "Image",
@@ -79,21 +81,24 @@ def result_sections(
         )
     ]
     if "lesions" in report:
-        sections.append(Section("Lesions", _lesions(report["lesions"])))
+        sections.append(Section("Lesions", _lesions(report)))
     if "segments" in report:
         sections.append(Section("Segments", [_table(report["segments"])]))
     if "vessels" in report:
-        sections.append(Section("Vessels", _vessels(report["vessels"])))
+        sections.append(Section("Vessels", _vessels(report)))
     if "stages" in report:
         sections.append(Section("Stages", [_table(report["stages"])]))
     if "timings_s" in report:
-        sections.append(Section("Timings", [_pairs("Step", "Seconds", report["timings_s"])]))
+        sections.append(
+            Section("Timings", [Facts({f"{name} (s)": value for name, value in report["timings_s"].items()})])
+        )
     if "software" in report:
-        sections.append(Section("Software", [_pairs("Package", "Version", report["software"])]))
+        sections.append(Section("Software", [Facts(report["software"])]))
     return sections
 
 
 def _check(report, image, vessels, probability, segments) -> None:
+    name_of_file = report["image"]["file"]
     if report.get("schema") != SCHEMA:
         raise ValueError(f"expected a report of schema {SCHEMA!r}, found {report.get('schema')!r}")
     size = (report["image"]["height"], report["image"]["width"])
@@ -104,15 +109,13 @@ def _check(report, image, vessels, probability, segments) -> None:
         ("segments", segments),
     ):
         if array is not None and array.shape != size:
-            raise ValueError(
-                f"{report['image']['file']}: expected {name} of shape {size}, found {array.shape}"
-            )
+            raise ValueError(f"{name_of_file}: expected {name} of shape {size}, found {array.shape}")
     if vessels.dtype != np.bool_:
-        raise ValueError(f"{report['image']['file']}: expected vessels as bool, found {vessels.dtype}")
+        raise ValueError(f"{name_of_file}: expected vessels as bool, found {vessels.dtype}")
     for name, array in (("image", image), ("probability", probability)):
         if not (array.min() >= 0 and array.max() <= 1):  # also false for NaN
             raise ValueError(
-                f"{report['image']['file']}: expected {name} within 0..1, found {array.min()} to {array.max()}"
+                f"{name_of_file}: expected {name} within 0..1, found {array.min()} to {array.max()}"
             )
 
 
@@ -139,39 +142,28 @@ def view_name(primary_deg: float, secondary_deg: float) -> str:
 
 
 def _viewer(report, image, vessels, probability, segments) -> Viewer:
-    marks = Markup("").join(
+    marks = [
         Markup('<text class="mark" x="{:.1f}" y="{:.1f}">{}</text>').format(
             *branch["middle_xy"], branch["id"]
         )
         for branch in report.get("vessels", {}).get("branches", [])
-    )
-    legend = {"vessels": VESSEL_COLOUR}
-    layers = {}
+    ]
+    boxes = [_box(lesion) for lesion in report.get("lesions", []) if "box_xy" in lesion]
+    layers, legend = {}, {}
     if segments is not None and "segments" in report:
         rows = report["segments"]
-        colours = {row["name"]: SEGMENT_COLOURS[i % len(SEGMENT_COLOURS)] for i, row in enumerate(rows)}
-        layers["Segments"] = svg(
-            image.shape, [outline(segments == row["id"], colours[row["name"]], filled=True) for row in rows]
-        )
-        legend |= colours
-    drawn = [outline(vessels, VESSEL_COLOUR), marks]
-    if report.get("lesions"):
-        boxes = [_box(lesion) for lesion in report["lesions"] if "box_xy" in lesion]
-        layers = {
-            name: Markup(str(layer).replace("</svg>", "")) + Markup("").join([*boxes, Markup("</svg>")])
-            for name, layer in layers.items()
-        }
-        drawn += boxes
-        legend["lesions"] = LESION_COLOUR
-    layers["Vessels"] = svg(image.shape, drawn)
+        legend = {row["name"]: SEGMENT_COLOURS[i % len(SEGMENT_COLOURS)] for i, row in enumerate(rows)}
+        drawn = [outline(segments == row["id"], legend[row["name"]], filled=True) for row in rows]
+        layers["Segments"] = svg(image.shape, [*drawn, *boxes])
+    layers["Vessels"] = svg(image.shape, [outline(vessels, VESSEL_COLOUR), *boxes, *marks])
     probability_uri = pictures.data_uri(pictures.png(pictures.heat(probability)))
     layers["Probability"] = Markup('<img src="{}" alt="Vessel probability">').format(probability_uri)
     return Viewer(
         base=pictures.data_uri(pictures.png(pictures.grey(image))),
         base_label="Angiogram",
         layers=layers,
-        caption="Numbers are the branches of the table below." if marks else "",
-        legend=legend,
+        caption="Numbers on the vessels are the branches of the table below." if marks else "",
+        legend={**legend, "all vessels": VESSEL_COLOUR, **({"lesions": LESION_COLOUR} if boxes else {})},
     )
 
 
@@ -198,46 +190,62 @@ def _box(lesion: Mapping[str, Any]) -> Markup:
     )
 
 
-def _vessels(vessels: Mapping[str, Any]) -> list:
-    facts = {heading(key): value for key, value in vessels.items() if key != "branches"}
+def _vessels(report: Mapping[str, Any]) -> list:
+    vessels, spacing = report["vessels"], report["image"].get("pixel_spacing_mm")
+    facts = Facts({heading(key): value for key, value in _read(vessels).items()})
     branches = vessels.get("branches", [])
     if not branches:
-        return [Facts(facts), Text("No branch was found.")]
+        return [facts, Text("No branch was found.")]
     longest = sorted(branches, key=lambda branch: -branch["length_px"])[:PLOTTED_BRANCHES]
-    lines = [
-        Series(f"branch {branch['id']}", branch["profile"]["arc_length_px"], branch["profile"]["diameter_px"])
-        for branch in longest
-        if "profile" in branch
-    ]
-    chart = Chart(
-        line_chart(lines, "distance along the branch (px)", "diameter (px)"),
-        "Diameter along the longest branches; gaps lie at bifurcations and where no wall was found.",
+    profiles = {f"branch {branch['id']}": branch["profile"] for branch in longest if "profile" in branch}
+    lines = {name: (profile, "diameter_px") for name, profile in profiles.items()}
+    caption = (
+        "Diameter along the longest branches; gaps lie at bifurcations, at ends and where no wall was found."
     )
-    return [Facts(facts), *([chart] if lines else []), _table(branches)]
+    return [facts, *([_profile_chart(lines, spacing, caption)] if lines else []), _table(branches)]
 
 
-def _lesions(lesions: Sequence[Mapping[str, Any]]) -> list:
+def _lesions(report: Mapping[str, Any]) -> list:
+    lesions, spacing = report["lesions"], report["image"].get("pixel_spacing_mm")
     if not lesions:
         return [Text("No lesion was found.")]
-    blocks: list = [_table(lesions)]
+    charts = []
     for lesion in lesions:
-        if "profile" in lesion:
-            profile = lesion["profile"]
-            lines = [Series("diameter", profile["arc_length_px"], profile["diameter_px"])]
-            if "reference_diameter_px" in profile:
-                lines.append(Series("reference", profile["arc_length_px"], profile["reference_diameter_px"]))
-            chart = line_chart(lines, "distance along the vessel (px)", "diameter (px)")
-            blocks.append(Chart(chart, f"Lesion {lesion.get('id', '')}"))
-    return blocks
+        profile = lesion.get("profile", {})
+        names = {"diameter": "diameter_px", "reference diameter": "reference_diameter_px"}
+        lines = {name: (profile, field) for name, field in names.items() if field in profile}
+        if lines:
+            charts.append(_profile_chart(lines, spacing, f"Lesion {lesion['id']}"))
+    return [_table(lesions), *charts]
+
+
+def _profile_chart(lines: Mapping[str, tuple[Mapping, str]], spacing: float | None, caption: str) -> Chart:
+    """Plot fields of profiles over the distance, in mm where the spacing is known."""
+    unit, scale = ("px", 1.0) if spacing is None else ("mm", spacing)
+
+    def scaled(values: Sequence[float | None]) -> list[float | None]:
+        return [None if value is None else value * scale for value in values]
+
+    series = [
+        Series(name, scaled(profile["arc_length_px"]), scaled(profile[field]))
+        for name, (profile, field) in lines.items()
+    ]
+    return Chart(line_chart(series, f"distance ({unit})", f"diameter ({unit})"), caption)
+
+
+def _read(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a reader wants of a row: single values, in mm only where both units are there."""
+    return {
+        key: value
+        for key, value in row.items()
+        if not isinstance(value, dict | list) and not (key.endswith("_px") and f"{key[:-3]}_mm" in row)
+    }
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Make a table of rows that are alike, leaving out what is no single value."""
-    columns = list(dict.fromkeys(key for row in rows for key in row if not isinstance(row[key], dict | list)))
+    """Make a table of rows that are alike."""
+    shown = [_read(row) for row in rows]
+    columns = list(dict.fromkeys(key for row in shown for key in row))
     return Table(
-        [heading(column) for column in columns], [[row.get(column) for column in columns] for row in rows]
+        [heading(column) for column in columns], [[row.get(column) for column in columns] for row in shown]
     )
-
-
-def _pairs(name: str, value: str, pairs: Mapping[str, Any]) -> Table:
-    return Table([name, value], [list(pair) for pair in pairs.items()])

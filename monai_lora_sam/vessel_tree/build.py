@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import networkx as nx
 import numpy as np
 from scipy import ndimage
 from skimage.morphology import remove_small_holes
@@ -19,12 +20,14 @@ EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 def build_vessel_tree(mask: np.ndarray, minimum_branch_length_px: float = 5.0) -> VesselTree:
     """Turn a vessel mask into branches, bifurcations and free ends.
 
-    The mask is thinned to its skeleton (Zhang and Suen 1984, by scikit-image), the skeleton is read as a graph, spurs are
-    pruned and the pixel paths are smoothed by a spline. A skeleton reaches from the middle of a vessel to every bump of its
-    wall; therefore a branch with a free end is kept only if it stands out of the vessel it leaves, that is of the
-    largest disc around its bifurcation, by `minimum_branch_length_px`. Free-standing pieces and loops must be that long, and
-    holes smaller than a disc of that diameter are filled first. What is left out is listed with its reason in
-    `VesselTree.pruned`. A centreline stops about one radius short of a vessel's free end, as the skeleton does.
+    The mask is thinned to its skeleton (Zhang and Suen 1984, by scikit-image), the skeleton is read as a
+    graph, spurs are pruned and the pixel paths are smoothed by a spline. A skeleton reaches from the middle
+    of a vessel to every bump of its wall; therefore a branch with a free end is kept only if it stands out
+    of the vessel it leaves, that is of the largest disc around its bifurcation, by
+    `minimum_branch_length_px`. Free-standing pieces and loops must be that long, and holes smaller than a
+    disc of that diameter are filled first. What is left out is listed with its reason in
+    `VesselTree.pruned`. A centreline stops about one radius short of a vessel's free end, as the skeleton
+    does.
 
     Args:
         mask: (H, W), bool.
@@ -44,13 +47,13 @@ def build_vessel_tree(mask: np.ndarray, minimum_branch_length_px: float = 5.0) -
         1
     """
     _check(mask, minimum_branch_length_px)
-    # A vessel that leaves the picture goes on outside of it: its border is no wall.
-    radius = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1]
-    smallest_hole = math.pi / 4 * minimum_branch_length_px**2
-    graph, loops = skeleton_graph(remove_small_holes(mask, max_size=smallest_hole))
+    radius = ndimage.distance_transform_edt(mask)  # the picture's border is no wall
+    graph, loops = skeleton_graph(_without_small_holes(mask, minimum_branch_length_px))
     for node in graph:
         graph.nodes[node]["radius"] = _radius_at(radius, graph.nodes[node]["position"])
     loops, pruned = prune(graph, loops, minimum_branch_length_px)
+    for node in [node for node in graph if graph.degree(node) == 1]:
+        graph.nodes[node]["radius"] = _radius_before_end(radius, graph, node)
     nodes = {
         name: Node(
             id=index,
@@ -89,6 +92,20 @@ def _check(mask: np.ndarray, minimum_branch_length_px: float) -> None:
         raise ValueError(f"expected minimum_branch_length_px >= 0, found {minimum_branch_length_px}")
 
 
+def _without_small_holes(mask: np.ndarray, diameter: float) -> np.ndarray:
+    margin = math.ceil(diameter) + 1  # what lies open to the picture's border is no hole
+    padded = remove_small_holes(np.pad(mask, margin), max_size=math.pi / 4 * diameter**2)
+    return padded[margin:-margin, margin:-margin]
+
+
 def _radius_at(radius: np.ndarray, position: np.ndarray) -> float:
     row, column = np.rint(position).astype(int)
     return float(radius[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].max())
+
+
+def _radius_before_end(radius: np.ndarray, graph: nx.MultiGraph, tip: int) -> float:
+    (edge,) = graph.edges(tip, keys=True, data=True)
+    rows, columns = np.rint(edge[3]["path"]).astype(int).T
+    away = np.linalg.norm(edge[3]["path"] - graph.nodes[tip]["position"], axis=1)
+    along = radius[rows, columns]
+    return float(along[away <= 1.5 * along + 1.0].max())

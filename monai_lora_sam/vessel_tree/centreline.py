@@ -6,7 +6,8 @@ import numpy as np
 from scipy.interpolate import splev, splprep
 
 SPACING_PX = 0.5
-# Root mean square distance, in pixels, that the spline may keep from the pixel centres. A digitised line alone is off by 0.29.
+# Root mean square distance, in pixels, that the spline may keep from the pixel centres. A digitised line
+# alone is off by 0.29.
 TOLERANCE_PX = 0.4
 END_WEIGHT = 10.0
 

@@ -16,7 +16,7 @@ Edge = tuple[int, int, int]
 def prune(
     graph: nx.MultiGraph, loops: list[np.ndarray], minimum_px: float
 ) -> tuple[list[np.ndarray], list[PrunedBranch]]:
-    """Remove what does not stand out by `minimum_px`, the least first, and join what a removed spur had parted.
+    """Remove what does not stand out by `minimum_px`, the least first, and join what a spur had parted.
 
     Args:
         graph: as `skeleton_graph` gives it, with the node attribute `radius`; changed in place.
@@ -34,25 +34,33 @@ def prune(
             graph.remove_edge(node, node, key)
             _join_at(graph, node)
 
-    heap: list[tuple[float, int, int, int]] = []
-    for edge in graph.edges(keys=True):
-        _push_spur(heap, graph, edge, minimum_px)
+    heap = [spur for edge in graph.edges(keys=True) if (spur := _spur(graph, edge, minimum_px))]
+    heapq.heapify(heap)
     while heap:
         _, tip, base, key = heapq.heappop(heap)
         if not graph.has_edge(tip, base, key):
             continue
-        path = graph.edges[tip, base, key]["path"]
         if graph.degree(base) == 1:
+            path = graph.edges[tip, base, key]["path"]
             pruned.append(_cut(path, f"free-standing and shorter than {minimum_px:g} px"))
             graph.remove_nodes_from([tip, base])
             continue
-        radius = graph.nodes[base]["radius"]
-        reason = f"spur standing less than {minimum_px:g} px out of a vessel of radius {radius:.1f} px"
-        pruned.append(_cut(path, reason))
-        graph.remove_node(tip)
-        joined = _join_at(graph, base)
-        if joined:  # only the branch that has just grown together can have become a spur
-            _push_spur(heap, graph, joined, minimum_px)
+        # The skeleton of a blunt end forks into the corners: then all the spurs go, and the fork becomes the
+        # end.
+        spurs = [spur for edge in graph.edges(base, keys=True) if (spur := _spur(graph, edge, minimum_px))]
+        tips = [spur[1] for spur in spurs] if graph.degree(base) - len(spurs) == 1 else [tip]
+        for tip in tips:
+            ((_, _, data),) = graph.edges(tip, data=True)
+            radius = graph.nodes[base]["radius"]
+            reason = f"spur standing less than {minimum_px:g} px out of a vessel of radius {radius:.1f} px"
+            pruned.append(_cut(data["path"], reason))
+            graph.remove_node(tip)
+        changed = _join_at(graph, base)
+        if graph.has_node(base) and graph.degree(base) == 1:
+            changed = next(iter(graph.edges(base, keys=True)))
+        # Only the branch that has just grown together or got a free end can have become a spur.
+        if changed and (spur := _spur(graph, changed, minimum_px)):
+            heapq.heappush(heap, spur)
 
     kept = []
     for node in list(graph):
@@ -74,20 +82,19 @@ def _cut(path: np.ndarray, reason: str) -> PrunedBranch:
     return PrunedBranch(path, path_length(path), reason)
 
 
-def _push_spur(heap: list, graph: nx.MultiGraph, edge: Edge, minimum_px: float) -> None:
-    """Put a branch with a free end on the heap if it does not stand out far enough."""
+def _spur(graph: nx.MultiGraph, edge: Edge, minimum_px: float) -> tuple[float, int, int, int] | None:
+    """Return how far a free end stands out, its tip, base and key, or None if that is far enough."""
     start, end, key = edge
     tip, base = (start, end) if graph.degree(start) == 1 else (end, start)
     if graph.degree(tip) != 1:
-        return
+        return None
     inside = 0.0 if graph.degree(base) == 1 else graph.nodes[base]["radius"]
     outside = path_length(graph.edges[edge]["path"]) - inside
-    if outside < minimum_px:
-        heapq.heappush(heap, (outside, tip, base, key))
+    return (outside, tip, base, key) if outside < minimum_px else None
 
 
 def _join_at(graph: nx.MultiGraph, node: int) -> Edge | None:
-    """Make one branch of the two that meet at a node which is no bifurcation any more; return the new edge."""
+    """Make one branch of the two that meet at a node that is no bifurcation any more; return its edge."""
     edges = list(graph.edges(node, keys=True, data=True))
     if len(edges) != 2 or graph.degree(node) != 2:
         return None

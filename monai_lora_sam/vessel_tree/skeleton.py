@@ -1,7 +1,7 @@
 """The skeleton of a mask as a graph of nodes and pixel paths.
 
-`skan` would give such a graph too, but it brings numba, LLVM, pandas and openpyxl and compiles for seconds at its first call;
-networkx is installed with torch anyway.
+`skan` would give such a graph too, but it brings numba, LLVM, pandas and openpyxl and compiles for seconds
+at its first call; networkx is installed with torch anyway.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import networkx as nx
 import numpy as np
 from skimage.morphology import skeletonize
 
-# One half of the eight neighbours, so that each pair of pixels is met once: straight steps, then diagonal ones.
+# One half of the eight neighbours, so that each pair of pixels is met once: straight steps, then diagonal
+# ones.
 STRAIGHT = ((0, 1), (1, 0))
 DIAGONAL = ((1, 1), (1, -1))
 
@@ -18,8 +19,8 @@ DIAGONAL = ((1, 1), (1, -1))
 def pixel_graph(skeleton: np.ndarray) -> nx.Graph:
     """Join neighbouring skeleton pixels.
 
-    Diagonal neighbours are joined only where no straight detour over a third skeleton pixel exists, otherwise every
-    corner of a staircase would look like a bifurcation.
+    Diagonal neighbours are joined only where no straight detour over a third skeleton pixel exists,
+    otherwise every corner of a staircase would look like a bifurcation.
     """
     padded = np.pad(skeleton, 1)
     graph = nx.Graph()
@@ -38,8 +39,9 @@ def skeleton_graph(mask: np.ndarray) -> tuple[nx.MultiGraph, list[np.ndarray]]:
     """Turn a mask into a graph whose edges carry pixel paths.
 
     Returns:
-        The graph (node attribute `position`, (2,) row and column; edge attribute `path`, (N, 2) from the edge's attribute
-        `origin` to its other node) and the closed loops that touch no node, each an (N, 2) path whose last point is its first.
+        The graph (node attribute `position`, (2,) row and column; edge attribute `path`, (N, 2) from the
+        edge's attribute `origin` to its other node) and the closed loops that touch no node, each an (N, 2)
+        path whose last point is its first.
     """
     pixels = pixel_graph(skeletonize(mask))
     degree = dict(pixels.degree())

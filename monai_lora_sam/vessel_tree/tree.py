@@ -12,8 +12,8 @@ import numpy as np
 class Node:
     """Hold a bifurcation or a free end.
 
-    `radius_px` is the radius of the largest disc around `position_rc` that fits into the mask: the reach of
-    the confluence around a bifurcation.
+    `radius_px` is the radius of the largest disc that fits into the mask around `position_rc`, or at a free
+    end, where a skeleton may run into a corner of the mask, of the largest disc just before it.
     """
 
     id: int
@@ -26,8 +26,8 @@ class Node:
 class Branch:
     """Hold one vessel piece between two nodes.
 
-    `centreline_rc` is (N, 2), row and column, equally spaced by about half a pixel, running from `start` to `end`.
-    A closed loop that meets no other branch has neither node, and its last point equals its first.
+    `centreline_rc` is (N, 2), row and column, equally spaced by about half a pixel, running from `start` to
+    `end`. A closed loop that meets no other branch has neither node, and its last point equals its first.
     """
 
     id: int
