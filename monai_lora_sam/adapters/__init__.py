@@ -1,7 +1,8 @@
 """Named LoRA adapters on one frozen encoder: stack, strategies, presets and store."""
 
 from monai_lora_sam.adapters.atomic import atomic_folder
-from monai_lora_sam.adapters.presets import PRESETS, layer_indices, target_modules
+from monai_lora_sam.adapters.budget import BudgetRow, budget_table, format_budget
+from monai_lora_sam.adapters.presets import PRESETS, layer_indices, lora_config, target_modules
 from monai_lora_sam.adapters.stack import AdapterStack
 from monai_lora_sam.adapters.store import STRATEGIES, list_adapters, load_extra, read_card, verify_folder
 from monai_lora_sam.adapters.strategies import apply_strategy
@@ -10,11 +11,15 @@ __all__ = [
     "PRESETS",
     "STRATEGIES",
     "AdapterStack",
+    "BudgetRow",
     "apply_strategy",
     "atomic_folder",
+    "budget_table",
+    "format_budget",
     "layer_indices",
     "list_adapters",
     "load_extra",
+    "lora_config",
     "read_card",
     "target_modules",
     "verify_folder",

@@ -22,13 +22,14 @@ _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 def atomic_folder(folder: str | Path) -> Iterator[Path]:
     """Yield a temporary folder that replaces ``folder`` when the block ends without an error.
 
-    The temporary folder lies beside ``folder`` (so on the same file system) under a hidden name. Its files are
-    flushed to the disk, then the two folders swap names in one system call (``renameat2`` with
-    ``RENAME_EXCHANGE``), so that at every instant ``folder`` is the whole old version or the whole new one. Where the
-    system has no such call the old folder is first renamed to ``.<name>.previous``; a kill between the two renames
-    leaves it there, and :func:`recover_folder`, called by every reader of this package, renames it back.
+    The temporary folder lies beside ``folder`` (so on the same file system) under a hidden name. Its files
+    are flushed to the disk, then the two folders swap names in one system call (``renameat2`` with
+    ``RENAME_EXCHANGE``): at every instant ``folder`` is the whole old version or the whole new one. Where the
+    system has no such call the old folder is first renamed to ``.<name>.previous``; a kill between the two
+    renames leaves it there, and :func:`recover_folder`, called by every reader of this package, renames it
+    back.
 
-    Everything in the old folder is removed with it. An error inside the block leaves the old folder untouched.
+    All that is in the old folder goes with it. An error inside the block leaves the old folder untouched.
 
     Args:
         folder: the folder to create or to replace; its parents are created.
@@ -76,8 +77,10 @@ def _replace(folder: Path, temporary: Path) -> None:
     if _exchange(temporary, folder):
         return
     os.rename(folder, _previous(folder))
-    os.rename(temporary, folder)
-    shutil.rmtree(_previous(folder))
+    try:
+        os.rename(temporary, folder)
+    finally:
+        recover_folder(folder)
 
 
 def _exchange(first: Path, second: Path) -> bool:

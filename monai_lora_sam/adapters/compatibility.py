@@ -27,8 +27,9 @@ class Weights:
 def check_new_name(name: str, taken: Collection[str], encoder: nn.Module) -> None:
     """Raise a ``ValueError`` unless a new adapter can have this name.
 
-    PEFT tells adapters apart by looking for ``.<name>.`` in parameter names and keeps them in a ``ModuleDict``:
-    the name of a module of the encoder, or of an attribute of ``ModuleDict``, would mix adapters up.
+    PEFT tells adapters apart by looking for ``.<name>.`` in parameter names and keeps them in a
+    ``ModuleDict``: the name of a module of the encoder, or of an attribute of ``ModuleDict``, would mix
+    adapters up.
     """
     check_name(name)
     if name in taken:
@@ -48,8 +49,8 @@ def check_base(folder: str | Path, card: Mapping[str, Any], family: str, name: s
     if (expected.get("family"), expected.get("fingerprint")) != (family, fingerprint):
         raise ValueError(
             f"{folder}: expected the base it was trained on, {expected.get('name')} (family "
-            f"{expected.get('family')}, fingerprint {expected.get('fingerprint')}); found {name} (family {family}, "
-            f"fingerprint {fingerprint})"
+            f"{expected.get('family')}, fingerprint {expected.get('fingerprint')}); "
+            f"found {name} (family {family}, fingerprint {fingerprint})"
         )
 
 
@@ -69,17 +70,17 @@ def match_parents(
             other = present.get(parent["name"])
             found = f"{parent['name']!r} with {other.fingerprint}" if other else f"only {list(present)}"
             raise ValueError(
-                f"{folder}: expected its parent {parent['name']!r} with fingerprint {parent['fingerprint']} on the "
-                f"stack, found {found}; load the parents first"
+                f"{folder}: expected its parent {parent['name']!r} with fingerprint {parent['fingerprint']} "
+                f"on the stack, found {found}; load the parents first"
             )
         names[parent["name"]] = parent["name"] if parent["name"] in same else same[0]
     moves_encoder = card["strategy"] in ("last_n", "full")
     for name, weights in present.items():
         if name not in names.values() and (moves_encoder or weights.moves_encoder):
-            mover, other = (card["name"], name) if moves_encoder else (name, card["name"])
+            mover, still = (card["name"], name) if moves_encoder else (name, card["name"])
             raise ValueError(
-                f"{folder}: expected no encoder moved by others than its parents {list(names)}; found {mover!r}, "
-                f"which moves the encoder and which {other!r} was not trained with"
+                f"{folder}: expected no encoder moved by others than its parents {list(names)}; "
+                f"found {mover!r}, which moves the encoder and which {still!r} was not trained with"
             )
     return names
 
@@ -100,7 +101,5 @@ def lora_shapes(encoder: nn.Module, config: LoraConfig) -> dict[str, torch.Size]
         shapes[f"base_model.model.{key}.lora_A.weight"] = torch.Size((config.r, layer.in_features))
         shapes[f"base_model.model.{key}.lora_B.weight"] = torch.Size((layer.out_features, config.r))
     if not shapes:
-        raise ValueError(
-            f"adapter targets {sorted(config.target_modules)}: found none of them in the encoder"
-        )
+        raise ValueError(f"adapter targets {config.target_modules}: found none of them in the encoder")
     return shapes

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
 
+from monai_lora_sam.adapters import lora
 from monai_lora_sam.adapters.store import ENCODER_DELTA, load_tensors
 
 _ADAPTERS = "adapters."
@@ -29,44 +29,40 @@ def encoder_delta(encoder: nn.Module, modules: Sequence[str]) -> dict[str, Tenso
 
 
 def adapter_key(name: str, key: str) -> str:
-    """Return the name under which a delta holds a tensor of an adapter that moved together with the encoder."""
+    """Return the name in a delta of a tensor of an adapter that moved together with the encoder."""
     return f"{_ADAPTERS}{name}.{key}"
 
 
 def apply_delta(
-    folder: str | Path,
-    encoder: nn.Module,
-    model: nn.Module,
-    modules: Sequence[str],
-    adapters: Mapping[str, str],
+    folder: str | Path, model: nn.Module, modules: Sequence[str], adapters: Mapping[str, str]
 ) -> None:
     """Copy a saved delta into an encoder and into the adapters that moved with it.
 
     Args:
         folder: verified.
-        encoder: whose parameters are overwritten.
-        model: the encoder, or the PeftModel around it.
+        model: the encoder, or PEFT's model around it, whose parameters are overwritten.
         modules: the modules that the delta covers.
         adapters: of each adapter that moved, its name in the delta and its name on the stack.
 
     Raises:
-        ValueError: if names or shapes are not those of this encoder and these adapters; nothing is copied then.
+        ValueError: if names or shapes are not those of this encoder and these adapters; nothing is copied.
     """
+    encoder = lora.plain_encoder(model)
     found = load_tensors(folder, ENCODER_DELTA)
     expected = encoder_delta(encoder, modules)
     per_adapter: dict[str, dict[str, Tensor]] = {}
     for saved, name in adapters.items():
-        if not isinstance(model, PeftModel):
-            raise ValueError(f"{folder}: expected the adapter {name!r} on the stack, found none")
-        lora = get_peft_model_state_dict(model, adapter_name=name)
-        expected.update({adapter_key(saved, key): tensor for key, tensor in lora.items()})
-        per_adapter[name] = {key: found.get(adapter_key(saved, key), tensor) for key, tensor in lora.items()}
+        current = lora.tensors_of(model, name)
+        expected.update({adapter_key(saved, key): tensor for key, tensor in current.items()})
+        per_adapter[name] = {
+            key: found[adapter_key(saved, key)] for key in current if adapter_key(saved, key) in found
+        }
     check_shapes(f"{folder}: {ENCODER_DELTA}", expected, found)
     with torch.no_grad():
         for key, tensor in encoder_delta(encoder, modules).items():
             tensor.copy_(found[key])
-    for name, lora in per_adapter.items():
-        set_peft_model_state_dict(model, lora, adapter_name=name)
+    for name, tensors in per_adapter.items():
+        lora.set_tensors(model, name, tensors)
 
 
 def check_shapes(

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from peft import LoraConfig
+
+from monai_lora_sam.encoders import ImageEncoder
+
 PRESETS: dict[str, dict[str, tuple[str, ...]]] = {
     "sam3": {
         "qv": ("attention.q_proj", "attention.v_proj"),
@@ -19,7 +23,7 @@ PRESETS: dict[str, dict[str, tuple[str, ...]]] = {
             "mlp.fc2",
         ),
     },
-    # SAM v1 computes q, k and v with one fused matrix, which is adapted as a whole: "qv" and "qkv" are the same there.
+    # SAM v1 computes q, k and v with one fused matrix, adapted as a whole: "qv" and "qkv" are the same there.
     "sam": {
         "qv": ("attn.qkv",),
         "qkv": ("attn.qkv",),
@@ -58,7 +62,7 @@ def layer_indices(layers: int | Sequence[int] | None, block_count: int) -> list[
     """Return the indices of the transformer blocks to adapt, or None for all of them.
 
     Args:
-        layers: None (every block), an int n (the last n blocks) or a list of block indices, 0 being the first.
+        layers: None (every block), an int n (the last n blocks) or a list of block indices from 0 on.
         block_count: how many blocks the encoder has.
 
     Raises:
@@ -82,4 +86,30 @@ def layer_indices(layers: int | Sequence[int] | None, block_count: int) -> list[
     raise ValueError(
         f"layers={layers!r}: expected None, a number of last blocks (1 to {block_count}) "
         f"or a list of distinct block indices (0 to {block_count - 1})"
+    )
+
+
+def lora_config(
+    encoder: ImageEncoder,
+    r: int = 16,
+    alpha: int = 32,
+    targets: str = "qv",
+    dropout: float = 0.05,
+    layers: int | Sequence[int] | None = None,
+) -> LoraConfig:
+    """Return PEFT's configuration of an adapter; arguments and errors as in :meth:`AdapterStack.add`."""
+    if not isinstance(r, int) or isinstance(r, bool) or r <= 0:
+        raise ValueError(f"r={r!r}: expected a whole number above 0")
+    if not alpha > 0:
+        raise ValueError(f"alpha={alpha!r}: expected a number above 0")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout={dropout!r}: expected 0 up to but not including 1")
+    indices = layer_indices(layers, len(encoder.blocks))
+    return LoraConfig(
+        r=r,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=target_modules(encoder.family, targets),
+        layers_to_transform=indices,
+        layers_pattern=None if indices is None else [BLOCK_LIST],
     )

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from monai_lora_sam.adapters import store
+from monai_lora_sam.adapters import lora, store
 from monai_lora_sam.adapters.atomic import atomic_folder
 from monai_lora_sam.adapters.compatibility import (
     Weights,
@@ -24,32 +19,20 @@ from monai_lora_sam.adapters.compatibility import (
     match_parents,
 )
 from monai_lora_sam.adapters.delta import adapter_key, apply_delta, check_shapes, encoder_delta
-from monai_lora_sam.adapters.presets import BLOCK_LIST, layer_indices, target_modules
+from monai_lora_sam.adapters.presets import lora_config
+from monai_lora_sam.adapters.skill import Skill
 from monai_lora_sam.encoders import ImageEncoder
-
-
-@dataclass
-class Skill:
-    """What a stack remembers of one name: how it is trained, on top of what, and its card if it was loaded."""
-
-    strategy: str
-    #: Modules of the encoder that its training moves, by name; "" is the whole encoder.
-    modules: tuple[str, ...] = ()
-    #: Fingerprints of what was below when it was trained, by name.
-    parents: dict[str, str] = field(default_factory=dict)
-    fingerprint: str | None = None
-    card: dict[str, Any] = field(default_factory=dict)
 
 
 class AdapterStack(nn.Module):
     """Carry named adapters on one image encoder and apply the sum of those that are active.
 
-    The encoder is frozen and stays in evaluation mode; only what is being trained follows ``train()``. LoRA is
-    PEFT's, which wraps the encoder in place as soon as there is an adapter. With no adapter active the output is
-    the encoder's own, bit for bit.
+    The encoder is frozen and stays in evaluation mode; only what is being trained follows ``train()``. LoRA
+    is PEFT's, which wraps the encoder in place as soon as there is an adapter. With no adapter active the
+    output is the encoder's own, bit for bit.
 
-    Besides LoRA a name can stand for another strategy (see :func:`apply_strategy`). Such a name can be activated,
-    saved and loaded alike; what it moved in the encoder itself holds whatever is active.
+    Besides LoRA a name can stand for another strategy (see :func:`apply_strategy`). Such a name can be
+    activated, saved and loaded alike; what it moved in the encoder itself holds whatever is active.
 
     Args:
         encoder: the image encoder; it belongs to the stack from now on.
@@ -69,9 +52,8 @@ class AdapterStack(nn.Module):
     def __init__(self, encoder: ImageEncoder) -> None:
         super().__init__()
         self._fingerprint = encoder.fingerprint  # before PEFT changes the names of its parameters
-        self.model: nn.Module = encoder.requires_grad_(
-            False
-        )  # a PeftModel around it from the first adapter on
+        # The encoder itself, and from the first adapter on PEFT's model around it.
+        self.model: nn.Module = encoder.requires_grad_(False)
         self._skills: dict[str, Skill] = {}
         self._active: tuple[str, ...] = ()
         self._trained: str | None = None
@@ -80,8 +62,7 @@ class AdapterStack(nn.Module):
     @property
     def encoder(self) -> ImageEncoder:
         """The image encoder."""
-        model = self.model
-        return model.base_model.model if isinstance(model, PeftModel) else model  # type: ignore[return-value]
+        return lora.plain_encoder(self.model)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,7 +95,7 @@ class AdapterStack(nn.Module):
         self,
         name: str,
         r: int = 16,
-        alpha: float = 32,
+        alpha: int = 32,
         targets: str = "qv",
         dropout: float = 0.05,
         layers: int | Sequence[int] | None = None,
@@ -130,25 +111,12 @@ class AdapterStack(nn.Module):
             layers: None for every block, n for the last n, or a list of block indices.
 
         Raises:
-            ValueError: if the name is taken or unusable, or another argument does not fit; known values are named.
+            ValueError: if the name is taken or unusable, or another argument does not fit; the values that do
+                are named.
         """
         check_new_name(name, self.names, self.encoder)
-        if not isinstance(r, int) or isinstance(r, bool) or r <= 0:
-            raise ValueError(f"r={r!r}: expected a whole number above 0")
-        if not alpha > 0:
-            raise ValueError(f"alpha={alpha!r}: expected a number above 0")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout!r}: expected 0 up to but not including 1")
-        indices = layer_indices(layers, len(self.encoder.blocks))
-        config = LoraConfig(
-            r=r,
-            lora_alpha=alpha,
-            lora_dropout=dropout,
-            target_modules=target_modules(self.encoder.family, targets),
-            layers_to_transform=indices,
-            layers_pattern=None if indices is None else [BLOCK_LIST],
-        )
-        self._inject(name, config)
+        config = lora_config(self.encoder, r, alpha, targets, dropout, layers)
+        self.model = lora.inject(self.model, name, config)
         self._skills[name] = Skill("lora")
         self._synchronise()
 
@@ -204,9 +172,12 @@ class AdapterStack(nn.Module):
             KeyError: if the name is not on the stack.
         """
         skill = self.skill(name)
-        if skill.strategy == "lora" and name not in self._active:
+        if skill.is_lora and name not in self._active:
             self._active = (*self._active, name)
-        skill.fingerprint = None
+        if self._trained is not None:
+            self._skills[
+                self._trained
+            ].fingerprint = None  # what a save in mid-training noted may be outdated
         skill.parents = {}
         self._trained = name
         self._record_parents()
@@ -215,17 +186,14 @@ class AdapterStack(nn.Module):
     def train(self, mode: bool = True) -> AdapterStack:
         """Set training mode for what is being trained; everything else stays in evaluation mode.
 
-        A frozen adapter's dropout stays off: otherwise the features of an earlier stage would change while a later
-        one is trained.
+        A frozen adapter's dropout stays off: otherwise the features of an earlier stage would change while a
+        later one is trained.
         """
         super().train(False)
         self.training = mode
         for module in self._moved_modules():
             module.train(mode)
-        trained = self._trained_adapters()
-        for layer in self._lora_layers():
-            for name, dropout in layer.lora_dropout.items():
-                dropout.train(mode and name in trained)
+        lora.set_dropout(self.model, self._trained_adapters(), mode)
         return self
 
     # ---- tensors -------------------------------------------------------------------------------------------
@@ -233,25 +201,24 @@ class AdapterStack(nn.Module):
     def tensors(self, name: str) -> dict[str, Tensor]:
         """Return what training under this name has made, by the names used on disk; none for ``frozen``."""
         skill = self.skill(name)
-        if skill.strategy == "lora":
-            return get_peft_model_state_dict(self.model, adapter_name=name)
+        if skill.is_lora:
+            return lora.tensors_of(self.model, name)
         delta = encoder_delta(self.encoder, skill.modules)
         if skill.strategy == "full":
             for parent in self._lora_parents(skill):
-                lora = get_peft_model_state_dict(self.model, adapter_name=parent)
-                delta.update({adapter_key(parent, key): tensor for key, tensor in lora.items()})
+                moved = lora.tensors_of(self.model, parent)
+                delta.update({adapter_key(parent, key): tensor for key, tensor in moved.items()})
         return delta
 
     def budget(self) -> dict[str, dict[str, int]]:
-        """Return the number of parameters and of bytes of each name: ``{name: {"parameters": , "bytes": }}``."""
+        """Return the size of each name: ``{name: {"parameters": number, "bytes": number}}``."""
+        tensors = {name: self.tensors(name).values() for name in self._skills}
         return {
             name: {
-                "parameters": sum(tensor.numel() for tensor in self.tensors(name).values()),
-                "bytes": sum(
-                    tensor.numel() * tensor.element_size() for tensor in self.tensors(name).values()
-                ),
+                "parameters": sum(tensor.numel() for tensor in values),
+                "bytes": sum(tensor.numel() * tensor.element_size() for tensor in values),
             }
-            for name in self._skills
+            for name, values in tensors.items()
         }
 
     def merge(self, *names: str) -> ImageEncoder:
@@ -259,14 +226,10 @@ class AdapterStack(nn.Module):
 
         The copy has a fingerprint of its own, since it is another base. The stack is unchanged.
         """
-        for name in names:
-            self.skill(name)
-        merged = copy.deepcopy(self.model)
-        if isinstance(merged, PeftModel):
-            lora = [name for name in names if self._skills[name].strategy == "lora"]
-            merged = merged.base_model.merge_and_unload(safe_merge=True, adapter_names=lora)
-        merged.renew_fingerprint()  # type: ignore[operator]
-        return merged.requires_grad_(False).eval()  # type: ignore[return-value]
+        self._check_names(names)
+        merged = lora.merged_copy(self.model, [name for name in names if self._skills[name].is_lora])
+        merged.renew_fingerprint()
+        return merged.requires_grad_(False).eval()
 
     # ---- disk ----------------------------------------------------------------------------------------------
 
@@ -287,7 +250,7 @@ class AdapterStack(nn.Module):
             name: on the stack.
             folder: belongs to the adapter: replaced whole if it holds an older version.
             card: further entries: ``version`` ("1" if not given), ``task``, ``modality``, ``class_names``,
-                ``input_size``, ``metrics`` and any others that JSON can hold. Entries of a loaded card are kept.
+                ``input_size``, ``metrics`` and any others that JSON can hold. Those of a loaded card are kept.
             extra: further named tensors, such as ``{"head": head.state_dict()}`` for ``head.safetensors``.
 
         Raises:
@@ -303,7 +266,7 @@ class AdapterStack(nn.Module):
         if folder.is_dir() and any(folder.iterdir()) and not (folder / store.CARD).exists():
             raise FileExistsError(f"{folder}: expected an adapter's folder or none, found other files in it")
         files = {store.extra_file(key): tensors for key, tensors in (extra or {}).items()}
-        if skill.strategy == "lora":
+        if skill.is_lora:
             files[store.ADAPTER_WEIGHTS] = self.tensors(name)
         elif skill.strategy != "frozen":
             files[store.ENCODER_DELTA] = self.tensors(name)
@@ -326,8 +289,9 @@ class AdapterStack(nn.Module):
             "fingerprint": skill.fingerprint,
             "modules": list(skill.modules),
         }
+        config = lora.config_of(self.model, name) if skill.is_lora else None
         with atomic_folder(folder) as temporary:
-            skill.card = store.write_folder(temporary, content, files, self._config(name))
+            skill.card = store.write_folder(temporary, content, files, config)
         return skill.card
 
     def load(self, folder: str | Path, name: str | None = None) -> str:
@@ -338,9 +302,9 @@ class AdapterStack(nn.Module):
             name: to load it under; the card's own if not given.
 
         Raises:
-            FileNotFoundError, ValueError: if a file is missing, truncated or changed, if it was trained on another
-                base or on parents that are not on the stack, or if the name is taken; the message says what was
-                expected and what was found. The stack is then as before.
+            FileNotFoundError, ValueError: if a file is missing, truncated or changed, if it was trained on
+                another base or on parents that are not on the stack, or if the name is taken; the message says
+                what was expected and what was found. The stack is then as before.
         """
         card = store.verify_folder(folder)
         name = card["name"] if name is None else name
@@ -359,57 +323,47 @@ class AdapterStack(nn.Module):
             card["fingerprint"],
             card,
         )
-        if skill.strategy == "lora":
+        if skill.is_lora:
             config, tensors = store.load_config(folder), store.load_tensors(folder, store.ADAPTER_WEIGHTS)
             check_shapes(f"{folder}: {store.ADAPTER_WEIGHTS}", lora_shapes(self.encoder, config), tensors)
-            self._inject(name, config)
-            set_peft_model_state_dict(self.model, tensors, adapter_name=name)
+            self.model = lora.inject(self.model, name, config)
+            lora.set_tensors(self.model, name, tensors)
         elif skill.strategy != "frozen":
             full = skill.strategy == "full"
-            moved = {
-                old: new for old, new in parents.items() if full and self._skills[new].strategy == "lora"
-            }
-            apply_delta(folder, self.encoder, self.model, skill.modules, moved)
+            moved = {old: new for old, new in parents.items() if full and self._skills[new].is_lora}
+            apply_delta(folder, self.model, skill.modules, moved)
         self._skills[name] = skill
         self._synchronise()
         return name
 
     # ---- inner working -------------------------------------------------------------------------------------
 
-    def _inject(self, name: str, config: LoraConfig) -> None:
-        if isinstance(self.model, PeftModel):
-            self.model.add_adapter(name, config)
-        else:
-            self.model = PeftModel(self.encoder, config, adapter_name=name)
-
-    def _switch(self, names: tuple[str, ...]) -> None:
+    def _check_names(self, names: tuple[str, ...]) -> None:
         for name in names:
             self.skill(name)
         if len(set(names)) != len(names):
-            raise ValueError(f"adapters {list(names)}: each can be active once")
+            raise ValueError(f"adapters {list(names)}: expected each once")
+
+    def _switch(self, names: tuple[str, ...]) -> None:
+        self._check_names(names)
         self._active = names
         self._synchronise()
 
     def _synchronise(self) -> None:
-        """Set what is applied, what has gradients and what is in training mode, from the stack's own record.
-
-        PEFT gives gradients to every adapter it activates and drops them at each switch, so nothing is left to it.
-        """
+        """Set what is applied, has gradients and is in training mode from the stack's own record."""
         self.encoder.requires_grad_(False)
         for module in self._moved_modules():
             module.requires_grad_(True)
-        if isinstance(self.model, PeftModel):
-            lora = [name for name in self._active if self._skills[name].strategy == "lora"]
-            self.model.base_model.set_adapter(lora, inference_mode=True)
-            self.model.base_model.set_requires_grad(self._trained_adapters(), True)
+        active = [name for name in self._active if self._skills[name].is_lora]
+        lora.switch(self.model, active, self._trained_adapters())
         self.train(self.training)
 
     def _record_parents(self) -> None:
-        """Add what the trained name is trained on: active adapters, and whatever moved the encoder itself."""
+        """Add what the trained name is trained on: active adapters, and what moved the encoder itself."""
         assert self._trained is not None
         parents = self._skills[self._trained].parents
         for name, skill in self._skills.items():
-            below = skill.modules or (skill.strategy == "lora" and name in self._active)
+            below = skill.modules or (skill.is_lora and name in self._active)
             if below and name != self._trained:
                 parents[name] = self._fingerprint_of(name)
 
@@ -424,24 +378,21 @@ class AdapterStack(nn.Module):
         skill = self._skills[self._trained]
         if skill.strategy == "full":
             return self._lora_parents(skill)
-        return [self._trained] if skill.strategy == "lora" else []
+        return [self._trained] if skill.is_lora else []
 
     def _lora_parents(self, skill: Skill) -> list[str]:
-        return [name for name in skill.parents if self._skills[name].strategy == "lora"]
-
-    def _lora_layers(self) -> list[LoraLayer]:
-        return [module for module in self.encoder.modules() if isinstance(module, LoraLayer)]
-
-    def _config(self, name: str) -> LoraConfig | None:
-        return self.model.peft_config[name] if self._skills[name].strategy == "lora" else None
+        return [name for name in skill.parents if self._skills[name].is_lora]
 
     def _fingerprint_of(self, name: str) -> str:
-        """Return the fingerprint of a name as it was loaded, saved or last trained."""
+        """Return the fingerprint of a name as it was loaded or trained.
+
+        It is kept from then on: ``full`` moves the adapters below it, which are still known by what they were.
+        """
         skill = self._skills[name]
-        if skill.fingerprint is None:
+        if skill.fingerprint is None or name == self._trained:
             skill.fingerprint = self._compute_fingerprint(name)
         return skill.fingerprint
 
     def _compute_fingerprint(self, name: str) -> str:
-        config = self._config(name)
-        return store.tensors_fingerprint(self.tensors(name), f"alpha={config.lora_alpha}" if config else "")
+        scale = f"alpha={lora.config_of(self.model, name).lora_alpha}" if self._skills[name].is_lora else ""
+        return store.tensors_fingerprint(self.tensors(name), scale)

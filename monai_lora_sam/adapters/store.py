@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ RESERVED_KEYS = (
     "modules",
 )
 
-_REQUIRED = {
+_REQUIRED: dict[str, type | tuple[type, ...]] = {
     "name": str,
     "version": (str, int),
     "encoder": dict,
@@ -52,7 +52,7 @@ _REQUIRED = {
     "digest": str,
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_FILES_OF = {
+_FILES_OF: dict[str, set[str]] = {
     "lora": {ADAPTER_CONFIG, ADAPTER_WEIGHTS},
     "frozen": set(),
     "last_n": {ENCODER_DELTA},
@@ -80,7 +80,7 @@ def check_name(name: str) -> str:
 
 
 def tensors_fingerprint(tensors: Mapping[str, Tensor], note: str = "") -> str:
-    """Return the SHA-256 of named tensors (names, types, shapes and values) and of a note that goes with them."""
+    """Return the SHA-256 of tensors (names, types, shapes, values) and of a note that goes with them."""
     digest = hashlib.sha256(note.encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -111,7 +111,7 @@ def write_folder(
         safetensors.torch.save_file(plain, folder / file, metadata={"format": "pt"})
     card = {
         **card,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "packages": {name: metadata.version(name) for name in ("torch", "peft", "transformers")},
         "files": {path.name: _sha256(path) for path in sorted(folder.iterdir())},
     }
@@ -156,6 +156,9 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     check_name(card["name"])
     if card["strategy"] not in STRATEGIES:
         raise ValueError(f"{path}: strategy {card['strategy']!r}: expected one of {list(STRATEGIES)}")
+    for parent in card["parents"]:
+        if not isinstance(parent, dict) or not {"name", "fingerprint"} <= set(parent):
+            raise ValueError(f"{path}: expected parents with name and fingerprint, found {parent!r}")
     return card
 
 
@@ -222,8 +225,8 @@ def load_tensors(folder: str | Path, file: str) -> dict[str, Tensor]:
 def load_config(folder: str | Path) -> LoraConfig:
     """Build PEFT's configuration of a verified folder from the plain LoRA entries alone.
 
-    PEFT's configurations can ask for much more (importing modules, changing the base at initialisation, regular
-    expressions). None of that is written by this package, so a file that asks for it is refused.
+    PEFT's configurations can ask for much more (importing modules, changing the base at initialisation,
+    regular expressions). None of that is written by this package, so a file that asks for it is refused.
 
     Raises:
         ValueError: if the file is no plain LoRA configuration; the entry is named.
@@ -247,7 +250,7 @@ def load_config(folder: str | Path) -> LoraConfig:
 def list_adapters(root: str | Path) -> list[dict[str, Any]]:
     """Return the cards of all adapter folders below ``root``, each with its ``folder``, sorted by folder.
 
-    A folder that looks like an adapter's but cannot be used is listed as ``{"folder": ..., "error": reason}``;
+    A folder that looks like an adapter's but cannot be used is listed as ``{"folder": , "error": reason}``;
     nothing is raised for it.
 
     Raises:

@@ -28,12 +28,12 @@ def apply_strategy(
         strategy: one of the four.
         name: of the stage.
         last_n: number of blocks, used by ``last_n`` alone.
-        lora_kwargs: arguments of :meth:`AdapterStack.add`, used by ``lora`` alone, so that a configuration changes
-            its strategy by one key.
+        lora_kwargs: arguments of :meth:`AdapterStack.add`, used by ``lora`` alone, so that a configuration
+            changes its strategy by one key.
 
     Raises:
-        ValueError: if the strategy is unknown, ``last_n`` does not fit the encoder, or the name is on the stack
-            under another strategy.
+        ValueError: if the strategy is unknown, ``last_n`` does not fit the encoder, or the name is on the
+            stack under another strategy.
 
     Example:
         >>> from monai_lora_sam.encoders import build_encoder

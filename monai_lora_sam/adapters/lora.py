@@ -1,0 +1,77 @@
+"""All dealings with PEFT: what wraps an encoder, holds its adapters and switches them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer, LoraModel
+from torch import Tensor, nn
+
+from monai_lora_sam.encoders import ImageEncoder
+
+
+def tuner(model: nn.Module) -> LoraModel | None:
+    """Return PEFT's LoRA model, or None as long as the encoder carries no adapter."""
+    base = model.base_model if isinstance(model, PeftModel) else None
+    return base if isinstance(base, LoraModel) else None
+
+
+def plain_encoder(model: nn.Module) -> ImageEncoder:
+    """Return the image encoder, wrapped or not."""
+    lora = tuner(model)
+    return model if lora is None else lora.model  # type: ignore[return-value]
+
+
+def inject(model: nn.Module, name: str, config: LoraConfig) -> nn.Module:
+    """Add an adapter and return the model that holds it: the first one wraps the encoder."""
+    if isinstance(model, PeftModel):
+        model.add_adapter(name, config)
+        return model
+    return PeftModel(model, config, adapter_name=name)
+
+
+def switch(model: nn.Module, active: Sequence[str], trained: Sequence[str]) -> None:
+    """Apply the sum of the active adapters and give gradients to the trained ones alone.
+
+    PEFT itself gives gradients to all that it activates, and sets them anew at each switch.
+    """
+    lora = tuner(model)
+    if lora is not None:
+        lora.set_adapter(list(active), inference_mode=True)
+        lora.set_requires_grad(list(trained), True)
+
+
+def set_dropout(model: nn.Module, trained: Sequence[str], mode: bool) -> None:
+    """Put the dropout of the trained adapters in a mode and that of all others in evaluation mode."""
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            for name, dropout in module.lora_dropout.items():
+                dropout.train(mode and name in trained)
+
+
+def config_of(model: nn.Module, name: str) -> LoraConfig:
+    """Return PEFT's configuration of an adapter."""
+    lora = tuner(model)
+    assert lora is not None
+    return lora.peft_config[name]  # type: ignore[return-value]
+
+
+def tensors_of(model: nn.Module, name: str) -> dict[str, Tensor]:
+    """Return the tensors of an adapter by the names that PEFT gives them on disk."""
+    return get_peft_model_state_dict(model, adapter_name=name)
+
+
+def set_tensors(model: nn.Module, name: str, tensors: Mapping[str, Tensor]) -> None:
+    """Copy tensors by PEFT's names into an adapter."""
+    set_peft_model_state_dict(model, dict(tensors), adapter_name=name)
+
+
+def merged_copy(model: nn.Module, names: Sequence[str]) -> ImageEncoder:
+    """Return a copy of the encoder with adapters merged into its weights and PEFT removed."""
+    copied = copy.deepcopy(model)
+    lora = tuner(copied)
+    if lora is None:
+        return plain_encoder(copied)
+    return lora.merge_and_unload(safe_merge=True, adapter_names=list(names))  # type: ignore[return-value]
