@@ -27,8 +27,8 @@ def attention_forward(
 ) -> tuple[Tensor, Tensor | None]:
     """Attend, by transformers' ``sdpa`` except where gradients in bfloat16 on a CPU are wanted.
 
-    There the backward pass of torch's fused kernel takes several times as long as two batched matrix products and
-    a softmax, as long as the scores fit the cache. Everything else, inference included, is ``sdpa`` to the bit.
+    There the backward pass of torch's fused kernel takes several times as long as two batched matrix products
+    and a softmax, until the scores grow too large. All else, inference included, is ``sdpa`` to the bit.
 
     Args:
         module: the attention module, as transformers passes it.

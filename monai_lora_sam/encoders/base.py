@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from monai_lora_sam.encoders.fingerprint import weights_fingerprint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class ImageEncoder(nn.Module):
@@ -34,9 +37,11 @@ class ImageEncoder(nn.Module):
         [(48, 72, 72), (48, 36, 36), (48, 18, 18), (48, 9, 9)]
     """
 
+    model: PreTrainedModel
+
     def __init__(
         self,
-        model: nn.Module,
+        model: PreTrainedModel,
         *,
         name: str,
         family: str,

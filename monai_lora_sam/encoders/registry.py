@@ -97,7 +97,8 @@ def build_encoder(
     Args:
         name: ``"tiny"``, ``"sam3"``, ``"sam_vit_b"``, ``"sam_vit_l"`` or ``"sam_vit_h"``.
         pretrained: ``None`` or ``False`` for random weights (drawn from torch's global generator), ``True``
-            for the name's own weights, or a Hugging Face id, a local folder, a ``.safetensors`` or ``.pth`` file.
+            for the name's own weights, or a Hugging Face id, a local folder, a ``.safetensors`` or ``.pth``
+            file, see :func:`load_encoder`.
         image_size: side in pixels that the encoder is meant for; by default that of the weights.
         dtype: type of the parameters. The fingerprint is taken in float32 before the cast.
         gradient_checkpointing: see :meth:`ImageEncoder.set_gradient_checkpointing`.
@@ -118,7 +119,10 @@ def build_encoder(
     if pretrained is None or pretrained is False:
         encoder = make_encoder(name, ENCODERS[name].config(), image_size)
     else:
-        raise NotImplementedError
+        from monai_lora_sam.encoders.pretrained import load_encoder
+
+        source = ENCODERS[name].default_weights if pretrained is True else pretrained
+        encoder = load_encoder(name, source, image_size)
     encoder.fingerprint  # noqa: B018  (taken now, before the cast and before any adapter)
     encoder.set_gradient_checkpointing(gradient_checkpointing)
     return encoder.to(dtype).eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,15 +60,18 @@ class Sam3Encoder(ImageEncoder):
     model: Sam3VisionModel
 
     def __init__(self, config: Sam3VisionConfig, name: str = "sam3", image_size: int | None = None) -> None:
-        scales = sorted(config.scale_factors, reverse=True)
-        if scales != list(config.scale_factors):
-            raise ValueError(f"{name}: expected scale factors finest first, got {config.scale_factors}.")
-        patch_size = config.backbone_config.patch_size
+        scales = list(config.scale_factors or [])
+        if not scales or scales != sorted(scales, reverse=True):
+            raise ValueError(f"{name}: expected scale factors finest first, got {scales}.")
+        config = deepcopy(config)
+        backbone: Any = config.backbone_config
+        patch_size = backbone.patch_size
+        backbone.image_size = image_size or backbone.image_size
         super().__init__(
-            Sam3VisionModel(deepcopy(config)),
+            Sam3VisionModel(config),
             name=name,
             family="sam3",
-            image_size=image_size or config.backbone_config.image_size,
+            image_size=backbone.image_size,
             patch_size=patch_size,
             strides=[patch_size / scale for scale in scales],
             channels=[config.fpn_hidden_size] * len(scales),
@@ -79,6 +83,7 @@ class Sam3Encoder(ImageEncoder):
         rotary_embedding = AxialRotaryEmbedding(self.model.backbone.config)
         for block in self.blocks:
             block.rotary_emb = rotary_embedding
+            block.register_buffer("position_ids", None)  # never read again, and would pin the size
 
     @property
     def blocks(self) -> nn.ModuleList:
