@@ -40,7 +40,7 @@ def _lesion(polygon: Any) -> dict[str, Any]:
 def stenosis_lesions(image: AnnotatedImage) -> list[dict[str, Any]]:
     """Return the lesions of one image as JSON: `category`, `box_xyxy`, `polygons_xy` (rings), `area_px`.
 
-    Coordinates are COCO's: the image spans 0..W by 0..H, so a box is directly comparable with the published one.
+    Coordinates are COCO's: the image spans 0..W by 0..H, so boxes compare with the published ones.
     """
     return [_lesion(polygon) for polygon in image.polygons]
 
@@ -51,10 +51,13 @@ def _write_label(path: Path, image: AnnotatedImage, task: str) -> None:
     if path.is_file():
         try:
             with Image.open(path) as existing:
-                if existing.text.get("annotations") == source:
+                if (
+                    isinstance(existing, PngImagePlugin.PngImageFile)
+                    and existing.text.get("annotations") == source
+                ):
                     existing.load()
                     return
-        except (OSError, AttributeError, SyntaxError):
+        except (OSError, SyntaxError):
             pass  # A broken or foreign file is drawn again.
     values = [polygon.category if task == "segments" else 1 for polygon in image.polygons]
     mask = polygons_to_mask([polygon.rings for polygon in image.polygons], values, image.shape)
@@ -66,13 +69,13 @@ def _write_label(path: Path, image: AnnotatedImage, task: str) -> None:
     temporary.replace(path)
 
 
-def _check_image(image: AnnotatedImage, problems: ProblemList) -> str | None:
-    """Read one image; return its pixel hash, or None after noting what is wrong."""
+def _check_image(image: AnnotatedImage, problems: ProblemList) -> str:
+    """Read one image; return its pixel hash, or "" after noting what is wrong."""
     try:
         angiogram = read_angiogram(image.path)
     except (ValueError, OSError) as error:
         problems.add(image.path, str(error))
-        return None
+        return ""
     if angiogram.pixels.shape != image.shape:
         problems.add(image.path, f"expected {image.shape} (rows, columns), found {angiogram.pixels.shape}")
     return pixel_hash(angiogram.pixels)
@@ -88,13 +91,14 @@ def prepare_arcade(
 
     Reads `source/syntax` (vessels, segments) or `source/stenosis`, each with `{train,val,test}/images` and
     `{train,val,test}/annotations/{train,val,test}.json`, and writes `out/datalist.json` and
-    `out/labels/<split>/<stem>.png`. Labels hold class indices: 0/1 for vessels (all segments united) and stenosis,
-    ARCADE's category id 0..25 for segments. Stenosis entries have their boxes and polygons under `lesions`.
+    `out/labels/<split>/<stem>.png`. Labels hold class indices: 0/1 for vessels (all segments united) and
+    stenosis, ARCADE's category id 0..25 for segments. Stenosis entries have their boxes and polygons under
+    `lesions`.
 
     ARCADE's split is kept: train → training, val → validation, test → test. An image whose pixels are also in
     validation or test is left out of training (and one also in test out of validation); copies within a
-    split share a `case_id`. What was left out, and what is odd but harmless, is under `warnings` in the datalist.
-    A killed run is resumed: labels drawn from the same annotations are kept.
+    split share a `case_id`. What was left out, and what is odd but harmless, is under `warnings` in the
+    datalist. A killed run is resumed: labels drawn from the same annotations are kept.
 
     Args:
         source: folder that holds `syntax` and `stenosis`.
@@ -122,13 +126,14 @@ def prepare_arcade(
     if not present:
         raise FileNotFoundError(f"{root}: expected the folders {', '.join(SPLITS)} (any of them), found none")
 
-    problems, warnings = ProblemList(), []
+    problems = ProblemList()
+    warnings: list[str] = []
     images = [
         (split, image)
         for split in present
         for image in read_annotations(root / split, split, categories, problems, warnings)
     ]
-    hashes: list[str | None] = []
+    hashes: list[str] = []
     for index, (_, image) in enumerate(images):
         hashes.append(_check_image(image, problems))
         if progress:
@@ -150,7 +155,7 @@ def prepare_arcade(
             continue
         label = out / "labels" / split / f"{Path(image.path).stem}.png"
         _write_label(label, image, task)
-        entry = {
+        entry: dict[str, Any] = {
             "image": str(image.path),
             "label": str(label),
             "case_id": f"arcade-{digest[:12]}",

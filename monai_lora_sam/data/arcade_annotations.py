@@ -20,7 +20,7 @@ BORDER_PIXELS = 1.0
 
 @dataclass(frozen=True)
 class Polygon:
-    """Hold one annotation: its ARCADE category id and its rings [x0, y0, x1, y1, ...] in COCO's coordinates."""
+    """Hold one annotation: ARCADE category id and rings [x0, y0, x1, y1, ...] in COCO's coordinates."""
 
     category: int
     rings: list[list[float]]

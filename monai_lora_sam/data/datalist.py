@@ -71,8 +71,8 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no such datalist.
-        ValueError: not JSON, no split, an entry without an image or with a path that does not exist. All entries are
-            checked, and all that is wrong is in the message, by entry.
+        ValueError: not JSON, no split, an entry without an image or with a path that does not exist. All
+            entries are checked, and all that is wrong is in the message, by entry.
     """
     path = Path(path)
     try:

@@ -15,9 +15,7 @@ class DatasetProblems(ValueError):
     def __init__(self, problems: dict[str, list[str]]) -> None:
         self.problems = problems
         count = sum(map(len, problems.values()))
-        lines = [
-            f"{count} problem{'s' if count > 1 else ''} in {len(problems)} file{'s' if len(problems) > 1 else ''}:"
-        ]
+        lines = [f"{count} problem(s) in {len(problems)} file(s):"]
         for file in sorted(problems):
             lines.append(f"  {file}")
             lines.extend(f"    - {message}" for message in problems[file])

@@ -13,8 +13,8 @@ from monai_lora_sam.transforms import read_angiogram
 def group_cases(entries: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     """Group entries that must stay together: the same `case_id`, or copies of one image.
 
-    Entries without a `case_id` are cases of their own. Copies are found by `pixel_hash`, which is read from the
-    entry or, where it is absent, worked out from its image.
+    Entries without a `case_id` are cases of their own. Copies are found by `pixel_hash`, which is read from
+    the entry or, where it is absent, worked out from its image.
 
     Returns:
         lists of indices into `entries`.
@@ -45,8 +45,8 @@ def split_by_case(
 ) -> dict[str, list[dict[str, Any]]]:
     """Split entries into named parts without ever cutting through a case or between copies of one image.
 
-    Cases are shuffled by a hash of the seed and their own name, so the result does not depend on the order of the
-    entries, and filled into the parts one after the other, each into the part that is furthest below its share.
+    Cases are shuffled by a hash of the seed and their own name, so that the result does not depend on the
+    order of the entries. Then each goes, the big ones first, into the part that is furthest below its share.
 
     Args:
         entries: datalist entries with `image` and, where known, `case_id` and `pixel_hash`.

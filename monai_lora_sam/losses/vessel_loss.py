@@ -11,15 +11,15 @@ from torch import nn
 class VesselLoss(nn.Module):
     """Sum MONAI's binary `DiceCELoss` and, weighted, its `SoftclDiceLoss`.
 
-    Soft clDice (Shit et al., CVPR 2021) rewards a prediction that keeps the centreline connected. Everything is
-    computed in float32, also under autocast: the soft skeleton is a chain of differences that bfloat16's 8 bits
-    do not carry.
+    Soft clDice (Shit et al., CVPR 2021) rewards a prediction that keeps the centreline connected. Everything
+    is computed in float32, also under autocast: the soft skeleton is a chain of differences that bfloat16's
+    8 bits do not carry.
 
     Args:
         dice_weight: weight of the Dice term.
         cross_entropy_weight: weight of the binary cross-entropy.
         centreline_weight: weight of soft clDice; 0 leaves it out.
-        skeleton_iterations: erosions of the soft skeleton; at least the radius in pixels of the widest vessel.
+        skeleton_iterations: erosions of the soft skeleton; at least the widest vessel's radius in pixels.
 
     Shapes:
         logits (B, 1, H, W) of any float type; masks (B, 1, H, W) with 0 and 1 (integer, bool or float).
@@ -51,7 +51,8 @@ class VesselLoss(nn.Module):
     def forward(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         if logits.ndim != 4 or logits.shape[1] != 1 or logits.shape != mask.shape:
             raise ValueError(
-                f"expected logits and mask of one shape (B, 1, H, W), found {tuple(logits.shape)} and {tuple(mask.shape)}"
+                "expected logits and mask of one shape (B, 1, H, W), "
+                f"found {tuple(logits.shape)} and {tuple(mask.shape)}"
             )
         if mask.max() > 1 or mask.min() < 0:
             raise ValueError(

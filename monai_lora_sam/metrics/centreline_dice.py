@@ -1,6 +1,7 @@
 """Centreline Dice (clDice) on hard masks: does the prediction follow the vessels?
 
-Shit et al., "clDice: a novel topology-preserving loss function for tubular structure segmentation", CVPR 2021.
+Shit et al., "clDice: a novel topology-preserving loss function for tubular structure segmentation",
+CVPR 2021.
 """
 
 from __future__ import annotations

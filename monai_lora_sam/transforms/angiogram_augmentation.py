@@ -26,8 +26,8 @@ def angiogram_augmentation(
 
     Flips with their view angles; rotation to 20 degrees and scale 0.8 to 1.25 on each axis (in one
     interpolation, bilinear for the image, nearest for labels, zeros outside); gamma 0.7 to 1.5;
-    blur to 1 pixel; noise to 4 % of full scale. All are MONAI's own but the flip, so each has its deterministic
-    twin there (`Affined`, `AdjustContrastd`, `GaussianSmoothd`).
+    blur to 1 pixel; noise to 4 % of full scale. All are MONAI's own but the flip, so each has its
+    deterministic twin there (`Affined`, `AdjustContrastd`, `GaussianSmoothd`).
 
     Args:
         image_key: key of the (1, H, W) image in 0..1, before normalisation.

@@ -10,8 +10,8 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
+from monai_lora_sam.transforms.image_files import read_frame, to_grey
 from monai_lora_sam.transforms.load_angiogram import as_meta_tensor
-from monai_lora_sam.transforms.read_angiogram import read_pixels, to_grey
 
 
 def read_label(path: str | Path, classes: int) -> np.ndarray:
@@ -23,7 +23,7 @@ def read_label(path: str | Path, classes: int) -> np.ndarray:
         FileNotFoundError: no such file.
         ValueError: unreadable, not integer, or values that are no class.
     """
-    array = read_pixels(path)[0]
+    array = read_frame(path).array
     grey = to_grey(array)
     if not np.issubdtype(grey.dtype, np.integer):
         raise ValueError(f"{path}: expected integer labels, found {array.dtype} or colours")

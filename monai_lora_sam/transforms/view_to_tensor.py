@@ -48,7 +48,7 @@ class ViewToTensord(MapTransform):
             for angle, (name, limit) in zip(angles, LIMITS_DEGREES.items(), strict=True):
                 if abs(angle) > limit:
                     raise ValueError(
-                        f"{key}: expected a {name} angle from -{limit:g} to {limit:g} degrees, found {angle:g}"
+                        f"{key}: expected a {name} angle within {limit:g} degrees of 0, found {angle:g}"
                     )
             item[key] = torch.tensor(angles, dtype=torch.float32)
         return item
