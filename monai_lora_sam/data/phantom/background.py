@@ -55,8 +55,21 @@ def chest(rng: np.random.Generator, arm: CArm, heart: Heart, offset_mm: np.ndarr
         field += _spine(rng, arm, offset_mm, rows, columns)
     if rng.random() < 0.85:
         field += _ribs(rng, rows, columns, size)
-    fine = zoom(field, COARSE, order=1)
-    return gaussian_filter(fine, 1.0).astype(np.float32)
+    smooth = gaussian_filter(zoom(field, COARSE, order=1), 1.0)
+    return (smooth + _texture(rng, arm.shape)).astype(np.float32)
+
+
+def _texture(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Return (H, W) the fine structure of lung and bone: mottle, and faint lines like the lung's own vessels."""
+    half = shape[0] // 2, shape[1] // 2
+    strength = rng.uniform(0.008, 0.024)
+    mottle = clouds(rng, half, [1.6, 4, 9, 18], [0.8 * strength, strength, strength, 1.2 * strength])
+    if rng.random() < 0.6:
+        for size in (rng.uniform(14, 40), rng.uniform(10, 24)):
+            ridge = clouds(rng, half, [size], [1.0])
+            where = expit(3 * clouds(rng, half, [70], [1.0]))
+            mottle += rng.uniform(0.01, 0.05) * np.exp(-((ridge / rng.uniform(0.06, 0.2)) ** 2)) * where
+    return zoom(mottle, 2, order=1)
 
 
 def _heart_shadow(rng, arm, heart, offset, rows, columns) -> np.ndarray:
@@ -98,12 +111,14 @@ def _spine(rng, arm, offset, rows, columns) -> np.ndarray:
     middle = np.interp(rows[:, 0], pixels[order, 0], pixels[order, 1])[:, None]
     across = (columns - middle) / scale
     half = rng.uniform(15, 20)
-    body = expit((half - np.abs(across)) / rng.uniform(0.6, 2.5))
     along = np.interp(rows[:, 0], pixels[order, 0], level[order])[:, None] + 0.12 * across * rng.normal()
-    phase = 2 * np.pi * (along / rng.uniform(24, 30) + rng.random())
+    period, phase_shift = rng.uniform(24, 30), rng.uniform(0, 2 * np.pi)
+    phase = 2 * np.pi * along / period + phase_shift
+    waist = 1.5 * np.cos(phase)
+    body = expit((half - waist - np.abs(across)) / rng.uniform(0.8, 3.5))
     disc = expit((np.cos(phase) - 0.72) * 14)
     plate = np.exp(-(((np.cos(phase) - 0.6) / 0.14) ** 2))
-    strength = rng.uniform(0.1, 0.45)
+    strength = rng.uniform(0.04, 0.26)
     picture = body * (1 - 0.45 * disc + 0.2 * plate)
     rim = np.exp(-(((np.abs(across) - half + 1.5) / 1.5) ** 2)) * (1 - disc)
     pedicle = np.exp(-(((np.abs(across - 2) - 9) / 3.0) ** 2)) * np.exp(
@@ -121,7 +136,9 @@ def _ribs(rng, rows, columns, size) -> np.ndarray:
         x = columns / size - rng.uniform(0.2, 0.8)
         height = rows / size - tilt * x - bend * x**2
         period, width = rng.uniform(0.16, 0.26), rng.uniform(0.25, 0.42)
-        place = (height / period + rng.random()) % 1.0
+        height = height / period
+        height = height + 0.2 * np.sin(2 * np.pi * (0.37 * height + rng.random()))
+        place = (height + rng.random()) % 1.0
         inside = expit((width / 2 - np.abs(place - 0.5)) / 0.03)
         rim = np.exp(-(((np.abs(place - 0.5) - width / 2) / 0.035) ** 2))
         fade = expit((columns - rng.uniform(0, size)) / 60.0 * rng.choice([-1, 1]))

@@ -60,7 +60,7 @@ def prepare_phantoms(
         entries.append(_prepare_one(folder, seed * 1_000_003 + index, config))
         if progress is not None:
             progress(index + 1, count)
-    validation = int(round(validation_fraction * count))
+    validation = round(validation_fraction * count)
     datalist = {
         "name": "phantoms",
         "task": "vessels",

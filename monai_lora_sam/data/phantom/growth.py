@@ -70,7 +70,7 @@ def _grow_trunk(
     if trunk.parent is not None:
         parent_index = index_of[trunk.parent]
         stem = branches[parent_index].points_mm
-        sample = int(round(trunk.leaves_at * (len(stem) - 1)))
+        sample = round(trunk.leaves_at * (len(stem) - 1))
         control = np.concatenate([[stem[sample]], control[1:]])
         parent = (parent_index, sample)
     path = smooth_path(rng, control, jitter_mm=1.5, tortuosity_mm=0.7 * tortuosity, wavelength_mm=38.0)
@@ -81,7 +81,7 @@ def _grow_trunk(
     leaving = [(o.key, o.segment, o.leaves_at) for o in trunk.offshoots]
     leaving += [(t.key, t.segments[0][0], t.leaves_at) for t in trunks if t.parent == trunk.key]
     leaving.sort(key=lambda item: item[2])
-    samples = [min(int(round(at * (count - 1))), count - 8) for _, _, at in leaving]
+    samples = [min(round(at * (count - 1)), count - 8) for _, _, at in leaving]
     asked = [_draw_branch_diameter(rng, segment, dominance) for _, segment, _ in leaving]
     if trunk.key in wished:
         start = wished[trunk.key]
@@ -96,7 +96,7 @@ def _grow_trunk(
     diameter, given = vessel_diameters(arc_length(path), start, end, samples, asked)
     segments, begin = [], 0
     for segment, until in trunk.segments:
-        stop = count if until >= 1.0 else int(round(until * (count - 1)))
+        stop = count if until >= 1.0 else round(until * (count - 1))
         if stop > begin:
             segments.append((segment, begin, stop))
         begin = max(begin, stop)
@@ -131,16 +131,16 @@ def _grow_offshoot(
 
 def _add_twigs(rng: np.random.Generator, heart: Heart, branches: list[Branch], tortuosity: float) -> None:
     """Add septals and small side branches without names to the branches that are there."""
-    density = rng.uniform(0.3, 1.3)
+    density = rng.uniform(0.4, 2.2)
     stems = list(enumerate(branches))
     for index, stem in stems:
         length = stem.arc_mm[-1]
-        for _ in range(rng.poisson(density * length / 22.0)):
+        for _ in range(rng.poisson(density * length / 13.0)):
             sample = int(rng.integers(int(0.12 * len(stem.points_mm)), len(stem.points_mm) - 4))
-            width = min(rng.uniform(0.35, 1.1), 0.7 * float(stem.reference_diameter_mm[sample]))
+            width = min(0.4 + rng.exponential(0.22), 1.1, 0.7 * float(stem.reference_diameter_mm[sample]))
             septal = stem.segments[0][0] is S.LEFT_MAIN and rng.random() < 0.5
             path = _wander(
-                rng, heart, stem.points_mm, sample, septal, tortuosity, rng.uniform(8, 16) * (0.6 + width)
+                rng, heart, stem.points_mm, sample, septal, tortuosity, rng.uniform(9, 20) * (0.6 + width)
             )
             diameter = np.linspace(width, 0.45 * width, len(path))
             branches.append(Branch(path, diameter.copy(), diameter, [(None, 0, len(path))], (index, sample)))
@@ -162,7 +162,7 @@ def _wander(
     sideways = np.cross(forward, outward) * rng.choice([-1.0, 1.0])
     heading = unit(0.5 * forward - outward) if septal else unit(0.6 * forward + sideways)
     count = max(int(length_mm / SAMPLE_STEP_MM), 8)
-    turns = np.cumsum(rng.normal(0, 0.05 + 0.03 * tortuosity, (count, 3)), axis=0)
+    turns = np.cumsum(rng.normal(0, 0.07 + 0.05 * tortuosity, (count, 3)), axis=0)
     turns -= 0.1 * np.cumsum(turns, axis=0) * (1.0 / count)
     steps = unit(
         heading + turns + (0.0 if septal else 0.6 * np.linspace(0, 1, count)[:, None] * heart.apex_axis)

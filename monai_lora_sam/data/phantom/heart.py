@@ -48,13 +48,13 @@ class Heart:
 
 def draw_heart(rng: np.random.Generator) -> Heart:
     """Draw a heart of random size, turned a little out of its usual place."""
-    left, down = np.deg2rad(rng.normal(45, 6)), np.deg2rad(rng.normal(31, 6))
+    left, down = np.deg2rad(rng.normal(48, 6)), np.deg2rad(rng.normal(27, 6))
     apex = np.array([np.cos(down) * np.sin(left), -np.cos(down) * np.cos(left), -np.sin(down)])
     lateral = np.array([np.cos(left), np.sin(left), 0.0])
     spin = Rotation.from_rotvec(np.deg2rad(rng.normal(0, 5)) * apex)
     lateral = spin.apply(lateral)
     upper = np.cross(apex, lateral)
-    return Heart(apex, lateral, upper, length_mm=rng.normal(72, 5), radius_mm=rng.normal(37, 2.5))
+    return Heart(apex, lateral, upper, length_mm=rng.normal(74, 5), radius_mm=rng.normal(37, 2.5))
 
 
 def smooth_path(
@@ -99,5 +99,5 @@ def arc_length(points: np.ndarray) -> np.ndarray:
 def resample(points: np.ndarray, step_mm: float) -> np.ndarray:
     """Return the curve (N, 3) resampled to even steps of about `step_mm`."""
     arc = arc_length(points)
-    at = np.linspace(0.0, arc[-1], max(int(round(arc[-1] / step_mm)) + 1, 6))
+    at = np.linspace(0.0, arc[-1], max(round(arc[-1] / step_mm) + 1, 6))
     return np.stack([np.interp(at, arc, points[:, axis]) for axis in range(points.shape[1])], axis=1)

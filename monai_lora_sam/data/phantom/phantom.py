@@ -50,11 +50,11 @@ class PhantomConfig:
     """
 
     image_size: int = 512
-    pixel_spacing_range_mm: tuple[float, float] = (0.22, 0.34)
+    pixel_spacing_range_mm: tuple[float, float] = (0.19, 0.29)
     lesion_probability: float = 0.5
     stenosis_range_percent: tuple[float, float] = (30.0, 92.0)
-    photons_range: tuple[float, float] = (150.0, 4000.0)
-    mask_minimum_diameter_mm: float = 0.7
+    photons_range: tuple[float, float] = (250.0, 2000.0)
+    mask_minimum_diameter_mm: float = 0.9
     side: str | None = None
     dominance: str | None = None
     view: tuple[float, float] | None = None

@@ -152,8 +152,12 @@ def plan_right(rng: np.random.Generator, heart: Heart, dominance: Dominance) -> 
     margin = rng.normal(208, 6)
     crux = rng.normal(256, 4)
     last = rng.uniform(margin - 8, margin + 18) if dominance is Dominance.LEFT else crux
-    leave = heart.surface(G - 6, start - 8) * 0.92
-    longitudes = np.linspace(start, last, 5)
+    leave = (
+        0.55 * heart.surface(G - 3, start - 4)
+        + 0.45 * ostium
+        + rng.uniform(2, 7) * np.array([-0.4, -0.8, 0.4])
+    )
+    longitudes = np.linspace(start + 8, last, 5)
     course = [(G + rng.normal(0, 2.0), lon) for lon in longitudes]
     groove = len(course)
     if dominance is Dominance.RIGHT:

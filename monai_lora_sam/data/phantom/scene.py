@@ -109,7 +109,7 @@ def paint_angiogram(
 ) -> np.ndarray:
     """Return the angiogram (H, W) uint8 of projected branches."""
     fill_with_contrast(rng, tree)
-    per_mm = rng.uniform(0.045, 0.15)
+    per_mm = rng.uniform(0.055, 0.16)
     contrast = per_mm * vessel_attenuation(branches, arm.shape)
     passed = np.ones(arm.shape, np.float32)
     field = contrast
@@ -118,7 +118,7 @@ def paint_angiogram(
         field += _devices(rng, tree, arm, offset_mm, per_mm)
         passed = background.collimator(rng, arm.shape)
     photons = float(np.exp(rng.uniform(*np.log(photons_range))))
-    signal = expose(rng, field, passed, blur_px=rng.uniform(0.5, 1.5), photons=photons)
+    signal = expose(rng, field, passed, blur_px=rng.uniform(0.4, 1.2), photons=photons)
     return display(rng, signal, passed)
 
 
