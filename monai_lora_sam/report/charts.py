@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 720, 260
-LEFT, RIGHT, TOP, BOTTOM = 64, 14, 12, 48
+LEFT, RIGHT, TOP, BOTTOM = 64, 26, 12, 48
 COLOURS = 6  # --series-1 ... --series-6 in the page's style
 
 

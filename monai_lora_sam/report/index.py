@@ -33,13 +33,11 @@ def write_index(folder: Path, reports: Sequence[Path], failures: Mapping[str, st
         >>> write_index(Path("out"), [Path("out/1"), Path("out/2")], {"3.png": "3.png: not an image"})
     """
     folder, failures = Path(folder), failures or {}
-    rows = [
-        ["", name, Markup('<span class="failed">failed</span>'), None, None, message]
-        for name, message in failures.items()
-    ]
+    failed = Markup('<span class="failed">failed</span> {}')
+    rows = [["", name, failed.format(message), None, None] for name, message in failures.items()]
     rows += [_row(folder, Path(report)) for report in reports]
     counts = f"{len(reports)} done, {len(failures)} failed"
-    table = Table(["", "Image", "Status", "Branches", "Vessel area (%)", "Remarks"], rows)
+    table = Table(["", "Image", "Status", "Branches", "Vessel area (%)"], rows)
     write_page(
         folder / "index.html", "Angiograms", [Section(counts, [table] if rows else [Text("No image.")])]
     )
@@ -61,8 +59,7 @@ def _row(folder: Path, report_folder: Path) -> list:
     return [
         thumbnail,
         name,
-        "done",
+        "; ".join(["done", *report.get("warnings", [])]),
         len(vessels["branches"]) if "branches" in vessels else None,
         None if area is None else 100.0 * area,
-        "; ".join(report.get("warnings", [])),
     ]

@@ -134,6 +134,11 @@ def is_number(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
+def is_long(value: Any) -> bool:
+    text = value.striptags() if isinstance(value, Markup) else value
+    return isinstance(text, str) and len(text) > LONG_CELL
+
+
 @lru_cache(maxsize=1)
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
@@ -145,5 +150,5 @@ def _template() -> jinja2.Template:
     )
     environment.filters["cell"] = cell
     environment.tests["numeric"] = is_number
-    environment.tests["long"] = lambda value: isinstance(value, str) and len(value) > LONG_CELL
+    environment.tests["long"] = is_long
     return environment.get_template("page.html.j2")

@@ -21,9 +21,9 @@ VESSEL_COLOUR = "#ffd400"
 LESION_COLOUR = "#ff5a4f"
 # Bright and far apart on a grey picture; used in turn.
 SEGMENT_COLOURS = (
-    "#ffd400", "#39c6ff", "#ff7ab8", "#66e07a", "#ff9a3c", "#b79bff", "#f2f28a", "#2fe0c8", "#ff6b5e",
-    "#9fd0ff",
-)  # fmt: skip
+    *("#39c6ff", "#ff7ab8", "#66e07a", "#ff9a3c", "#b79bff", "#2fe0c8", "#ff8f85", "#a9c7ff", "#d6e36b"),
+    *("#e58cff", "#7fd8a6", "#ffc08a"),
+)
 
 
 def write_report(
@@ -196,9 +196,9 @@ def _vessels(report: Mapping[str, Any]) -> list:
     branches = vessels.get("branches", [])
     if not branches:
         return [facts, Text("No branch was found.")]
-    longest = sorted(branches, key=lambda branch: -branch["length_px"])[:PLOTTED_BRANCHES]
-    profiles = {f"branch {branch['id']}": branch["profile"] for branch in longest if "profile" in branch}
-    lines = {name: (profile, "diameter_px") for name, profile in profiles.items()}
+    measured = [branch for branch in branches if any(branch.get("profile", {}).get("diameter_px", []))]
+    longest = sorted(measured, key=lambda branch: -branch["length_px"])[:PLOTTED_BRANCHES]
+    lines = {f"branch {branch['id']}": (branch["profile"], "diameter_px") for branch in longest}
     caption = (
         "Diameter along the longest branches; gaps lie at bifurcations, at ends and where no wall was found."
     )

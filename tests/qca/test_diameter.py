@@ -30,7 +30,7 @@ def half_plane(distance: np.ndarray, angle: float) -> np.ndarray:
 
 
 def tube(angle: float, diameter, half_length: float = 70.0) -> np.ndarray:
-    """Draw the coverage of each pixel by a tube through the middle; `diameter` is a function of the place along it."""
+    """Draw the coverage of each pixel by a tube through the middle; `diameter` is a function of the place."""
     rows, columns = np.mgrid[:SIZE, :SIZE] - CENTRE
     radians = math.radians(angle)
     along = rows * math.sin(radians) + columns * math.cos(radians)
