@@ -48,5 +48,6 @@ class NormalizeForEncoderd(MapTransform):
             image = item[key]
             if image.shape[0] != 3:
                 raise ValueError(f"{key}: expected three channels (3, H, W), found {tuple(image.shape)}")
-            item[key] = self.normalize(image)
+            # A clone, since channel by channel MONAI normalises in place.
+            item[key] = self.normalize(image.clone())
         return item

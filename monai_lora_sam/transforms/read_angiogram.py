@@ -83,7 +83,8 @@ def read_angiogram(path: str | Path) -> Angiogram:
     The pixels come as (H, W) float32 in 0..1, rows first. 8-bit images are divided by 255. Deeper ones
     (16-bit, or floats outside 0..1) are scaled so that their 0.1 and 99.9 percentiles become 0 and 1, and
     clipped there. Colour becomes luminance (Rec. 601), alpha is ignored, MONOCHROME1 is inverted (by
-    SimpleITK) so that contrast agent is dark as in every other file; DICOM's own windows are not applied. In NIfTI the second axis is taken as rows.
+    SimpleITK) so that contrast agent is dark as in every other file; DICOM's own windows are not
+    applied. In NIfTI the second axis is taken as rows.
 
     In DICOM the spacing is that at the isocentre: Imager Pixel Spacing (0018,1164) divided by
     Distance Source to Detector (0018,1110) over Distance Source to Patient (0018,1111), else Pixel

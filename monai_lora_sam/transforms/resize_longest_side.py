@@ -15,7 +15,8 @@ class ResizeLongestSided(MapTransform, InvertibleTransform):
 
     Composed of MONAI's `Resize(size_mode="longest")` and `SpatialPad(method="end")`, and inverted by them, so
     that `Invertd` brings a network's output back to the image's own size. Images that shrink under an
-    interpolating mode are smoothed first.
+    interpolating mode are smoothed first (MONAI's `anti_aliasing`, whose zeros outside the frame darken
+    the outermost pixels where it shrinks much).
 
     Args:
         keys: keys of (C, H, W) tensors.

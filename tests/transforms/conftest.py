@@ -1,4 +1,4 @@
-"""A DICOM file written byte by byte from the standard, so that reading is tested against something outside."""
+"""Write DICOM byte by byte from the standard, so that reading is tested against something outside."""
 
 from __future__ import annotations
 

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import Sam3ImageProcessorFast, SamImageProcessor
+
+from monai_lora_sam.encoders import build_encoder
+from monai_lora_sam.transforms import GreyToThreeChannelsd, NormalizeForEncoderd
+
+
+def test_grey_is_repeated():
+    image = torch.rand(1, 4, 5)
+    repeated = GreyToThreeChannelsd(keys="image")({"image": image})["image"]
+    assert torch.equal(repeated, image.expand(3, 4, 5))
+
+
+def test_other_channel_counts_are_refused():
+    with pytest.raises(ValueError, match=r"image: expected one grey channel \(1, H, W\), found \(3, 4, 5\)"):
+        GreyToThreeChannelsd(keys="image")({"image": torch.rand(3, 4, 5)})
+    with pytest.raises(ValueError, match=r"image: expected three channels \(3, H, W\), found \(1, 4, 5\)"):
+        NormalizeForEncoderd(keys="image", encoder="tiny")({"image": torch.rand(1, 4, 5)})
+
+
+@pytest.mark.parametrize(
+    ("name", "processor"), [("sam3", Sam3ImageProcessorFast), ("sam_vit_b", SamImageProcessor)]
+)
+def test_normalisation_is_that_of_transformers_own_processor(name, processor):
+    image = torch.rand(3, 6, 7)
+    ours = NormalizeForEncoderd(keys="image", encoder=name)({"image": image})["image"]
+    mean, std = torch.tensor(processor.image_mean), torch.tensor(processor.image_std)
+    torch.testing.assert_close(ours, (image - mean[:, None, None]) / std[:, None, None])
+
+
+def test_an_encoder_serves_as_well_as_its_name():
+    image = torch.rand(3, 6, 7)
+    by_name = NormalizeForEncoderd(keys="image", encoder="tiny")({"image": image})["image"]
+    by_object = NormalizeForEncoderd(keys="image", encoder=build_encoder("tiny"))({"image": image})["image"]
+    assert torch.equal(by_name, by_object)
+    with pytest.raises(ValueError, match=r"encoder: expected one of .*tiny.*, found 'small'"):
+        NormalizeForEncoderd(keys="image", encoder="small")
