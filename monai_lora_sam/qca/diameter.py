@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import map_coordinates
+from scipy.spatial import cKDTree
 
 from monai_lora_sam.vessel_tree import Branch
 
@@ -13,12 +14,8 @@ EDGE = 0.5  # probability at which the vessel ends
 STEP_PX = 0.25  # between two samples across the vessel
 RECENTRE_PX = 1.0  # how far beside the centreline the lumen is looked for
 NODE_REACH = 1.5  # radii around a node that are left out: a little more than the diagonal of a blunt end
-REACHES_PX = (
-    8.0,
-    16.0,
-    32.0,
-    64.0,
-)  # half-lengths of the line across; a longer one only where the wall was not met
+# Half-lengths of the line across; a longer one only where the wall was not met.
+REACHES_PX = (8.0, 16.0, 32.0, 64.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +23,10 @@ class DiameterProfile:
     """Hold the diameters along one branch; all arrays have one entry per centreline point.
 
     `diameter_px` is NaN where a wall was not found: the vessel leaves the picture, or the probability on the
-    centreline is below one half. `in_confluence` marks the points where a line across meets another branch
-    or the tip of the vessel, so that the diameter is none of this branch: those within 1.5 radii of a node,
-    and those with one wall far beyond the other, since a centreline runs in the middle. The `_mm` fields are
-    None without a pixel spacing.
+    centreline is below one half. `in_confluence` marks the points where a line across meets another branch,
+    a stump, a kink or the tip of the vessel, so that the diameter is none of this branch: those within 1.5
+    radii of a node, and those whose line is far longer than the free room around the point. The `_mm` fields
+    are None without a pixel spacing.
     """
 
     branch_id: int
@@ -81,22 +78,30 @@ def diameter_profile(
     points = branch.centreline_rc
     across = _normals(points, branch.is_closed)
     left, right = _walls(probability, points, across)
+    left_wall, right_wall = points + left[:, None] * across, points + right[:, None] * across
     arc = branch.arc_length_px
-    near, far = np.minimum(-left, right), np.maximum(-left, right)
-    confluence = far > 2.0 * near + 1.5
+    # A disc of this radius touches the nearest wall; half an oblique or steep cross-section is less than 1.5
+    # radii.
+    clearance = _distance_to(np.vstack([left_wall, right_wall]), points)
+    confluence = right - left > 3.0 * clearance + 1.5
     for node, distance in ((branch.start, arc), (branch.end, branch.length_px - arc)):
         if node is not None:
             confluence |= distance < NODE_REACH * node.radius_px
     return DiameterProfile(
         branch_id=branch.id,
         centreline_rc=points,
-        left_wall_rc=points + left[:, None] * across,
-        right_wall_rc=points + right[:, None] * across,
+        left_wall_rc=left_wall,
+        right_wall_rc=right_wall,
         arc_length_px=arc,
         diameter_px=right - left,
         in_confluence=confluence,
         pixel_spacing_mm=pixel_spacing_mm,
     )
+
+
+def _distance_to(others: np.ndarray, points: np.ndarray) -> np.ndarray:
+    others = others[np.isfinite(others).all(axis=1)]
+    return cKDTree(others).query(points)[0] if len(others) else np.full(len(points), np.nan)
 
 
 def _checked(probability: np.ndarray, pixel_spacing_mm: float | None) -> np.ndarray:

@@ -16,7 +16,7 @@ COLOURS = 6  # --series-1 ... --series-6 in the page's style
 
 @dataclass(frozen=True)
 class Series:
-    """Hold one line: a gap is drawn where `y` is None or NaN."""
+    """Hold one line of (N,) places and values; a gap is drawn where `y` is None or NaN."""
 
     name: str
     x: Sequence[float]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -223,8 +224,8 @@ def _profile_chart(lines: Mapping[str, tuple[Mapping, str]], spacing: float | No
     """Plot fields of profiles over the distance, in mm where the spacing is known."""
     unit, scale = ("px", 1.0) if spacing is None else ("mm", spacing)
 
-    def scaled(values: Sequence[float | None]) -> list[float | None]:
-        return [None if value is None else value * scale for value in values]
+    def scaled(values: Sequence[float | None]) -> list[float]:
+        return [math.nan if value is None else value * scale for value in values]
 
     series = [
         Series(name, scaled(profile["arc_length_px"]), scaled(profile[field]))

@@ -58,12 +58,12 @@ def build_vessel_tree(mask: np.ndarray, minimum_branch_length_px: float = 5.0) -
         name: Node(
             id=index,
             kind="bifurcation" if graph.degree(name) > 1 else "end",
-            position_rc=tuple(float(value) for value in graph.nodes[name]["position"]),
+            position_rc=(float(graph.nodes[name]["position"][0]), float(graph.nodes[name]["position"][1])),
             radius_px=graph.nodes[name]["radius"],
         )
         for index, name in enumerate(sorted(graph, key=lambda name: tuple(graph.nodes[name]["position"])))
     }
-    pieces = []
+    pieces: list[tuple[np.ndarray, float, Node | None, Node | None]] = []
     for start, end, data in graph.edges(data=True):
         start, end = (start, end) if data["origin"] == start else (end, start)
         pieces.append((*smooth_centreline(data["path"]), nodes[start], nodes[end]))

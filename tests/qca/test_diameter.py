@@ -195,3 +195,13 @@ def test_summary_refuses_profiles_of_other_branches():
     tree = build_vessel_tree(tube(0, lambda along: np.full_like(along, 8.0)) >= 0.5)
     with pytest.raises(ValueError, match=r"profiles of the branches \[0\], found those of \[\]"):
         summarise_tree(tree, [])
+
+
+def test_stump_beside_the_vessel_does_not_widen_it():
+    probability = tube(0, lambda along: np.full_like(along, 8.0))
+    probability[96:108, 92:99] = 1  # about 8 px out of the wall: shorter than the shortest branch to keep
+    tree = build_vessel_tree(probability >= 0.5, minimum_branch_length_px=10)
+    assert len(tree.branches) == 1
+    profile = diameter_profile(tree.branches[0], probability)
+    assert np.nanmax(profile.diameter_px) > 11
+    assert profile.diameter_px[profile.is_measured].max() < 11
