@@ -6,8 +6,8 @@ from monai_lora_sam.anatomy.segments import CassSegment, Dominance, SyntaxSegmen
 
 _S, _C = SyntaxSegment, CassSegment
 
-# None: CASS has no segment for it. SYNTAX divides the circumflex at the first marginal into two parts, CASS into
-# three; SYNTAX 13 is the part behind the first marginal, which CASS calls mid.
+# None: CASS has no segment for it. SYNTAX divides the circumflex at the first marginal into two parts, CASS
+# into three; SYNTAX 13 is the part behind the first marginal, which CASS calls mid.
 _CASS_OF_SYNTAX: dict[SyntaxSegment, CassSegment | None] = {
     _S.RCA_PROXIMAL: _C.RCA_PROXIMAL,
     _S.RCA_MID: _C.RCA_MID,

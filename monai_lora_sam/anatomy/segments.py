@@ -142,8 +142,8 @@ _RIGHT_POSTERIOR = {
 def exists_in(segment: SyntaxSegment, dominance: Dominance) -> bool:
     """Say whether a SYNTAX segment can exist under a dominance.
 
-    Left: no 4 and no 16*. Right: no 15 (the PDA comes from the RCA). Co-dominant: the RCA gives the PDA (4) and
-    the LCX the posterolaterals, so neither 15 nor 16*.
+    Left: no 4 and no 16*. Right: no 15 (the PDA comes from the RCA). Co-dominant: the RCA gives the PDA (4)
+    and the LCX the posterolaterals, so neither 15 nor 16*.
 
     Example:
         >>> exists_in(SyntaxSegment.LEFT_POSTERIOR_DESCENDING, Dominance.RIGHT)

@@ -60,7 +60,7 @@ def chest(rng: np.random.Generator, arm: CArm, heart: Heart, offset_mm: np.ndarr
 
 
 def _texture(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Return (H, W) the fine structure of lung and bone: mottle, and faint lines like the lung's own vessels."""
+    """Return (H, W) the fine structure of lung and bone: mottle, and faint lines like lung vessels."""
     half = shape[0] // 2, shape[1] // 2
     strength = rng.uniform(0.008, 0.024)
     mottle = clouds(rng, half, [1.6, 4, 9, 18], [0.8 * strength, strength, strength, 1.2 * strength])
@@ -196,7 +196,7 @@ def clips(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 def collimator(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Return (H, W) the part of the beam (0 to 1) the collimator lets through: open, or a rounded rectangle."""
+    """Return (H, W) the part of the beam (0 to 1) that passes the collimator, open or rounded."""
     if rng.random() < 0.45:
         return np.ones(shape, np.float32)
     rows, columns = np.ogrid[: shape[0], : shape[1]]

@@ -28,9 +28,9 @@ def prepare_phantoms(
 ) -> Path:
     """Write `count` phantoms under a folder and return the path of their datalist.
 
-    Writes images/*.png, labels/*.png (0/1), segments/*.png (ARCADE category ids), truth/*.json and datalist.json.
-    Every file appears whole, under a temporary name first, and the truth comes last: a phantom whose truth is
-    there is complete and is not drawn again, so a killed run goes on where it stopped.
+    Writes images/*.png, labels/*.png (0/1), segments/*.png (ARCADE category ids), truth/*.json and
+    datalist.json. Every file appears whole, under a temporary name first, and the truth comes last: a phantom
+    whose truth is there is complete and is not drawn again, so a killed run goes on where it stopped.
 
     Args:
         out: folder, made when missing.
@@ -82,7 +82,7 @@ def _prepare_one(folder: Path, seed: int, config: PhantomConfig) -> dict[str, An
         truth = json.loads(truth_path.read_text())
         if truth["config"] != _config_json(config):
             raise ValueError(
-                f"{truth_path}: expected a phantom drawn with {_config_json(config)}, found {truth['config']}; "
+                f"{truth_path}: expected a phantom of {_config_json(config)}, found {truth['config']}; "
                 "choose an empty folder"
             )
     else:

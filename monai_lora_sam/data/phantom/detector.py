@@ -11,8 +11,8 @@ def expose(
 ) -> np.ndarray:
     """Return (H, W) the detector's signal, relative to the unattenuated beam.
 
-    Beer-Lambert: intensity = exp(−attenuation); then the focal spot's blur, Poisson noise of the given mean number
-    of photons per pixel, and the detector's own small blur, which correlates the noise.
+    Beer-Lambert: intensity = exp(−attenuation); then the focal spot's blur, Poisson noise of the given mean
+    number of photons per pixel, and the detector's own small blur, which correlates the noise.
     """
     intensity = np.exp(-attenuation) * (0.02 + 0.98 * passed)
     intensity = gaussian_filter(intensity, blur_px)

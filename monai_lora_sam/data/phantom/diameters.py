@@ -1,9 +1,10 @@
 """Normal lumen diameters, taper and Murray's law.
 
-Published means and standard deviations (Dodge et al., Circulation 1992;86:232-246, angiograms without disease):
-left main 4.5 ± 0.5 mm, proximal LAD 3.7 ± 0.4 and distal LAD 1.9 ± 0.4 under either dominance, proximal RCA
-3.9 ± 0.6 (right dominant) and 2.8 ± 0.5 (left dominant), proximal LCX 3.4 ± 0.5 and 4.2 ± 0.6. The side branches
-are working values of this model, limited by Murray's law at the branch they leave.
+Published means and standard deviations (Dodge et al., Circulation 1992;86:232-246, angiograms without
+disease): left main 4.5 ± 0.5 mm, proximal LAD 3.7 ± 0.4 and distal LAD 1.9 ± 0.4 under either dominance,
+proximal RCA 3.9 ± 0.6 (right dominant) and 2.8 ± 0.5 (left dominant), proximal LCX 3.4 ± 0.5 and 4.2 ± 0.6.
+The left main is not drawn: Murray's law gives it from the LAD and the circumflex. The side branches are
+working values of this model, limited by Murray's law at the branch they leave.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from monai_lora_sam.anatomy import Dominance, SyntaxSegment
 S = SyntaxSegment
 _R, _L, _C = Dominance.RIGHT, Dominance.LEFT, Dominance.CO
 
-#: Mean and standard deviation in mm of the published diameters; co-dominance lies between the two measured ones.
+#: Mean and standard deviation in mm of the published diameters; co-dominance lies between the measured ones.
 PUBLISHED_DIAMETER_MM: dict[tuple[SyntaxSegment, Dominance], tuple[float, float]] = {
     **{(S.LEFT_MAIN, dominance): (4.5, 0.5) for dominance in Dominance},
     **{(S.LAD_PROXIMAL, dominance): (3.7, 0.4) for dominance in Dominance},
@@ -97,9 +98,9 @@ def vessel_diameters(
 ) -> tuple[np.ndarray, list[float]]:
     """Return the diameter along a vessel and the diameter of each branch at its origin.
 
-    The vessel tapers exponentially between bifurcations and steps down by Murray's law at each; the step is spread
-    over one parent diameter of length behind the bifurcation, where the lumens separate. The taper is the one that
-    ends at `end_mm`.
+    The vessel tapers exponentially between bifurcations and steps down by Murray's law at each; the step is
+    spread over one parent diameter of length behind the bifurcation, where the lumens separate. The taper is
+    the one that ends at `end_mm`.
 
     Args:
         arc_mm: (N,) arc length from the vessel's origin.

@@ -94,7 +94,8 @@ def _grow_trunk(
         start = _draw_branch_diameter(rng, trunk.segments[0][0], dominance)
     end = min(draw_diameter_mm(rng, *trunk.end_diameter_mm), 0.9 * start)
     diameter, given = vessel_diameters(arc_length(path), start, end, samples, asked)
-    segments, begin = [], 0
+    segments: list[tuple[SyntaxSegment | None, int, int]] = []
+    begin = 0
     for segment, until in trunk.segments:
         stop = count if until >= 1.0 else round(until * (count - 1))
         if stop > begin:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation
 
-#: Latitude of the atrioventricular groove on the heart's ellipsoid, in degrees (0 = its widest ring, 90 = apex).
+#: Latitude of the atrioventricular groove on the heart's ellipsoid, in degrees (0 = widest ring, 90 = apex).
 GROOVE_LATITUDE = -8.0
 SAMPLE_STEP_MM = 0.4
 
@@ -39,7 +39,7 @@ class Heart:
         return self.length_mm * np.sin(lat) * self.apex_axis + radius * np.cos(lat) * across
 
     def root(self, offset: tuple[float, float, float]) -> np.ndarray:
-        """Return a point (3,) given in mm from the groove plane's centre along lateral, upper and apex axes."""
+        """Return a point (3,) in mm from the groove plane's centre along lateral, upper and apex axes."""
         base = self.length_mm * np.sin(np.deg2rad(GROOVE_LATITUDE)) * self.apex_axis
         scale = self.radius_mm / 36.0
         axes = (self.lateral_axis, self.upper_axis, self.apex_axis)
@@ -66,8 +66,8 @@ def smooth_path(
 ) -> np.ndarray:
     """Return a smooth curve (N, 3) through jittered control points, sampled evenly every `SAMPLE_STEP_MM`.
 
-    The first point stays where it is, so that a branch starts on its parent. Tortuosity is a sum of three waves
-    across the curve, growing from nothing at the origin.
+    The first point stays where it is, so that a branch starts on its parent. Tortuosity is a sum of three
+    waves across the curve, growing from nothing at the origin.
     """
     control = np.array(control, float)
     control[1:] += rng.normal(0, jitter_mm, (len(control) - 1, 3))

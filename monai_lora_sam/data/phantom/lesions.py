@@ -61,7 +61,8 @@ def narrow(branch: Branch, branch_index: int, sample: int, length_mm: float, per
     centre = float(arc[sample])
     if centre - length_mm / 2 < 0 or centre + length_mm / 2 > arc[-1]:
         raise ValueError(
-            f"expected a lesion within the branch (0 to {arc[-1]:.1f} mm), found {centre:.1f} ± {length_mm / 2:.1f} mm"
+            f"expected a lesion within the branch (0 to {arc[-1]:.1f} mm), "
+            f"found {centre:.1f} ± {length_mm / 2:.1f} mm"
         )
     segment = next((s for s, start, stop in branch.segments if start <= sample < stop), None)
     if segment is None:

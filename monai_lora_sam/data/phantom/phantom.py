@@ -165,8 +165,8 @@ def generate_phantom(seed: int, config: PhantomConfig | None = None) -> Phantom:
     placed = add_lesions(rng, tree, config.lesion_probability, config.stenosis_range_percent)
     arm = _draw_arm(rng, side, config)
     branches, offset = project_tree(rng, tree, arm)
-    vessel_mask, segment_mask = _masks(branches, arm.shape, config.mask_minimum_diameter_mm)
-    image = paint_angiogram(rng, tree, branches, arm, offset, config.photons_range, config.background)
+    image, seen = paint_angiogram(rng, tree, branches, arm, offset, config.photons_range, config.background)
+    vessel_mask, segment_mask = _masks(branches, seen, config.mask_minimum_diameter_mm)
     return Phantom(
         image,
         vessel_mask,
@@ -201,14 +201,16 @@ def _draw_arm(rng: np.random.Generator, side: str, config: PhantomConfig) -> CAr
 
 
 def _masks(
-    branches: list[ProjectedBranch], shape: tuple[int, int], minimum_mm: float
+    branches: list[ProjectedBranch], seen: np.ndarray, minimum_mm: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the vessel mask and the segment mask.
 
-    A pixel is vessel where its centre lies in the projected lumen of a named segment, or of an unnamed branch of
-    at least `minimum_mm` at its origin. Where named segments overlap, the vessel nearer to the detector gives the label
-    when one passes clear of the other; where they join, the one whose centreline is nearer in radii does.
+    A pixel is vessel where its centre lies in the projected lumen of a named segment, or of an unnamed
+    branch of at least `minimum_mm` at its origin, as far as the collimator lets the beam through. Where named
+    segments overlap, the vessel nearer to the detector gives the label when one passes clear of the other;
+    where they join, the one whose centreline is nearer in radii does.
     """
+    shape = seen.shape
     vessels = np.zeros(shape, bool)
     labels = np.zeros(shape, np.uint8)
     closeness = np.full(shape, np.inf)
@@ -239,7 +241,7 @@ def _masks(
         closeness[box][wins] = drawn.closeness[wins]
         depth[box][wins] = mine[wins]
         radius[box][wins] = wide[wins]
-    return vessels, labels
+    return vessels & seen, np.where(seen, labels, 0).astype(np.uint8)
 
 
 def _centrelines(tree: CoronaryTree, branches: list[ProjectedBranch]) -> list[Centreline]:

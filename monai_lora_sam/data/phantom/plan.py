@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from monai_lora_sam.anatomy import Dominance, SyntaxSegment
+from monai_lora_sam.data.phantom.diameters import PUBLISHED_DIAMETER_MM
 from monai_lora_sam.data.phantom.heart import GROOVE_LATITUDE, Heart
 
 S = SyntaxSegment
@@ -49,18 +50,18 @@ def plan_left(rng: np.random.Generator, heart: Heart, dominance: Dominance) -> l
     middle = 0.5 * (ostium + bifurcation) + np.array([0, 0, rng.normal(1.5, 1.5)])
     groove = rng.normal(107, 4)
     end = rng.choice([72.0, 85.0, 100.0, 115.0], p=[0.15, 0.3, 0.35, 0.2])
-    lad = [(6, fork + 7), (24, groove), (45, groove + 3), (65, groove + 2)]
+    lad: list[tuple[float, float]] = [(6, fork + 7), (24, groove), (45, groove + 3), (65, groove + 2)]
     lad += [(at, groove) for at in np.arange(80, end + 1, 15)]
     lad_control = np.concatenate([[ostium, middle, bifurcation], _on(heart, lad)])
     chord = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(lad_control, axis=0), axis=1))])
     at = chord / chord[-1]
-    main, septal, half = at[2], at[2] + rng.uniform(0.13, 0.24), 0.0
+    main, septal = at[2], at[2] + rng.uniform(0.13, 0.24)
     half = septal + rng.uniform(0.26, 0.38) * (1 - septal) * 1.35
     trunk = Trunk(
         "lad",
         lad_control,
         [(S.LEFT_MAIN, main), (S.LAD_PROXIMAL, septal), (S.LAD_MID, half), (S.LAD_APICAL, 1.0)],
-        (1.7, 0.35),
+        PUBLISHED_DIAMETER_MM[S.LAD_APICAL, dominance],
     )
 
     def diagonal(key: str, segment: SyntaxSegment, leaves: float, lateral: float) -> Offshoot:
@@ -81,8 +82,8 @@ def plan_left(rng: np.random.Generator, heart: Heart, dominance: Dominance) -> l
         if rng.random() < 0.12:
             trunk.offshoots.append(diagonal("d2a", S.SECOND_DIAGONAL_A, leaves + 0.1, rng.uniform(20, 30)))
     if rng.random() < 0.25:
-        course = [(4, fork - 14), (18, fork - 26), (36, fork - 34), (52, fork - 36)]
-        trunk.offshoots.append(Offshoot("ramus", S.INTERMEDIATE, "lad", main + 0.004, course))
+        ramus = [(4.0, fork - 14), (18.0, fork - 26), (36.0, fork - 34), (52.0, fork - 36)]
+        trunk.offshoots.append(Offshoot("ramus", S.INTERMEDIATE, "lad", main + 0.004, ramus))
     return [trunk, _plan_circumflex(rng, heart, dominance, fork, bifurcation, main)]
 
 

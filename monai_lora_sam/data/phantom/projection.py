@@ -1,8 +1,8 @@
 """The geometry of the C-arm: view angles, distances, detector.
 
 Patient coordinates in mm as in DICOM: x to the patient's left, y to the back, z to the head, origin at the
-isocentre. Angles have DICOM's signs (PS3.3 C.8.7.5): primary positive = LAO, secondary positive = cranial. The
-picture is shown as usual, as if facing the patient: in the anterior view the patient's left is on the right.
+isocentre. Angles have DICOM's signs (PS3.3 C.8.7.5): primary positive = LAO, secondary positive = cranial.
+The picture is shown as usual, as if facing the patient: from the front, the patient's left is on the right.
 """
 
 from __future__ import annotations
@@ -75,5 +75,5 @@ class CArm:
         return np.stack([row, column], axis=-1), depth
 
     def pixels_per_mm(self, depth_mm: np.ndarray) -> np.ndarray:
-        """Return the magnified size in pixels of one mm at a depth: source-detector / depth / imager spacing."""
+        """Return how many pixels one mm spans at a depth: source-detector / depth / imager spacing."""
         return self.source_detector_mm / np.asarray(depth_mm) / self.imager_spacing_mm

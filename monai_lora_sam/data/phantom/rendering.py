@@ -46,9 +46,9 @@ def draw_vessel(
 ) -> ProjectedVessel | None:
     """Draw one vessel as a chain of tapered capsules.
 
-    The ray's length in a round lumen of radius r at distance d from the axis is 2·sqrt(r² − d²), here averaged
-    over a pixel's width (the integral is exact across the vessel), so that the edge falls where it should to a
-    fraction of a pixel. Along one vessel the deepest capsule counts; over vessels the lengths add up.
+    The ray's length in a round lumen of radius r at distance d from the axis is 2·sqrt(r² − d²), here
+    averaged over a pixel's width (the integral is exact across the vessel), so that the edge falls where it
+    should to a fraction of a pixel. Along one vessel the deepest capsule counts; over vessels the lengths add.
 
     Args:
         points_rc_px: (N, 2) centreline.
@@ -102,7 +102,7 @@ def _draw_capsules(
     low: np.ndarray,
     high: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return, for each pixel near each capsule, the flat index, sample, ray length in mm and distance in radii."""
+    """Return, for each pixel near a capsule, its flat index, sample, ray length in mm, distance in radii."""
     start, along = points[ends], points[ends + 1] - points[ends]
     reach = int(np.ceil(radius_px[ends[0] : ends[-1] + 2].max() + 1.5 + np.abs(along).max()))
     offsets = np.arange(-reach, reach + 1)
@@ -148,8 +148,8 @@ def merge_at_origin(
 ) -> None:
     """Take away, in place, what a branch and its parent count twice where the branch leaves.
 
-    Near the origin both lumens are one; the smaller of the two lengths is subtracted there, fading out at two and
-    a half parent radii.
+    Near the origin both lumens are one; the smaller of the two lengths is subtracted there, fading out at two
+    and a half parent radii.
 
     Args:
         total: (H, W) sum over vessels.

@@ -64,7 +64,7 @@ def project_branch(branch: Branch, arm: CArm, offset_mm: np.ndarray) -> Projecte
 
 
 def vessel_attenuation(branches: list[ProjectedBranch], shape: tuple[int, int]) -> np.ndarray:
-    """Return (H, W) the contrast each ray meets: length in mm times relative concentration, summed over vessels."""
+    """Return (H, W) the contrast on each ray: length in mm · relative concentration, summed over vessels."""
     total = np.zeros(shape, np.float32)
     fields: dict[int, np.ndarray] = {}
     parents = {item.branch.parent[0] for item in branches if item.branch.parent is not None}
@@ -106,8 +106,8 @@ def paint_angiogram(
     offset_mm: np.ndarray,
     photons_range: tuple[float, float],
     with_background: bool,
-) -> np.ndarray:
-    """Return the angiogram (H, W) uint8 of projected branches."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the angiogram (H, W) uint8 of projected branches, and (H, W) bool where the beam reaches it."""
     fill_with_contrast(rng, tree)
     per_mm = rng.uniform(0.055, 0.16)
     contrast = per_mm * vessel_attenuation(branches, arm.shape)
@@ -119,7 +119,7 @@ def paint_angiogram(
         passed = background.collimator(rng, arm.shape)
     photons = float(np.exp(rng.uniform(*np.log(photons_range))))
     signal = expose(rng, field, passed, blur_px=rng.uniform(0.4, 1.2), photons=photons)
-    return display(rng, signal, passed)
+    return display(rng, signal, passed), passed >= 0.5
 
 
 def _devices(
