@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 SPLITS = ("training", "validation", "test")
-PATH_KEYS = ("image", "label")
+PATH_KEYS = ("image", "label", "segments", "truth")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -35,7 +35,7 @@ def write_datalist(
 ) -> Path:
     """Write a datalist: {"name", "task", "class_names", "training", "validation", "test", "warnings"}.
 
-    `image` and `label` paths become relative to the datalist's folder when they lie inside it, else
+    Paths (`image`, `label`, `segments`, `truth`) become relative to the datalist's folder when they lie inside it, else
     absolute, so that a prepared folder can be moved.
 
     Raises:
@@ -65,7 +65,7 @@ def write_datalist(
 
 
 def read_datalist(path: str | Path) -> dict[str, Any]:
-    """Read a whole datalist with every `image` and `label` path made absolute, and check it.
+    """Read a whole datalist with every path (`image`, `label`, `segments`, `truth`) made absolute, and check it.
 
     MONAI's `load_decathlon_datalist(path, True, split)` reads the same file, one split at a time, unchecked.
 
@@ -91,7 +91,7 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
                 wrong.append(f"{where}: expected an object with the path 'image', found {entry!r:.200}")
                 continue
             for key in PATH_KEYS:
-                if entry.get(key) is None:
+                if not isinstance(entry.get(key), str):
                     continue
                 target = (path.parent / entry[key]).resolve()
                 entry[key] = str(target)
