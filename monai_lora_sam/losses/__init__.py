@@ -1,5 +1,6 @@
 """Losses on logits."""
 
+from monai_lora_sam.losses.vessel_and_segment_loss import VesselAndSegmentLoss
 from monai_lora_sam.losses.vessel_loss import VesselLoss
 
-__all__ = ["VesselLoss"]
+__all__ = ["VesselAndSegmentLoss", "VesselLoss"]
