@@ -43,7 +43,7 @@ def attention_forward(
         query.device.type == "cpu"
         and query.dtype is torch.bfloat16
         and torch.is_grad_enabled()
-        and query.requires_grad
+        and (query.requires_grad or key.requires_grad or value.requires_grad)
         and attention_mask is None
         and dropout == 0.0
         and scores_bytes <= LARGEST_SCORES_BYTES

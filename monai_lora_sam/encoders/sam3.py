@@ -42,12 +42,14 @@ class AxialRotaryEmbedding(nn.Module):
         return self._tables[key]
 
     def _table(self, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        with torch.device("meta" if device.type == "meta" else "cpu"):
+        # Frequencies and positions on the CPU, cosines on the device: transformers does so, to the same bit.
+        with torch.device("cpu"):
             embedding = Sam3ViTRotaryEmbedding(self.config)
             rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
             positions = torch.stack([columns.flatten(), rows.flatten()], dim=-1)
-            cosines, sines = embedding(positions, positions * (self.config.window_size / max(height, width)))
-        return cosines.to(device), sines.to(device)
+            positions = positions * (self.config.window_size / max(height, width))
+        positions = positions.to(device)
+        return embedding.to(device)(positions, positions)
 
 
 class Sam3Encoder(ImageEncoder):

@@ -54,3 +54,10 @@ def test_everything_else_is_the_fused_kernel_to_the_bit(fused_calls, monkeypatch
     monkeypatch.setattr(attention, "LARGEST_SCORES_BYTES", 2 * 3 * 20 * 20 * 2)
     attend(torch.bfloat16)
     assert len(fused_calls) == 3
+
+
+def test_one_input_that_needs_a_gradient_is_enough(fused_calls):
+    inputs, _ = attend(torch.bfloat16)
+    frozen = [value.detach() for value in inputs[:2]]
+    attention.attention_forward(torch.nn.Module(), *frozen, inputs[2], is_causal=False)
+    assert not fused_calls

@@ -35,7 +35,7 @@ def test_pickled_code_is_refused_and_not_run(tmp_path, save):
     if save == "torch":
         torch.save(content, path)
     else:
-        path.write_bytes(pickle.dumps(Dangerous(str(tmp_path / "ran"))))
+        path.write_bytes(pickle.dumps(Dangerous(str(tmp_path / "ran")), protocol=2))
     with pytest.raises(ValueError, match=r"sam\.pth: refused"):
         build_encoder("sam_vit_b", path)
     assert not (tmp_path / "ran").exists()
