@@ -164,7 +164,7 @@ def _viewer(report, image, vessels, probability, segments) -> Viewer:
         base_label="Angiogram",
         layers=layers,
         caption="Numbers on the vessels are the branches of the table below." if marks else "",
-        legend={**legend, "all vessels": VESSEL_COLOUR, **({"lesions": LESION_COLOUR} if boxes else {})},
+        legend={**legend, "vessels": VESSEL_COLOUR, **({"lesions": LESION_COLOUR} if boxes else {})},
     )
 
 
