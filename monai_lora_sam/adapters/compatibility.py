@@ -37,7 +37,8 @@ def check_new_name(name: str, taken: Collection[str], encoder: nn.Module) -> Non
     parts = {
         part for key in (*dict(encoder.named_modules()), *encoder.state_dict()) for part in key.split(".")
     }
-    if name in {*parts, "base_model", "base_layer"} or name in "lora_" or hasattr(nn.ModuleDict(), name):
+    in_peft = name in "lora_" or "lora_" in name or name in ("base_model", "base_layer")
+    if name in parts or in_peft or hasattr(nn.ModuleDict(), name):
         raise ValueError(
             f"adapter name {name!r} is also that of a part of the encoder or of PEFT: choose another"
         )

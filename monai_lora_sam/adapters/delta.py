@@ -50,19 +50,16 @@ def apply_delta(
     encoder = lora.plain_encoder(model)
     found = load_tensors(folder, ENCODER_DELTA)
     expected = encoder_delta(encoder, modules)
-    per_adapter: dict[str, dict[str, Tensor]] = {}
     for saved, name in adapters.items():
         current = lora.tensors_of(model, name)
         expected.update({adapter_key(saved, key): tensor for key, tensor in current.items()})
-        per_adapter[name] = {
-            key: found[adapter_key(saved, key)] for key in current if adapter_key(saved, key) in found
-        }
     check_shapes(f"{folder}: {ENCODER_DELTA}", expected, found)
     with torch.no_grad():
         for key, tensor in encoder_delta(encoder, modules).items():
             tensor.copy_(found[key])
-    for name, tensors in per_adapter.items():
-        lora.set_tensors(model, name, tensors)
+    for saved, name in adapters.items():
+        moved = {key: found[adapter_key(saved, key)] for key in lora.tensors_of(model, name)}
+        lora.set_tensors(model, name, moved)
 
 
 def check_shapes(

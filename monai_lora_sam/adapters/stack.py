@@ -182,6 +182,7 @@ class AdapterStack(nn.Module):
         self._trained = name
         self._record_parents()
         self._synchronise()
+        self.zero_grad()  # an optimiser over all parameters moves a frozen one too if it still has a gradient
 
     def train(self, mode: bool = True) -> AdapterStack:
         """Set training mode for what is being trained; everything else stays in evaluation mode.
@@ -250,7 +251,7 @@ class AdapterStack(nn.Module):
             name: on the stack.
             folder: belongs to the adapter: replaced whole if it holds an older version.
             card: further entries: ``version`` ("1" if not given), ``task``, ``modality``, ``class_names``,
-                ``input_size``, ``metrics`` and any others that JSON can hold. Those of a loaded card are kept.
+                ``input_size``, ``metrics`` and any others that JSON can hold; a loaded card's are kept.
             extra: further named tensors, such as ``{"head": head.state_dict()}`` for ``head.safetensors``.
 
         Raises:
@@ -303,8 +304,8 @@ class AdapterStack(nn.Module):
 
         Raises:
             FileNotFoundError, ValueError: if a file is missing, truncated or changed, if it was trained on
-                another base or on parents that are not on the stack, or if the name is taken; the message says
-                what was expected and what was found. The stack is then as before.
+                another base or on parents that are not on the stack, or if the name is taken; the message
+                says what was expected and what was found. The stack is then as before.
         """
         card = store.verify_folder(folder)
         name = card["name"] if name is None else name
@@ -386,7 +387,7 @@ class AdapterStack(nn.Module):
     def _fingerprint_of(self, name: str) -> str:
         """Return the fingerprint of a name as it was loaded or trained.
 
-        It is kept from then on: ``full`` moves the adapters below it, which are still known by what they were.
+        It is kept from then on: ``full`` moves the adapters below it, which stay known by what they were.
         """
         skill = self._skills[name]
         if skill.fingerprint is None or name == self._trained:

@@ -215,7 +215,8 @@ def load_tensors(folder: str | Path, file: str) -> dict[str, Tensor]:
     """Load one safetensors file of a verified folder; refuse NaN and infinity."""
     path = _inside(folder, file)
     try:
-        tensors = safetensors.torch.load_file(path)
+        # Not mapped into memory: a mapped file that is overwritten in place takes the process down with it.
+        tensors = safetensors.torch.load(path.read_bytes())
     except Exception as error:  # the library's own error type carries no path
         raise ValueError(f"{path}: expected a safetensors file, found a damaged one: {error}") from error
     _check_finite(tensors, str(path))
