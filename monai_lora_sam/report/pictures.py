@@ -50,9 +50,8 @@ def outline_path(mask: np.ndarray) -> str:
     """Return the outline of a mask as the `d` of an SVG path, x and y in pixels from the picture's corner."""
     pieces = []
     for contour in find_contours(np.pad(mask, 1).astype(np.float32), 0.5):
-        points = (
-            approximate_polygon(contour, 0.35) - 0.5
-        )  # the padding, and pixel centres lie at half pixels in SVG
+        # One off for the padding; half one on, since in SVG the middle of a pixel lies at a half.
+        points = approximate_polygon(contour, 0.35) - 0.5
         pieces.append("M" + "L".join(f"{column:.1f} {row:.1f}" for row, column in points[:-1]) + "Z")
     return "".join(pieces)
 
