@@ -127,7 +127,7 @@ def prepare_arcade(
         raise FileNotFoundError(f"{root}: expected the folders {', '.join(SPLITS)} (any of them), found none")
 
     problems = ProblemList()
-    warnings: list[str] = []
+    warnings = [f"{root / split}: expected a folder, found none" for split in SPLITS if split not in present]
     images = [
         (split, image)
         for split in present
@@ -140,11 +140,9 @@ def prepare_arcade(
             progress(index + 1, len(images))
     problems.raise_if_any()
 
-    order = list(SPLITS)
-    last = {
-        h: max((s for (s, _), g in zip(images, hashes, strict=True) if g == h), key=order.index)
-        for h in set(hashes)
-    }
+    last: dict[str, str] = {}  # SPLITS is ordered, so the last split that has an image wins.
+    for split in SPLITS:
+        last.update({digest: split for (own, _), digest in zip(images, hashes, strict=True) if own == split})
     splits: dict[str, list[dict[str, Any]]] = {ours: [] for ours in SPLITS.values()}
     for (split, image), digest in zip(images, hashes, strict=True):
         if last[digest] != split:

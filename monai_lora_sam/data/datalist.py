@@ -15,10 +15,14 @@ PATH_KEYS = ("image", "label", "segments", "truth")
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON to a temporary name and rename it."""
+    try:
+        text = json.dumps(content, indent=1, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(f"{path}: expected finite numbers, and null for unknown ones, found NaN") from error
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -35,8 +39,8 @@ def write_datalist(
 ) -> Path:
     """Write a datalist: {"name", "task", "class_names", "training", "validation", "test", "warnings"}.
 
-    Paths (`image`, `label`, `segments`, `truth`) become relative to the datalist's folder when they lie inside it, else
-    absolute, so that a prepared folder can be moved.
+    Paths (`image`, `label`, `segments`, `truth`) become relative to the datalist's folder when they lie
+    inside it, else absolute, so that a prepared folder can be moved.
 
     Raises:
         ValueError: a split that is not "training", "validation" or "test", or an entry without an image.
@@ -53,11 +57,14 @@ def write_datalist(
             if "image" not in entry:
                 raise ValueError(f"{path}: {split}[{index}]: expected the key 'image', found {sorted(entry)}")
             for key in PATH_KEYS:
-                if entry.get(key) is not None:
+                if entry.get(key) is None:
+                    entry.pop(key, None)  # MONAI's reader takes an absent label, not null.
+                else:
                     target = Path(os.path.abspath(entry[key]))
                     inside = target.is_relative_to(folder)
                     entry[key] = (target.relative_to(folder) if inside else target).as_posix()
-        content[split] = entries
+        if entries or split != "test":  # MONAI's reader fails on an empty test list.
+            content[split] = entries
     if warnings:
         content["warnings"] = list(warnings)
     write_json(path, content)
@@ -65,9 +72,11 @@ def write_datalist(
 
 
 def read_datalist(path: str | Path) -> dict[str, Any]:
-    """Read a whole datalist with every path (`image`, `label`, `segments`, `truth`) made absolute, and check it.
+    """Read a whole datalist with every path made absolute, and check it.
 
-    MONAI's `load_decathlon_datalist(path, True, split)` reads the same file, one split at a time, unchecked.
+    Paths are `image`, `label`, `segments` and `truth`. Splits that are absent come as empty lists.
+    MONAI's `load_decathlon_datalist(path, True, split)` reads the same file, one split at a time and
+    unchecked; it knows the first two paths only.
 
     Raises:
         FileNotFoundError: no such datalist.
@@ -82,7 +91,9 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: expected a datalist in JSON, found {error}") from error
     if not isinstance(content, dict) or not any(isinstance(content.get(split), list) for split in SPLITS):
-        raise ValueError(f"{path}: expected an object with a list under one of {SPLITS}")
+        raise ValueError(
+            f"{path}: expected an object with a list under one of {SPLITS}, found {content!r:.80}"
+        )
     wrong: list[str] = []
     for split in SPLITS:
         for index, entry in enumerate(content.setdefault(split, [])):

@@ -26,8 +26,9 @@ def polygons_to_mask(
 
     A ring is [x0, y0, x1, y1, ...] in COCO's coordinates: the image spans 0..W by 0..H, so pixel
     (row, column) has its centre at (x, y) = (column + 0.5, row + 0.5). A pixel belongs to a ring
-    when its centre lies inside or on the outline; the drawn area is then, on average, the polygon's own. (Filling that also
-    paints every pixel the outline touches, as OpenCV's and Pillow's does, widens vessels by about one pixel.)
+    when its centre lies inside or on the outline; the drawn area is then, on average, the polygon's own.
+    (Filling that also paints every pixel the outline touches, as OpenCV's and Pillow's does, widens
+    vessels by about one pixel.)
 
     The rings of one polygon are united. Where polygons overlap, the one of smaller area is on top, equal ones
     in the order given: of two segments that overlap at a bifurcation, the smaller is the more distal
