@@ -80,14 +80,18 @@ class CoronaryPipeline:
         pretrained: str | os.PathLike | None = None,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        network = vessels if isinstance(vessels, AdaptedSegmenter) else load_stage(vessels, pretrained=pretrained)
+        network = (
+            vessels if isinstance(vessels, AdaptedSegmenter) else load_stage(vessels, pretrained=pretrained)
+        )
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
         encoder = network.stack.encoder
         size = encoder.image_size
         if inference not in ("whole", "tiled"):
             raise ValueError(f"inference: expected 'whole' or 'tiled', found {inference!r}")
         whole = inference == "whole"
-        self.inferer = SimpleInferer() if whole else SlidingWindowInferer((size, size), 1, 0.5, mode="gaussian")
+        self.inferer = (
+            SimpleInferer() if whole else SlidingWindowInferer((size, size), 1, 0.5, mode="gaussian")
+        )
         self.preprocessing = Compose(
             [
                 *([ResizeLongestSided(keys="image", size=size)] if whole else []),
@@ -127,10 +131,14 @@ class CoronaryPipeline:
         image, view = item["image"][None].to(self.device), item["view"][None].to(self.device)
         with torch.inference_mode():
             logits = self.inferer(image.as_tensor(), self.network, view=view)
-        prediction = self.postprocessing({"image": item["image"], "pred": MetaTensor(logits[0].cpu())})["pred"]
+        prediction = self.postprocessing({"image": item["image"], "pred": MetaTensor(logits[0].cpu())})[
+            "pred"
+        ]
         return prediction[0].numpy().clip(0.0, 1.0)
 
-    def _report(self, angiogram: Angiogram, vessels: dict[str, Any], seconds: dict[str, float]) -> dict[str, Any]:
+    def _report(
+        self, angiogram: Angiogram, vessels: dict[str, Any], seconds: dict[str, float]
+    ) -> dict[str, Any]:
         height, width = angiogram.pixels.shape
         view = angiogram.view
         stack = self.network.stack
@@ -241,7 +249,9 @@ def find_images(inputs: Sequence[str | os.PathLike]) -> list[tuple[Path, str]]:
         if given.is_dir():
             found = sorted(p for p in given.rglob("*") if p.is_file() and is_image_name(p))
             if not found:
-                raise FileNotFoundError(f"{given}: expected images (PNG, JPEG, TIFF, NIfTI, DICOM), found none")
+                raise FileNotFoundError(
+                    f"{given}: expected images (PNG, JPEG, TIFF, NIfTI, DICOM), found none"
+                )
             paths += found
         elif given.is_file():
             paths.append(given)

@@ -22,7 +22,9 @@ def bundle_folder(name: str) -> Path:
     """
     package = Path(__file__).resolve().parent
     roots = [root for root in (package / "bundles", package.parent / "bundles") if root.is_dir()]
-    known = {folder.name: folder for root in roots for folder in root.iterdir() if (folder / "configs").is_dir()}
+    known = {
+        folder.name: folder for root in roots for folder in root.iterdir() if (folder / "configs").is_dir()
+    }
     if name not in known:
         raise ValueError(f"bundle: expected one of {sorted(known)}, found {name!r}")
     return known[name]

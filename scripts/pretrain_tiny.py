@@ -34,9 +34,9 @@ def main(
     out: Annotated[Path, typer.Option(help="Where the encoder is written.")] = TINY_ASSETS,
     stage: Annotated[Path, typer.Option(help="Where its phantom-trained vessel head is written.")] = SHIPPED
     / "vessels_phantom",
-    work: Annotated[Path, typer.Option(help="Phantoms, checkpoints and logs; a resumed run needs it.")] = Path(
-        "runs/pretrain_tiny"
-    ),
+    work: Annotated[
+        Path, typer.Option(help="Phantoms, checkpoints and logs; a resumed run needs it.")
+    ] = Path("runs/pretrain_tiny"),
     count: Annotated[int, typer.Option(help="Number of phantoms.")] = 3000,
     epochs: int = 8,
     image_size: Annotated[int, typer.Option(help="Side in pixels while training.")] = 336,
@@ -53,7 +53,7 @@ def main(
     phantoms = work / "phantoms"
     with Progress() as bars:
         bar = bars.add_task("phantoms", total=count)
-        prepare_phantoms(phantoms, count, seed=seed + 1, progress=lambda done, _: bars.update(bar, completed=done))
+        prepare_phantoms(phantoms, count, seed + 1, 0.05, lambda done, _: bars.update(bar, completed=done))
     run = run_bundle(
         "vessel_segmentation",
         ["train.yaml", CONFIG],

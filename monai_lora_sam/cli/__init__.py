@@ -1,0 +1,1 @@
+"""The command ``monai-lora-sam``: thin commands over the rooms of the package."""

@@ -67,7 +67,9 @@ class EpochLog:
             line |= {name: float(value) for name, value in self.evaluator.state.metrics.items()}
         if self.show:
             scores = "  ".join(f"{k} {v:.4f}" for k, v in line.items() if k not in ("epoch", "seconds"))
-            tqdm.write(f"epoch {line['epoch']}/{engine.state.max_epochs}  {scores}  ({line['seconds']:.0f} s)")
+            tqdm.write(
+                f"epoch {line['epoch']}/{engine.state.max_epochs}  {scores}  ({line['seconds']:.0f} s)"
+            )
         if self.first_rank:
             self._write(line)
 

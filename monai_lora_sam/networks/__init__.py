@@ -5,4 +5,11 @@ from .segmentation_head import SegmentationHead
 from .trainable_state import TrainableState
 from .view_angle_encoder import FiLM, ViewAngleEncoder
 
-__all__ = ["AdaptedSegmenter", "FiLM", "SegmentationHead", "TrainableState", "ViewAngleEncoder", "build_segmenter"]
+__all__ = [
+    "AdaptedSegmenter",
+    "FiLM",
+    "SegmentationHead",
+    "TrainableState",
+    "ViewAngleEncoder",
+    "build_segmenter",
+]

@@ -40,7 +40,11 @@ class ViewAngleEncoder(nn.Module):
         code = 4 * len(CYCLES_PER_TURN)
         self.neutral = nn.Parameter(torch.zeros(code))
         self.perceptron = nn.Sequential(
-            nn.Linear(code, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, channels)
+            nn.Linear(code, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, channels),
         )
 
     def code(self, view: Tensor) -> Tensor:
