@@ -189,6 +189,7 @@ def test_weights_of_another_image_size_keep_their_grid(whole_sam, tmp_path):
 def test_half_precision_weights_are_read_as_float32(whole_sam3, tmp_path):
     whole_sam3.vision_encoder.bfloat16().save_pretrained(tmp_path)
     exact, rough = (build_encoder("sam3", tmp_path, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    assert {parameter.dtype for parameter in load_encoder("sam3", tmp_path).parameters()} == {torch.float32}
     assert next(exact.parameters()).dtype is torch.float32
     assert exact.fingerprint == rough.fingerprint
 
