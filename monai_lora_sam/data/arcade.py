@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES, ARCADE_STENOSIS_ID
 from monai_lora_sam.data.arcade_annotations import AnnotatedImage, read_annotations
-from monai_lora_sam.data.copies import pixel_hash
+from monai_lora_sam.data.copies import ImageSignature, copy_groups, image_signature
 from monai_lora_sam.data.datalist import write_datalist
 from monai_lora_sam.data.problems import ProblemList
 from monai_lora_sam.transforms import polygon_area, polygons_to_mask, read_angiogram
@@ -69,16 +69,16 @@ def _write_label(path: Path, image: AnnotatedImage, task: str) -> None:
     temporary.replace(path)
 
 
-def _check_image(image: AnnotatedImage, problems: ProblemList) -> str:
-    """Read one image; return its pixel hash, or "" after noting what is wrong."""
+def _check_image(image: AnnotatedImage, problems: ProblemList) -> ImageSignature | None:
+    """Read one image; return its signature, or None after noting what is wrong."""
     try:
         angiogram = read_angiogram(image.path)
     except (ValueError, OSError) as error:
         problems.add(image.path, str(error))
-        return ""
+        return None
     if angiogram.pixels.shape != image.shape:
         problems.add(image.path, f"expected {image.shape} (rows, columns), found {angiogram.pixels.shape}")
-    return pixel_hash(angiogram.pixels)
+    return image_signature(angiogram.pixels)
 
 
 def prepare_arcade(
@@ -95,7 +95,7 @@ def prepare_arcade(
     stenosis, ARCADE's category id 0..25 for segments. Stenosis entries have their boxes and polygons under
     `lesions`.
 
-    ARCADE's split is kept: train → training, val → validation, test → test. An image whose pixels are also in
+    ARCADE's split is kept: train → training, val → validation, test → test. An image that is also in
     validation or test is left out of training (and one also in test out of validation); copies within a
     split share a `case_id`. What was left out, and what is odd but harmless, is under `warnings` in the
     datalist. A killed run is resumed: labels drawn from the same annotations are kept.
@@ -133,20 +133,22 @@ def prepare_arcade(
         for split in present
         for image in read_annotations(root / split, split, categories, problems, warnings)
     ]
-    hashes: list[str] = []
+    signatures: list[ImageSignature] = []
     for index, (_, image) in enumerate(images):
-        hashes.append(_check_image(image, problems))
+        if signature := _check_image(image, problems):
+            signatures.append(signature)
         if progress:
             progress(index + 1, len(images))
     problems.raise_if_any()
 
+    groups = copy_groups(signatures)
     last: dict[str, str] = {}  # SPLITS is ordered, so the last split that has an image wins.
     for split in SPLITS:
-        last.update({digest: split for (own, _), digest in zip(images, hashes, strict=True) if own == split})
+        last.update({name: split for (own, _), name in zip(images, groups, strict=True) if own == split})
     splits: dict[str, list[dict[str, Any]]] = {ours: [] for ours in SPLITS.values()}
-    for (split, image), digest in zip(images, hashes, strict=True):
-        if last[digest] != split:
-            warnings.append(f"{image.path}: left out of {split}: a copy of it is in {last[digest]}")
+    for (split, image), signature, group in zip(images, signatures, groups, strict=True):
+        if last[group] != split:
+            warnings.append(f"{image.path}: left out of {split}: a copy of it is in {last[group]}")
             continue
         if not image.polygons and task != "stenosis":
             warnings.append(f"{image.path}: left out: it has no annotation")
@@ -156,8 +158,8 @@ def prepare_arcade(
         entry: dict[str, Any] = {
             "image": str(image.path),
             "label": str(label),
-            "case_id": f"arcade-{digest[:12]}",
-            "pixel_hash": digest,
+            "case_id": f"arcade-{group[:12]}",
+            "pixel_hash": signature.pixel_hash,
             "view": None,
             "pixel_spacing_mm": None,
             "modality": "XA",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from monai_lora_sam.data.copies import pixel_hash
+from monai_lora_sam.data.copies import copy_groups, image_signature
 from monai_lora_sam.data.problems import ProblemList
 from monai_lora_sam.transforms import is_image_name, read_angiogram, read_label
 
@@ -50,7 +50,8 @@ def datalist_from_folders(images: str | Path, masks: str | Path, classes: int = 
     image_files, mask_files = _by_stem(Path(images), problems), _by_stem(Path(masks), problems)
     for stem in sorted(set(mask_files) - set(image_files)):
         problems.add(mask_files[stem], f"expected an image of the same name in {images}, found none")
-    entries = []
+    entries: list[dict[str, Any]] = []
+    signatures = []
     for stem, path in sorted(image_files.items()):
         if stem not in mask_files:
             problems.add(path, f"expected a mask of the same name in {masks}, found none")
@@ -74,17 +75,18 @@ def datalist_from_folders(images: str | Path, masks: str | Path, classes: int = 
         if not mask.any():
             problems.add(mask_files[stem], "expected a mask, found only background")
             continue
-        digest = pixel_hash(angiogram.pixels)
+        signatures.append(image_signature(angiogram.pixels))
         entries.append(
             {
                 "image": str(path),
                 "label": str(mask_files[stem]),
-                "case_id": f"image-{digest[:12]}",
-                "pixel_hash": digest,
+                "pixel_hash": signatures[-1].pixel_hash,
                 "view": list(angiogram.view) if angiogram.view else None,
                 "pixel_spacing_mm": angiogram.pixel_spacing_mm,
                 "modality": angiogram.modality or "XA",
             }
         )
     problems.raise_if_any()
+    for entry, group in zip(entries, copy_groups(signatures), strict=True):
+        entry["case_id"] = f"image-{group[:12]}"
     return entries

@@ -11,10 +11,11 @@ from monai_lora_sam.transforms import read_angiogram
 
 
 def group_cases(entries: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-    """Group entries that must stay together: the same `case_id`, or copies of one image.
+    """Group entries that must stay together: the same `case_id`, or the same pixels.
 
-    Entries without a `case_id` are cases of their own. Copies are found by `pixel_hash`, which is read from
-    the entry or, where it is absent, worked out from its image.
+    Entries without a `case_id` are cases of their own. Equal pixels are found by `pixel_hash`, which is read
+    from the entry or, where it is absent, worked out from its image. Re-encoded copies share a `case_id`
+    already where `prepare_arcade` or `datalist_from_folders` made the entries.
 
     Returns:
         lists of indices into `entries`.
