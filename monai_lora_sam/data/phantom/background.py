@@ -88,14 +88,14 @@ def _heart_shadow(rng, arm, heart, offset, rows, columns) -> np.ndarray:
 def _diaphragm(rng, arm, heart, offset, rows, columns) -> np.ndarray:
     """Darken the picture below one or two domes, whose edge is sharp as in real pictures."""
     apex, _ = arm.project(heart.surface(90.0, 0.0) + offset)
-    total = np.zeros_like(rows)
+    total, unit = np.zeros_like(rows), min(arm.shape) / 512
     for _ in range(int(rng.choice([1, 2], p=[0.6, 0.4]))):
-        radius = rng.uniform(150, 420)
-        top = apex[0] + rng.normal(0, 70) - 60 * np.sin(np.deg2rad(max(arm.secondary_deg, 0)))
+        radius = rng.uniform(150, 420) * unit
+        top = apex[0] + (rng.normal(0, 70) - 60 * np.sin(np.deg2rad(max(arm.secondary_deg, 0)))) * unit
         centre_row, centre_column = top + radius, rng.uniform(0, columns.max())
         distance = np.hypot((rows - centre_row), (columns - centre_column) * rng.uniform(0.6, 1.0)) - radius
-        edge = expit(-distance / rng.uniform(1.5, 8.0))
-        total += rng.uniform(0.1, 0.6) * edge * (1 - 0.3 * np.exp(np.minimum(distance, 0) / 60.0))
+        edge = expit(-distance / (rng.uniform(1.5, 8.0) * unit))
+        total += rng.uniform(0.1, 0.6) * edge * (1 - 0.3 * np.exp(np.minimum(distance, 0) / (60.0 * unit)))
     return total
 
 
@@ -200,10 +200,11 @@ def collimator(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     if rng.random() < 0.45:
         return np.ones(shape, np.float32)
     rows, columns = np.ogrid[: shape[0], : shape[1]]
-    margin = rng.uniform(-12, 26, 4)
+    unit = min(shape) / 512
+    margin = rng.uniform(-12, 26, 4) * unit
     if rng.random() < 0.12:
-        margin[2:] = rng.uniform(30, 110, 2)
-    corner = rng.uniform(2, 26)
+        margin[2:] = rng.uniform(30, 110, 2) * unit
+    corner = rng.uniform(2, 26) * unit
     top, bottom, left, right = margin
     half_height, half_width = (shape[0] - top - bottom) / 2, (shape[1] - left - right) / 2
     y = np.abs(rows - (top + half_height)) - half_height + corner

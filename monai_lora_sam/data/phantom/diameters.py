@@ -95,6 +95,7 @@ def vessel_diameters(
     end_mm: float,
     branch_indices: Sequence[int],
     branch_mm: Sequence[float],
+    start_index: int = 0,
 ) -> tuple[np.ndarray, list[float]]:
     """Return the diameter along a vessel and the diameter of each branch at its origin.
 
@@ -104,9 +105,11 @@ def vessel_diameters(
 
     Args:
         arc_mm: (N,) arc length from the vessel's origin.
-        start_mm, end_mm: diameters at the two ends.
+        start_mm: diameter at `start_index`, the vessel's origin unless told.
+        end_mm: diameter at the end.
         branch_indices: increasing sample indices of the bifurcations.
         branch_mm: diameters wished for the branches; limited to a part of the parent's.
+        start_index: a sample not behind the first bifurcation.
 
     Returns:
         (N,) diameters in mm and the branches' diameters in mm.
@@ -115,14 +118,15 @@ def vessel_diameters(
     def forward(taper: float) -> tuple[np.ndarray, list[float]]:
         steps = np.zeros_like(arc_mm)  # the logarithm of the step at each bifurcation, spread over its length
         lost, branches = 0.0, []
+        origin = start_mm * np.exp(taper * arc_mm[start_index])
         for index, wished in zip(branch_indices, branch_mm, strict=True):
-            parent = start_mm * np.exp(-taper * arc_mm[index] - lost)
+            parent = origin * np.exp(-taper * arc_mm[index] - lost)
             branch = min(wished, LARGEST_BRANCH_FRACTION * parent)
             step = float(np.log(parent / murray_daughter_mm(parent, branch)))
             branches.append(float(branch))
             steps += step * np.clip((arc_mm - arc_mm[index]) / parent, 0.0, 1.0)
             lost += step
-        return start_mm * np.exp(-taper * arc_mm - steps), branches
+        return origin * np.exp(-taper * arc_mm - steps), branches
 
     def miss(taper: float) -> float:
         return float(forward(taper)[0][-1] - end_mm)

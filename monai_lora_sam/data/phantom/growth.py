@@ -19,6 +19,9 @@ from monai_lora_sam.data.phantom.tree import Branch, CoronaryTree
 
 S = SyntaxSegment
 
+#: A main vessel's segment has at least so many samples (0.4 mm each).
+_SHORTEST_SEGMENT = 10
+
 
 def grow_tree(rng: np.random.Generator, side: str, dominance: Dominance) -> CoronaryTree:
     """Grow the left or right coronary tree.
@@ -83,23 +86,27 @@ def _grow_trunk(
     leaving.sort(key=lambda item: item[2])
     samples = [min(round(at * (count - 1)), count - 8) for _, _, at in leaving]
     asked = [_draw_branch_diameter(rng, segment, dominance) for _, segment, _ in leaving]
+    first = 0
     if trunk.key in wished:
         start = wished[trunk.key]
-    elif trunk.key == "lad":
-        proximal = _draw_branch_diameter(rng, S.LAD_PROXIMAL, dominance)
-        start = murray_parent_mm(
-            [proximal] + [a for a, item in zip(asked, leaving, strict=True) if item[0] == "lcx"]
-        )
+    elif trunk.key == "lad":  # the left main is as wide at its fork as Murray's law asks
+        fork = {
+            key: width for (key, _, _), width in zip(leaving, asked, strict=True) if key in ("lcx", "ramus")
+        }
+        start = murray_parent_mm([_draw_branch_diameter(rng, S.LAD_PROXIMAL, dominance), *fork.values()])
+        first = samples[0]
     else:
         start = _draw_branch_diameter(rng, trunk.segments[0][0], dominance)
     end = min(draw_diameter_mm(rng, *trunk.end_diameter_mm), 0.9 * start)
-    diameter, given = vessel_diameters(arc_length(path), start, end, samples, asked)
+    diameter, given = vessel_diameters(arc_length(path), start, end, samples, asked, first)
     segments: list[tuple[SyntaxSegment | None, int, int]] = []
     begin = 0
     for segment, until in trunk.segments:
         stop = count if until >= 1.0 else round(until * (count - 1))
-        if stop > begin:
+        if stop - begin >= _SHORTEST_SEGMENT:
             segments.append((segment, begin, stop))
+        elif stop > begin:  # too short to name: the segment before goes on to its end
+            segments[-1] = (*segments[-1][:2], stop)
         begin = max(begin, stop)
     index_of[trunk.key] = len(branches)
     branches.append(Branch(path, diameter.copy(), diameter, segments, parent))

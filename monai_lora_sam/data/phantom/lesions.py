@@ -12,6 +12,9 @@ from monai_lora_sam.data.phantom.tree import Branch, CoronaryTree
 #: A vessel narrower than this carries no lesion: SYNTAX scores vessels of 1.5 mm and more.
 SMALLEST_LESION_VESSEL_MM = 1.5
 
+#: Random places tried for each lesion; far more than any tree has needed.
+_PLACES_TRIED = 400
+
 
 @dataclass(frozen=True)
 class PlacedLesion:
@@ -95,8 +98,8 @@ def add_lesions(
     if rng.random() >= probability:
         return []
     lesions: list[PlacedLesion] = []
-    for _ in range(int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))):
-        for _attempt in range(12):
+    for _lesion in range(int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))):
+        for _ in range(_PLACES_TRIED):
             index = int(rng.integers(len(tree.branches)))
             branch = tree.branches[index]
             sample = int(rng.integers(len(branch.points_mm)))

@@ -48,7 +48,7 @@ def draw_vessel(
 
     The ray's length in a round lumen of radius r at distance d from the axis is 2·sqrt(r² − d²), here
     averaged over a pixel's width (the integral is exact across the vessel), so that the edge falls where it
-    should to a fraction of a pixel. Along one vessel the deepest capsule counts; over vessels the lengths add.
+    should to a fraction of a pixel. Along one vessel the deepest capsule counts; over vessels they add up.
 
     Args:
         points_rc_px: (N, 2) centreline.
