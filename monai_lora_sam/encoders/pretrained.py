@@ -119,6 +119,8 @@ def save_encoder(encoder: ImageEncoder, folder: str | Path) -> Path:
     ``build_encoder(name, pretrained=folder)`` reads it, and so does transformers'
     ``Sam3VisionModel.from_pretrained(folder)`` (for SAM: ``SamVisionEncoder``). Each file replaces the old
     one only when it is whole; other files in the folder stay.
+    The values in memory are saved: read back after a cast to bfloat16, the fingerprint is that of the rounded
+    weights.
 
     Raises:
         ValueError: adapters are on the encoder; merge or remove them first.
