@@ -72,7 +72,14 @@ def _texture(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return zoom(mottle, 2, order=1)
 
 
-def _heart_shadow(rng, arm, heart, offset, rows, columns) -> np.ndarray:
+def _heart_shadow(
+    rng: np.random.Generator,
+    arm: CArm,
+    heart: Heart,
+    offset: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+) -> np.ndarray:
     """Brighten the lung outside the heart's outline."""
     lat, lon = np.meshgrid(np.linspace(-60, 90, 9), np.linspace(0, 330, 12))
     outline, _ = arm.project(heart.surface(lat.ravel(), lon.ravel()) * rng.uniform(1.05, 1.25) + offset)
@@ -85,7 +92,14 @@ def _heart_shadow(rng, arm, heart, offset, rows, columns) -> np.ndarray:
     return -rng.uniform(0.05, 0.5) * edge * (0.4 + 0.6 * expit((columns - centre[1]) / 40.0))
 
 
-def _diaphragm(rng, arm, heart, offset, rows, columns) -> np.ndarray:
+def _diaphragm(
+    rng: np.random.Generator,
+    arm: CArm,
+    heart: Heart,
+    offset: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+) -> np.ndarray:
     """Darken the picture below one or two domes, whose edge is sharp as in real pictures."""
     apex, _ = arm.project(heart.surface(90.0, 0.0) + offset)
     total, unit = np.zeros_like(rows), min(arm.shape) / 512
@@ -99,7 +113,9 @@ def _diaphragm(rng, arm, heart, offset, rows, columns) -> np.ndarray:
     return total
 
 
-def _spine(rng, arm, offset, rows, columns) -> np.ndarray:
+def _spine(
+    rng: np.random.Generator, arm: CArm, offset: np.ndarray, rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
     """Draw the vertebrae behind the heart, with end plates, discs and pedicles."""
     level = np.linspace(-160, 160, 60)
     line = np.stack(
@@ -128,7 +144,7 @@ def _spine(rng, arm, offset, rows, columns) -> np.ndarray:
     return strength * (picture + 0.25 * rim + rng.uniform(0, 0.6) * pedicle + rng.uniform(0, 0.5) * process)
 
 
-def _ribs(rng, rows, columns, size) -> np.ndarray:
+def _ribs(rng: np.random.Generator, rows: np.ndarray, columns: np.ndarray, size: float) -> np.ndarray:
     """Draw ribs as parallel curved bands with denser edges."""
     total = np.zeros_like(rows)
     for _ in range(int(rng.integers(1, 3))):
