@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from monai_lora_sam.anatomy import Dominance, SyntaxSegment, arcade_id
+from monai_lora_sam.anatomy import Dominance, SyntaxSegment
 from monai_lora_sam.data.phantom.growth import grow_tree
 from monai_lora_sam.data.phantom.lesions import PlacedLesion, add_lesions
+from monai_lora_sam.data.phantom.masks import project_masks
 from monai_lora_sam.data.phantom.projection import CArm
 from monai_lora_sam.data.phantom.scene import ProjectedBranch, paint_angiogram, project_tree
 from monai_lora_sam.data.phantom.tree import CoronaryTree
@@ -166,7 +167,7 @@ def generate_phantom(seed: int, config: PhantomConfig | None = None) -> Phantom:
     arm = _draw_arm(rng, side, config)
     branches, offset = project_tree(rng, tree, arm)
     image, seen = paint_angiogram(rng, tree, branches, arm, offset, config.photons_range, config.background)
-    vessel_mask, segment_mask = _masks(branches, seen, config.mask_minimum_diameter_mm)
+    vessel_mask, segment_mask = project_masks(branches, seen, config.mask_minimum_diameter_mm)
     return Phantom(
         image,
         vessel_mask,
@@ -198,50 +199,6 @@ def _draw_arm(rng: np.random.Generator, side: str, config: PhantomConfig) -> CAr
         float(spacing * source_detector / source_patient),
         (config.image_size, config.image_size),
     )
-
-
-def _masks(
-    branches: list[ProjectedBranch], seen: np.ndarray, minimum_mm: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vessel mask and the segment mask.
-
-    A pixel is vessel where its centre lies in the projected lumen of a named segment, or of an unnamed
-    branch of at least `minimum_mm` at its origin, as far as the collimator lets the beam through. Where named
-    segments overlap, the vessel nearer to the detector gives the label when one passes clear of the other;
-    where they join, the one whose centreline is nearer in radii does.
-    """
-    shape = seen.shape
-    vessels = np.zeros(shape, bool)
-    labels = np.zeros(shape, np.uint8)
-    closeness = np.full(shape, np.inf)
-    depth = np.zeros(shape)
-    radius = np.zeros(shape)
-    for projected in branches:
-        drawn = projected.drawn
-        if drawn is None:
-            continue
-        named = projected.branch.labelled
-        if not named and projected.branch.reference_diameter_mm[0] < minimum_mm:
-            continue
-        box = drawn.rows, drawn.columns
-        vessels[box] |= drawn.inside
-        if not named:
-            continue
-        ids = np.zeros(len(projected.depth_mm), np.uint8)
-        for segment, start, stop in projected.branch.segments:
-            ids[start:stop] = 0 if segment is None else arcade_id(segment)
-        mine = projected.depth_mm[drawn.nearest]
-        wide = 0.5 * projected.branch.diameter_mm[drawn.nearest]
-        towards = mine - depth[box]
-        clear = np.abs(towards) > wide + radius[box]
-        wins = drawn.inside & (
-            (labels[box] == 0) | np.where(clear, towards > 0, drawn.closeness < closeness[box])
-        )
-        labels[box][wins] = ids[drawn.nearest][wins]
-        closeness[box][wins] = drawn.closeness[wins]
-        depth[box][wins] = mine[wins]
-        radius[box][wins] = wide[wins]
-    return vessels & seen, np.where(seen, labels, 0).astype(np.uint8)
 
 
 def _centrelines(tree: CoronaryTree, branches: list[ProjectedBranch]) -> list[Centreline]:
