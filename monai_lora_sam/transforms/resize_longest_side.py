@@ -21,7 +21,9 @@ class ResizeLongestSided(MapTransform, InvertibleTransform):
     Args:
         keys: keys of (C, H, W) tensors.
         size: side of the square in pixels.
-        mode: interpolation for each key: "bilinear" for images, "nearest" for labels.
+        mode: interpolation for each key: "bilinear" for images, "nearest" for labels (torch's
+            "nearest-exact": its plain "nearest" takes the pixel to the upper left and moves labels by up to
+            half a pixel against their image; for that reason invert with `nearest_interp=False`).
         allow_missing_keys: pass items that lack a key.
 
     Example:
@@ -40,7 +42,9 @@ class ResizeLongestSided(MapTransform, InvertibleTransform):
         if size < 1:
             raise ValueError(f"size: expected a positive number of pixels, found {size}")
         self.size = size
-        self.mode = ensure_tuple_rep(mode, len(self.keys))
+        self.mode = tuple(
+            "nearest-exact" if name == "nearest" else name for name in ensure_tuple_rep(mode, len(self.keys))
+        )
         self.resize = Resize(spatial_size=size, size_mode="longest")
         self.pad = SpatialPad(spatial_size=(size, size), method="end")
 

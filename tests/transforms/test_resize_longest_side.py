@@ -5,7 +5,7 @@ import pytest
 import torch
 from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.transforms import Compose, Invertd
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import center_of_mass, gaussian_filter, zoom
 
 from monai_lora_sam.transforms import ResizeLongestSided
 
@@ -44,6 +44,20 @@ def test_labels_keep_their_values():
     resized = transform(item)["label"]
     assert resized.shape == (1, 70, 70)
     assert set(resized.unique().tolist()) <= set(label.unique().tolist()) | {0}
+
+
+@pytest.mark.parametrize(("height", "width"), [(51, 33), (512, 400), (90, 90)])
+def test_labels_stay_on_their_image(height, width):
+    rows, columns = np.mgrid[:height, :width]
+    disc = ((rows - 0.4 * height) ** 2 + (columns - 0.55 * width) ** 2 < (0.3 * width) ** 2)[None]
+    item = {
+        "image": torch.from_numpy(disc.astype(np.float32)),
+        "label": torch.from_numpy(disc.astype(np.uint8)),
+    }
+    transform = ResizeLongestSided(keys=("image", "label"), size=70, mode=("bilinear", "nearest"))
+    item = transform(item)
+    image, label = item["image"][0].numpy(), item["label"][0].numpy() > 0
+    np.testing.assert_allclose(center_of_mass(label), center_of_mass(image), atol=0.15)
 
 
 def test_shrinking_smooths_first():
