@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-import torch
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
@@ -27,7 +27,7 @@ class EpochLog:
     def __init__(self, path: str | os.PathLike, evaluator: Engine | None = None, show: bool = True) -> None:
         self.path = Path(path)
         self.evaluator = evaluator
-        self.first_rank = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+        self.first_rank = idist.get_rank() == 0
         self.show = show and self.first_rank
         self.bar: tqdm | None = None
         self.losses: list[float] = []
@@ -59,7 +59,7 @@ class EpochLog:
         self.bar.close()
         line = {
             "epoch": engine.state.epoch,
-            "loss": sum(self.losses) / max(len(self.losses), 1),
+            "loss": idist.all_reduce(sum(self.losses) / max(len(self.losses), 1)) / idist.get_world_size(),
             "learning_rate": engine.optimizer.param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self.started, 1),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
@@ -35,8 +36,7 @@ class EpochSeed:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-        seed = (self.seed * _STRIDE + engine.state.epoch * 101 + rank) % 2**31
+        seed = (self.seed * _STRIDE + engine.state.epoch * 101 + idist.get_rank()) % 2**31
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - MONAI and scikit-image transforms read the global state
         torch.manual_seed(seed)

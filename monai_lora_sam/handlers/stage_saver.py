@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
@@ -57,7 +58,7 @@ class StageSaver:
         better = self.best is None or value > self.best
         if better:
             self.best = value
-        if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
+        if idist.get_rank() > 0:
             return
         network = getattr(self.network, "module", self.network)
         metrics = {name: float(v) for name, v in engine.state.metrics.items()}

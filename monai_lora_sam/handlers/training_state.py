@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
@@ -44,7 +45,7 @@ class TrainingState:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
     def save(self, engine: Engine) -> None:
-        if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
+        if idist.get_rank() > 0:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
@@ -65,4 +66,6 @@ class TrainingState:
         Checkpoint.load_objects(to_load=self.objects, checkpoint=state)
         # The number of epochs is the user's to raise between two runs; the rest is the state's.
         engine.state.max_epochs = epochs
+        if epochs is not None and engine.state.epoch >= epochs:
+            engine.terminate()  # nothing is left to train; ignite would start again from the first epoch
         engine.logger.info(f"resumed {self.path} after epoch {engine.state.epoch}")
