@@ -175,9 +175,8 @@ class AdapterStack(nn.Module):
         if skill.is_lora and name not in self._active:
             self._active = (*self._active, name)
         if self._trained is not None:
-            self._skills[
-                self._trained
-            ].fingerprint = None  # what a save in mid-training noted may be outdated
+            # It may have moved since a save in mid-training noted its fingerprint.
+            self.skill(self._trained).fingerprint = None
         skill.parents = {}
         self._trained = name
         self._record_parents()
