@@ -226,7 +226,7 @@ def write_result(result: CoronaryResult, folder: str | os.PathLike) -> None:
     with _replacing(folder / "vessels.png") as temporary:
         Image.fromarray(result.vessels.astype(np.uint8) * 255).save(temporary)
     with _replacing(folder / "probability.npz") as temporary:
-        np.savez_compressed(temporary, vessels=result.probability.astype(np.float16))
+        np.savez_compressed(temporary, vessels=result.probability)
 
 
 @contextmanager
