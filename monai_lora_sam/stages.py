@@ -8,10 +8,45 @@ from typing import Any
 
 from .adapters import AdapterStack, load_extra, verify_folder
 from .encoders import ImageEncoder, build_encoder
-from .networks import AdaptedSegmenter, SegmentationHead
+from .networks import AdaptedSegmenter, SegmentationHead, build_segmenter
 
 #: The stages that come with the package, trained on the tiny base.
 SHIPPED = Path(__file__).parent / "assets" / "stages"
+
+
+def new_stage(
+    encoder: ImageEncoder | AdapterStack, start_from: str | os.PathLike | None = None, **arguments: Any
+) -> AdaptedSegmenter:
+    """Build a stage to be trained: with a fresh head, or going on from a trained one.
+
+    Args:
+        encoder: the base, or a stack that carries the adapters of earlier stages.
+        start_from: a folder that :func:`save_stage` wrote. Its head is taken over, and what its strategy moved.
+            One trained by ``frozen`` moved nothing but its head, so any strategy can go on from it; the others
+            go on by the same strategy.
+        arguments: of :func:`monai_lora_sam.networks.build_segmenter`.
+
+    Raises:
+        ValueError: if the trained stage is damaged, has another base, strategy or number of logit maps.
+
+    Example:
+        >>> network = new_stage(build_encoder("tiny", True), SHIPPED / "vessels")  # doctest: +SKIP
+    """
+    if start_from is None:
+        return build_segmenter(encoder, **arguments)
+    card = verify_folder(start_from)
+    stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)
+    strategy, name = arguments.get("strategy", "lora"), arguments.get("name", "vessels")
+    stack.load(start_from, name if card["strategy"] == strategy else "start")
+    if card["strategy"] not in ("frozen", strategy):
+        raise ValueError(f"{start_from}: trained by {card['strategy']!r}, so expected that strategy, found {strategy!r}")
+    network = build_segmenter(stack, **{**arguments, "width": card["head"]["width"]})
+    if card["head"]["out_channels"] != network.head.out_channels:
+        raise ValueError(
+            f"{start_from}: expected {network.head.out_channels} logit maps, found {card['head']['out_channels']}"
+        )
+    network.head.load_state_dict(load_extra(start_from, "head"))
+    return network
 
 
 def save_stage(
