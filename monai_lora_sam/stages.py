@@ -37,9 +37,9 @@ def new_stage(
     card = verify_folder(start_from)
     stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)
     strategy, name = arguments.get("strategy", "lora"), arguments.get("name", "vessels")
-    stack.load(start_from, name if card["strategy"] == strategy else "start")
     if card["strategy"] not in ("frozen", strategy):
-        raise ValueError(f"{start_from}: trained by {card['strategy']!r}, so expected that strategy, found {strategy!r}")
+        raise ValueError(f"{start_from}: expected to go on by strategy {card['strategy']!r}, found {strategy!r}")
+    stack.load(start_from, name if card["strategy"] == strategy else "start")
     network = build_segmenter(stack, **{**arguments, "width": card["head"]["width"]})
     if card["head"]["out_channels"] != network.head.out_channels:
         raise ValueError(
