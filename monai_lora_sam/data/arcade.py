@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, PngImagePlugin
+from scipy.ndimage import binary_dilation
 
 from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES, ARCADE_STENOSIS_ID
 from monai_lora_sam.data.arcade_annotations import AnnotatedImage, read_annotations
@@ -45,6 +47,27 @@ def stenosis_lesions(image: AnnotatedImage) -> list[dict[str, Any]]:
     return [_lesion(polygon) for polygon in image.polygons]
 
 
+def draw_label(image: AnnotatedImage, task: str) -> np.ndarray:
+    """Draw the label of one image as (H, W) uint8 class indices.
+
+    Polygons are drawn by `polygons_to_mask`. Between neighbouring segments the published polygons leave
+    seams about a pixel wide, which would cut the vessel; so, for vessels and segments, a pixel that touches
+    two polygons (one of its 8 neighbours lies in each) is vessel, too, and takes the smaller one's class.
+    """
+    values = [polygon.category if task == "segments" else 1 for polygon in image.polygons]
+    label = polygons_to_mask([polygon.rings for polygon in image.polygons], values, image.shape)
+    if task == "stenosis":
+        return label
+    near = [
+        binary_dilation(polygons_to_mask([polygon.rings], [1], image.shape), np.ones((3, 3)))
+        for polygon in image.polygons
+    ]
+    seam = (np.sum(near, axis=0) >= 2) & (label == 0)
+    for index in sorted(range(len(near)), key=lambda i: -int(near[i].sum())):
+        label[seam & near[index]] = values[index]
+    return label
+
+
 def _write_label(path: Path, image: AnnotatedImage, task: str) -> None:
     """Draw a label unless the file there was drawn from the same annotations."""
     source = image.digest(task)
@@ -59,8 +82,7 @@ def _write_label(path: Path, image: AnnotatedImage, task: str) -> None:
                     return
         except (OSError, SyntaxError):
             pass  # A broken or foreign file is drawn again.
-    values = [polygon.category if task == "segments" else 1 for polygon in image.polygons]
-    mask = polygons_to_mask([polygon.rings for polygon in image.polygons], values, image.shape)
+    mask = draw_label(image, task)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = PngImagePlugin.PngInfo()
     text.add_text("annotations", source)

@@ -16,6 +16,8 @@ from monai_lora_sam.transforms import is_image_name, polygon_area
 
 # Published coordinates may lie on the border; farther out than this a polygon is not of this image.
 BORDER_PIXELS = 1.0
+# Raised with every change in how labels are drawn, so that older ones are drawn again.
+DRAWING_RULE = 2
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,12 @@ class AnnotatedImage:
 
     def digest(self, task: str) -> str:
         """Return a hash of all that a label is drawn from."""
-        content = [task, self.shape, [(polygon.category, polygon.rings) for polygon in self.polygons]]
+        content = [
+            DRAWING_RULE,
+            task,
+            self.shape,
+            [(polygon.category, polygon.rings) for polygon in self.polygons],
+        ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

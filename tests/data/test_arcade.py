@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from monai.data import load_decathlon_datalist
 from PIL import Image, ImageDraw
+from skimage import measure
 
 from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.data import DatasetProblems, prepare_arcade, read_datalist
@@ -43,6 +44,21 @@ def test_vessels_are_the_union_and_segments_the_category_ids(make_split, tmp_pat
         5: 364,
         13: 36,
     }
+
+
+def test_a_seam_between_two_segments_is_closed_and_a_real_gap_is_not(make_split, tmp_path):
+    tall = [10, 10, 16, 10, 16, 30, 10, 30]
+    below = [10, 31, 16, 31, 16, 40, 10, 40]  # One row of pixels lies between.
+    apart = [10, 43, 16, 43, 16, 50, 10, 50]  # Three rows.
+    source = make_split({"1.png": (1, [(5, [tall]), (6, [below]), (7, [apart])])})
+    segments = read_datalist(prepare_arcade(source, tmp_path / "segments", "segments"))["training"][0]
+    vessels = read_datalist(prepare_arcade(source, tmp_path / "vessels", "vessels"))["training"][0]
+    label = _label(segments)
+    assert (label[30, 10:16] == 6).all()
+    assert not label[40:43].any()
+    assert label[10:30, 10:16].min() == label[10:30, 10:16].max() == 5
+    assert not label[:, :9].any()
+    np.testing.assert_array_equal(_label(vessels), label > 0)
 
 
 def test_entries_say_what_is_known_and_monai_reads_them(make_split, tmp_path):
@@ -218,6 +234,8 @@ def test_published_files_go_through(shared_data, tmp_path):
     assert calls[-1] == (100, 100)
     for vessel, segment in zip(vessels["validation"][:20], segments["validation"][:20], strict=True):
         np.testing.assert_array_equal(_label(vessel), _label(segment) > 0)
+    pieces = [measure.label(_label(entry), connectivity=2).max() for entry in vessels["validation"]]
+    assert np.mean(pieces) < 1.25  # 1.5 with the seams.
     annotations = json.loads((source / "stenosis/val/annotations/val.json").read_text())
     boxes = [lesion["box_xyxy"] for entry in stenosis["validation"] for lesion in entry["lesions"]]
     published = [[x, y, x + w, y + h] for x, y, w, h in (a["bbox"] for a in annotations["annotations"])]
