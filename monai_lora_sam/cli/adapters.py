@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Look at trained adapters, merge th
 )
 def list_(
     root: Annotated[
-        Path | None, typer.Argument(help="Folder to search. [those shipped with the package]")
+        Path | None, typer.Argument(help="Folder to search. Default: those shipped with the package.")
     ] = None,
 ) -> None:
     """List the adapters below a folder: base, parents, size, scores; damaged ones with what is wrong."""
@@ -61,8 +61,10 @@ def show(folder: Annotated[Path, typer.Argument(help="An adapter's folder.")]) -
         console.print_json(data=verify_folder(folder))
 
 
-@app.command(epilog="Example:\n\nmonai-lora-sam adapters merge models/best --out merged\n\n"
-"The result is a plain encoder: build_encoder(name, pretrained='merged') reads it, and so does transformers.")  # fmt: skip
+@app.command(
+    epilog="Example:\n\nmonai-lora-sam adapters merge models/best --out merged\n\n"
+    "The result is a plain encoder: build_encoder(name, pretrained='merged') reads it, as does transformers."
+)
 def merge(
     folders: Annotated[list[Path], typer.Argument(help="Adapter folders, parents before their children.")],
     out: Annotated[Path, typer.Option(help="Folder for config.json and model.safetensors.")],

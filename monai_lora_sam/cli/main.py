@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -48,10 +48,11 @@ def run(
     ],
     out: Annotated[Path, typer.Option(help="Gets a folder for each image, and index.html over all.")],
     vessels: Annotated[
-        Path | None, typer.Option(help="A trained stage: the folder `best` of a training run. [shipped one]")
+        Path | None,
+        typer.Option(help="A trained stage: the folder `best` of a training run. Default: the shipped one."),
     ] = None,
     inference: Annotated[
-        str,
+        Literal["whole", "tiled"],
         typer.Option(
             help="whole: scale the image into the encoder's square. tiled: windows at its own scale."
         ),
@@ -59,7 +60,9 @@ def run(
     base: Annotated[
         str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … [cuda if there is one]")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: cuda if there is one.")
+    ] = None,
 ) -> None:
     """Find the vessels in angiograms and write masks, pictures and a report for each."""
     with one_line_errors():
@@ -67,7 +70,7 @@ def run(
         from monai_lora_sam.stages import SHIPPED
 
         count = len(find_images(images))
-        pipeline = CoronaryPipeline(vessels or SHIPPED / "vessels", inference, device, base)  # type: ignore[arg-type]
+        pipeline = CoronaryPipeline(vessels or SHIPPED / "vessels", inference, device, base)
         with progress("angiograms") as bars:
             bar = bars.add_task("", total=count)
             outcomes = run_files(images, out, pipeline, done=lambda *_: bars.advance(bar))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,7 +29,9 @@ def _done(datalist: Path) -> None:
 def arcade(
     source: Annotated[Path, typer.Argument(help="The published folder, which holds syntax/ and stenosis/.")],
     out: Out,
-    task: Annotated[str, typer.Option(help="vessels, segments or stenosis.")] = "vessels",
+    task: Annotated[
+        Literal["vessels", "segments", "stenosis"], typer.Option(help="What the labels hold.")
+    ] = "vessels",
 ) -> None:
     """Turn ARCADE's polygons into label images."""
     with one_line_errors():
