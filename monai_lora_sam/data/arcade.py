@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import maximum_filter
 
 from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES, ARCADE_STENOSIS_ID
 from monai_lora_sam.data.arcade_annotations import AnnotatedImage, read_annotations
@@ -59,7 +59,7 @@ def draw_label(image: AnnotatedImage, task: str) -> np.ndarray:
     if task == "stenosis":
         return label
     near = [
-        binary_dilation(polygons_to_mask([polygon.rings], [1], image.shape), np.ones((3, 3)))
+        maximum_filter(polygons_to_mask([polygon.rings], [1], image.shape), 3) > 0
         for polygon in image.polygons
     ]
     seam = (np.sum(near, axis=0) >= 2) & (label == 0)
