@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -25,7 +24,7 @@ PICTURES = 4
 IMAGE_SIZE = 336
 
 
-def run_demo(out: str | os.PathLike, angiogram: str | os.PathLike | None, console: Console) -> Path:
+def run_demo(out: str | Path, angiogram: str | Path | None, console: Console) -> Path:
     """Draw phantoms, train the adapter ``vessels`` on the tiny base, run the pipeline, write ``report.html``.
 
     A run that was killed goes on where it stopped. About two minutes on two cores.

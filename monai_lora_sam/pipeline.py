@@ -74,16 +74,16 @@ class CoronaryPipeline:
 
     def __init__(
         self,
-        vessels: str | os.PathLike | AdaptedSegmenter = SHIPPED / "vessels",
+        vessels: str | Path | AdaptedSegmenter = SHIPPED / "vessels",
         inference: Literal["whole", "tiled"] = "whole",
         device: str | torch.device | None = None,
-        pretrained: str | os.PathLike | None = None,
+        pretrained: str | Path | None = None,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         network = (
             vessels if isinstance(vessels, AdaptedSegmenter) else load_stage(vessels, pretrained=pretrained)
         )
-        self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+        self.network = network.to(self.device).to(memory_format=torch.channels_last).eval()
         encoder = network.stack.encoder
         size = encoder.image_size
         if inference not in ("whole", "tiled"):
@@ -103,7 +103,7 @@ class CoronaryPipeline:
         back = Invertd(keys="pred", transform=self.preprocessing, orig_keys="image", nearest_interp=False)
         self.postprocessing = Compose([Activationsd(keys="pred", sigmoid=True), *([back] if whole else [])])
 
-    def __call__(self, image: str | os.PathLike | Angiogram) -> CoronaryResult:
+    def __call__(self, image: str | Path | Angiogram) -> CoronaryResult:
         """Analyse one angiogram.
 
         Args:
@@ -178,8 +178,8 @@ class CoronaryPipeline:
 
 
 def run_files(
-    inputs: Sequence[str | os.PathLike],
-    out: str | os.PathLike,
+    inputs: Sequence[str | Path],
+    out: str | Path,
     pipeline: CoronaryPipeline | None = None,
     done: Callable[[Path, str | None], None] | None = None,
 ) -> list[tuple[Path, str | None]]:
@@ -219,7 +219,7 @@ def run_files(
     return outcomes
 
 
-def write_result(result: CoronaryResult, folder: str | os.PathLike) -> None:
+def write_result(result: CoronaryResult, folder: str | Path) -> None:
     """Write masks, probabilities, pictures and report of one angiogram into a folder."""
     folder = Path(folder)
     write_report(folder, result.report, result.angiogram.pixels, result.vessels, result.probability)
@@ -236,7 +236,7 @@ def _replacing(path: Path) -> Iterator[Path]:
     os.replace(temporary, path)
 
 
-def find_images(inputs: Sequence[str | os.PathLike]) -> list[tuple[Path, str]]:
+def find_images(inputs: Sequence[str | Path]) -> list[tuple[Path, str]]:
     """List the images in files and folders, each with a name of its own for its results.
 
     The name is the file's stem; where two would be equal, the rest of the path joins it.

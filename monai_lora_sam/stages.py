@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ SHIPPED = Path(__file__).parent / "assets" / "stages"
 
 
 def new_stage(
-    encoder: ImageEncoder | AdapterStack, start_from: str | os.PathLike | None = None, **arguments: Any
+    encoder: ImageEncoder | AdapterStack, start_from: str | Path | None = None, **arguments: Any
 ) -> AdaptedSegmenter:
     """Build a stage to be trained: with a fresh head, or going on from a trained one.
 
@@ -38,7 +37,9 @@ def new_stage(
     stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)
     strategy, name = arguments.get("strategy", "lora"), arguments.get("name", "vessels")
     if card["strategy"] not in ("frozen", strategy):
-        raise ValueError(f"{start_from}: expected to go on by strategy {card['strategy']!r}, found {strategy!r}")
+        raise ValueError(
+            f"{start_from}: expected to go on by strategy {card['strategy']!r}, found {strategy!r}"
+        )
     stack.load(start_from, name if card["strategy"] == strategy else "start")
     network = build_segmenter(stack, **{**arguments, "width": card["head"]["width"]})
     if card["head"]["out_channels"] != network.head.out_channels:
@@ -51,7 +52,7 @@ def new_stage(
 
 def save_stage(
     network: AdaptedSegmenter,
-    folder: str | os.PathLike,
+    folder: str | Path,
     *,
     task: str,
     class_names: list[str],
@@ -97,10 +98,10 @@ def save_stage(
 
 
 def load_stage(
-    folder: str | os.PathLike,
+    folder: str | Path,
     encoder: ImageEncoder | AdapterStack | None = None,
     *,
-    pretrained: str | os.PathLike | None = None,
+    pretrained: str | Path | None = None,
     mixed_precision: bool = True,
 ) -> AdaptedSegmenter:
     """Read a stage and put it on its base, ready to run.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ def bundle_folder(name: str) -> Path:
 
 def run_bundle(
     name: str,
-    config: str | Sequence[str | os.PathLike] = ("train.yaml",),
+    config: str | Sequence[str | Path] = ("train.yaml",),
     overrides: Mapping[str, Any] | None = None,
 ) -> ConfigWorkflow:
     """Run a bundle as ``python -m monai.bundle run`` does, and return its finished workflow.

@@ -138,7 +138,7 @@ def test_an_image_given_twice_is_run_once(picture: Path):
 
 
 def test_missing_inputs_are_named(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match="nowhere.png"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.png"):
         find_images([tmp_path / "nowhere.png"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="expected images"):

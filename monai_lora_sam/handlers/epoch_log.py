@@ -9,6 +9,7 @@ from pathlib import Path
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
+from monai.engines import SupervisedTrainer
 from tqdm import tqdm
 
 
@@ -24,7 +25,7 @@ class EpochLog:
         >>> EpochLog("models/history.jsonl", evaluator).attach(trainer)  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | os.PathLike, evaluator: Engine | None = None, show: bool = True) -> None:
+    def __init__(self, path: str | Path, evaluator: Engine | None = None, show: bool = True) -> None:
         self.path = Path(path)
         self.evaluator = evaluator
         self.first_rank = idist.get_rank() == 0
@@ -48,13 +49,13 @@ class EpochLog:
         )
 
     def step(self, engine: Engine) -> None:
-        loss = engine.state.output["loss"].item()
+        loss = engine.state.output["loss"].item()  # type: ignore[index]  # a dict in MONAI's engines
         self.losses.append(loss)
         assert self.bar is not None  # begin() comes first
         self.bar.set_postfix(loss=f"{loss:.3f}")
         self.bar.update()
 
-    def end(self, engine: Engine) -> None:
+    def end(self, engine: SupervisedTrainer) -> None:
         assert self.bar is not None
         self.bar.close()
         line = {
@@ -82,7 +83,7 @@ class EpochLog:
         os.replace(temporary, self.path)
 
 
-def read_history(path: str | os.PathLike) -> list[dict]:
+def read_history(path: str | Path) -> list[dict]:
     """Return the lines that :class:`EpochLog` wrote, one dict an epoch; none if there is no file."""
     path = Path(path)
     return [json.loads(text) for text in path.read_text().splitlines()] if path.is_file() else []

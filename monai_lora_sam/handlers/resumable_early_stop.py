@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ignite.handlers import EarlyStopping
 from monai.handlers import EarlyStopHandler
 
 
@@ -16,6 +17,8 @@ class ResumableEarlyStop(EarlyStopHandler):
         >>> from monai.handlers import stopping_fn_from_metric
         >>> stop = ResumableEarlyStop(patience=5, score_function=stopping_fn_from_metric("val_dice"))
     """
+
+    _handler: EarlyStopping  # type: ignore[assignment]  # None until the handler gets its trainer
 
     def state_dict(self) -> dict[str, Any]:
         return {"counter": self._handler.counter, "best_score": self._handler.best_score}

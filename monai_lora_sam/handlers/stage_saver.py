@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ignite.distributed as idist
 import torch
@@ -34,7 +33,7 @@ class StageSaver:
     def __init__(
         self,
         network: AdaptedSegmenter | torch.nn.parallel.DistributedDataParallel,
-        folder: str | os.PathLike,
+        folder: str | Path,
         metric: str,
         card: dict[str, Any] | None = None,
     ) -> None:
@@ -60,7 +59,8 @@ class StageSaver:
             self.best = value
         if idist.get_rank() > 0:
             return
-        network = getattr(self.network, "module", self.network)
+        wrapped = isinstance(self.network, torch.nn.parallel.DistributedDataParallel)
+        network = cast(AdaptedSegmenter, self.network.module if wrapped else self.network)
         metrics = {name: float(v) for name, v in engine.state.metrics.items()}
         card = {**self.card, "metrics": metrics, "epoch": engine.state.epoch}
         for name in ("last", "best") if better else ("last",):

@@ -33,7 +33,7 @@ class TrainingState:
         ... # doctest: +SKIP
     """
 
-    def __init__(self, path: str | os.PathLike, objects: Mapping[str, Any], resume: bool = True) -> None:
+    def __init__(self, path: str | Path, objects: Mapping[str, Any], resume: bool = True) -> None:
         self.path = Path(path)
         self.objects = dict(objects)
         self.resume = resume

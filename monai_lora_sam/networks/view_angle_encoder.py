@@ -33,6 +33,8 @@ class ViewAngleEncoder(nn.Module):
         torch.Size([2, 32])
     """
 
+    cycles: Tensor
+
     def __init__(self, channels: int, hidden: int | None = None) -> None:
         super().__init__()
         hidden = hidden or 3 * channels
