@@ -1,15 +1,19 @@
 """Pretrain the tiny encoder that the package ships, on synthetic angiograms alone.
 
-    python scripts/pretrain_tiny.py                        # as shipped: at most 40 minutes on 2 cores
+    python scripts/pretrain_tiny.py                        # as shipped, on 2 cores
     python scripts/pretrain_tiny.py --quick --out /tmp/t   # a minute, to see that it works
 
 All of its parameters learn to find vessels and to name their segments. A killed run goes on where it stopped;
-equal seeds give equal bytes on one machine with one number of threads.
+equal seeds give equal bytes on one machine with one number of processes. Two processes of one thread each share
+a batch: on two cores that is faster than one process of two threads.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +29,7 @@ from monai_lora_sam.encoders.registry import TINY_ASSETS
 from monai_lora_sam.handlers import read_history
 from monai_lora_sam.networks import AdaptedSegmenter, SegmentationHead, build_segmenter
 from monai_lora_sam.stages import SHIPPED, save_stage
-from monai_lora_sam.workflows import run_bundle
+from monai_lora_sam.workflows import bundle_folder, run_bundle
 
 CONFIG = Path(__file__).with_suffix(".yaml")
 
@@ -38,34 +42,38 @@ def main(
         Path, typer.Option(help="Phantoms, checkpoints and logs; a resumed run needs it.")
     ] = Path("runs/pretrain_tiny"),
     count: Annotated[int, typer.Option(help="Number of phantoms.")] = 3000,
-    epochs: int = 8,
+    epochs: int = 5,
     image_size: Annotated[int, typer.Option(help="Side in pixels while training.")] = 336,
     batch_size: int = 8,
     seed: int = 0,
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
+    processes: Annotated[int, typer.Option(help="That share each batch, one CPU thread each.")] = 2,
     quick: Annotated[bool, typer.Option(help="A tiny run, to see that everything works.")] = False,
 ) -> None:
     """Pretrain the tiny encoder on phantoms and write it with its card."""
     if quick:
         count, epochs, image_size = 24, 1, 168
-    torch.set_num_threads(threads)
+    if batch_size % processes:
+        raise typer.BadParameter(
+            f"batch size: expected a multiple of {processes} processes, found {batch_size}"
+        )
+    torch.set_num_threads(1)
     started = time.perf_counter()
     phantoms = work / "phantoms"
     with Progress() as bars:
         bar = bars.add_task("phantoms", total=count)
         prepare_phantoms(phantoms, count, seed + 1, 0.05, lambda done, _: bars.update(bar, completed=done))
-    run = run_bundle(
-        "vessel_segmentation",
-        ["train.yaml", CONFIG],
-        {
-            "dataset_dir": str(phantoms),
-            "output_dir": str(work / "models"),
-            "epochs": epochs,
-            "image_size": image_size,
-            "batch_size": batch_size,
-            "seed": seed,
-        },
-    )
+    overrides = {
+        "dataset_dir": str(phantoms.resolve()),
+        "output_dir": str((work / "models").resolve()),
+        "epochs": epochs,
+        "image_size": image_size,
+        "batch_size": batch_size // processes,
+        "seed": seed,
+    }
+    if processes > 1:
+        train_together(processes, overrides)
+        overrides["cache_rate"] = 0.0  # the call below only reads the finished state
+    run = run_bundle("vessel_segmentation", ["train.yaml", CONFIG], overrides)
     network: AdaptedSegmenter = run.parser.get_parsed_content("network_def")
     save_encoder(network.stack.encoder, out)
     history = read_history(work / "models" / "history.jsonl")
@@ -80,7 +88,7 @@ def main(
             "image_size": image_size,
             "batch_size": batch_size,
             "seed": seed,
-            "threads": threads,
+            "processes": processes,
         },
         "training_seconds": round(sum(line["seconds"] for line in history)),
         "scores_on_held_out_phantoms": scores,
@@ -91,6 +99,25 @@ def main(
     (out / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     save_vessel_head(network, out, stage, scores)
     print(f"{out}: {scores}, {time.perf_counter() - started:.0f} s in this call")
+
+
+def train_together(processes: int, overrides: dict[str, object]) -> None:
+    """Train with several processes, as ``torchrun -m monai.bundle run`` does."""
+    configs = bundle_folder("vessel_segmentation") / "configs"
+    files = [str(configs / "train.yaml"), str(CONFIG), str(configs / "multi_gpu_train.yaml")]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        str(processes),
+    ]
+    command += ["-m", "monai.bundle", "run", "--config_file", repr(files)]
+    command += ["--meta_file", str(configs / "metadata.json")]
+    for key, value in overrides.items():
+        command += [f"--{key}", str(value)]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def save_vessel_head(network: AdaptedSegmenter, base: Path, folder: Path, scores: dict[str, float]) -> None:
