@@ -1,0 +1,172 @@
+"""Score trained vessel stages on a datalist: Dice and centreline Dice at each image's own size.
+
+    python scripts/bench_vessels.py --datalist data/arcade_vessels/datalist.json
+    python scripts/bench_vessels.py --datalist data/cimat/datalist.json --stage mine=models/best --stage shipped
+
+Each image goes through the pipeline, once for every way of inference. Means come with a 95 % confidence interval
+by bootstrap over images: it says how far the mean depends on which images were drawn, not on the seed of training.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from monai.metrics import DiceMetric
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from scipy.stats import bootstrap
+
+from monai_lora_sam.data import read_datalist
+from monai_lora_sam.data.datalist import write_json
+from monai_lora_sam.metrics import CenterlineDiceMetric
+from monai_lora_sam.pipeline import THRESHOLD, CoronaryPipeline
+from monai_lora_sam.stages import SHIPPED
+from monai_lora_sam.transforms import read_angiogram, read_label
+
+QUICK = 10
+EXAMPLES = """Examples:
+
+python scripts/bench_vessels.py --datalist data/arcade_vessels/datalist.json --json scores.json
+
+python scripts/bench_vessels.py --datalist data/cimat/datalist.json --stage mine=models/best --inference whole
+"""
+
+
+def main(
+    datalist: Annotated[Path, typer.Option(help="What `monai-lora-sam prepare` wrote.")],
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=FOLDER of a trained stage, or the name of a shipped one; repeatable. [vessels]"
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="training, validation or test.")] = "validation",
+    inference: Annotated[list[str] | None, typer.Option(help="whole, tiled; repeatable. [both]")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda … [cuda if there is one]")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the results, image by image, here as well.")
+    ] = None,
+    quick: Annotated[bool, typer.Option(help=f"The first {QUICK} images only.")] = False,
+) -> None:
+    """Score trained vessel stages: Dice, centreline Dice, seconds an image."""
+    console = Console()
+    content = read_datalist(datalist)
+    if split not in ("training", "validation", "test") or not content[split]:
+        raise typer.BadParameter(f"{datalist}: no images in the split {split!r}", param_hint="--split")
+    entries = content[split][: QUICK if quick else None]
+    unlabelled = [entry["image"] for entry in entries if "label" not in entry]
+    if unlabelled:
+        raise typer.BadParameter(f"{datalist}: {len(unlabelled)} images without a label: {unlabelled[0]} …")
+    rows = []
+    with Progress(console=console, transient=True) as bars:
+        for name, folder in map(parse_stage, stage or ["vessels"]):
+            for how in inference or ["whole", "tiled"]:
+                pipeline = CoronaryPipeline(folder, how, device, base)  # type: ignore[arg-type]
+                bar = bars.add_task(f"{name}, {how}", total=len(entries))
+                scored = score(pipeline, entries, lambda bar=bar: bars.advance(bar))
+                rows.append({"stage": name, "folder": str(folder), "inference": how, **scored})
+    console.print(as_table(rows, f"{datalist.parent.name}, {split}, {len(entries)} images"))
+    if json_file is not None:
+        facts = {
+            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+            "datalist": str(datalist),
+            "split": split,
+            "threshold": THRESHOLD,
+            "threads": torch.get_num_threads(),
+        }
+        write_json(json_file, {**facts, "results": rows})
+
+
+def parse_stage(text: str) -> tuple[str, Path]:
+    """Read ``NAME=FOLDER``, or the name of a stage that the package ships."""
+    name, equals, folder = text.partition("=")
+    return name, Path(folder) if equals else SHIPPED / name
+
+
+def score(
+    pipeline: CoronaryPipeline, entries: Sequence[dict[str, Any]], done: Callable[[], Any] = lambda: None
+) -> dict[str, Any]:
+    """Run the pipeline on labelled images and compare at their own size.
+
+    Returns:
+        ``dice`` and ``cldice`` (mean, 95 % interval, number of images that count), median seconds an image,
+        and the values of each image; an image whose label is empty counts in neither score.
+    """
+    dice, cldice = DiceMetric(reduction="none"), CenterlineDiceMetric(reduction="none")
+    seconds = []
+    for entry in entries:
+        angiogram = read_angiogram(entry["image"])
+        view = angiogram.view or entry.get("view")
+        angiogram = replace(angiogram, view=None if view is None else (view[0], view[1]))
+        started = time.perf_counter()
+        probability = pipeline.probability(angiogram)
+        seconds.append(time.perf_counter() - started)
+        label = read_label(entry["label"], classes=2)
+        if label.shape != probability.shape:
+            raise ValueError(
+                f"{entry['label']}: expected {probability.shape} as its image, found {label.shape}"
+            )
+        prediction = torch.from_numpy((probability >= THRESHOLD).astype(np.uint8))[None, None]
+        truth = torch.from_numpy(label)[None, None]
+        dice(y_pred=prediction, y=truth)
+        cldice(y_pred=prediction, y=truth)
+        done()
+    values = {"dice": _of_each(dice), "cldice": _of_each(cldice)}
+    images = [
+        {"image": entry["image"], "dice": _or_none(a), "cldice": _or_none(b), "seconds": round(s, 4)}
+        for entry, a, b, s in zip(entries, values["dice"], values["cldice"], seconds, strict=True)
+    ]
+    summary = {name: mean_with_interval(of_each) for name, of_each in values.items()}
+    return {**summary, "seconds_per_image": float(np.median(seconds)), "images": images}
+
+
+def _of_each(metric: DiceMetric | CenterlineDiceMetric) -> np.ndarray:
+    return metric.aggregate().flatten().numpy().astype(float)
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 5)
+
+
+def mean_with_interval(values: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """Return the mean of the values that are not NaN, and its 95 % percentile bootstrap interval."""
+    values = values[~np.isnan(values)]
+    if values.size == 0:
+        return {"mean": None, "low": None, "high": None, "count": 0}
+    low = high = float(values.mean())
+    if values.size > 1:
+        interval = bootstrap((values,), np.mean, method="percentile", rng=seed).confidence_interval
+        low, high = float(interval.low), float(interval.high)
+    return {"mean": float(values.mean()), "low": low, "high": high, "count": int(values.size)}
+
+
+def as_table(rows: list[dict[str, Any]], title: str) -> Table:
+    """Return the figures for the console."""
+    table = Table("stage", "inference", "Dice", "95 %", "clDice", "95 %", "s/image", title=title)
+    for row in rows:
+        cells = []
+        for name in ("dice", "cldice"):
+            found = row[name]
+            known = found["mean"] is not None
+            cells.append(f"{found['mean']:.3f}" if known else "–")
+            cells.append(f"{found['low']:.3f} – {found['high']:.3f}" if known else "–")
+        table.add_row(row["stage"], row["inference"], *cells, f"{row['seconds_per_image']:.2f}")
+    return table
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False)
+    app.command(epilog=EXAMPLES)(main)
+    app()
