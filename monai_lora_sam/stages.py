@@ -56,7 +56,7 @@ def save_stage(
     *,
     task: str,
     class_names: list[str],
-    metrics: dict[str, float] | None = None,
+    metrics: dict[str, float | None] | None = None,
     modality: str = "XA",
     version: str = "1",
     **more: Any,

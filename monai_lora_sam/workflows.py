@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigWorkflow
+
+from .data import read_datalist
 
 
 def bundle_folder(name: str) -> Path:
@@ -27,6 +29,31 @@ def bundle_folder(name: str) -> Path:
     if name not in known:
         raise ValueError(f"bundle: expected one of {sorted(known)}, found {name!r}")
     return known[name]
+
+
+def read_split(datalist: str | Path, split: str) -> list[dict[str, Any]]:
+    """Return a split's entries of a datalist.
+
+    Raises:
+        ValueError: if there are none: MONAI's engines pass over an empty loader with a warning.
+    """
+    entries = read_datalist(datalist).get(split)
+    if not entries:
+        raise ValueError(f"{datalist}: expected images under {split!r}, found none")
+    return entries
+
+
+def training_steps(dataloader: Sized, epochs: int) -> int:
+    """Return the number of steps of a whole run.
+
+    Raises:
+        ValueError: if an epoch has no step, because there are fewer images than one batch takes.
+    """
+    if len(dataloader) == 0:
+        raise ValueError(
+            "training images: expected at least one batch a process, found fewer (lower batch_size)"
+        )
+    return epochs * len(dataloader)
 
 
 def run_bundle(

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import torch
+
+if TYPE_CHECKING:
+    from monai_lora_sam.encoders import ImageEncoder
+    from monai_lora_sam.networks import AdaptedSegmenter
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -17,3 +24,32 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real images are missing: {folder} (set MONAI_LORA_SAM_DATA)")
     return folder
+
+
+@pytest.fixture
+def random_encoder() -> Callable[..., ImageEncoder]:
+    """Build the tiny encoder with random weights for 56-pixel images; equal seeds give equal weights."""
+
+    def make(seed: int = 0) -> ImageEncoder:
+        from monai_lora_sam.encoders import build_encoder
+
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return build_encoder("tiny", image_size=56)
+
+    return make
+
+
+@pytest.fixture
+def random_segmenter(random_encoder) -> Callable[..., AdaptedSegmenter]:
+    """Put a narrow stage on the random encoder, in float32; equal seeds give equal weights."""
+
+    def make(strategy: str = "lora", seed: int = 0, **arguments) -> AdaptedSegmenter:
+        from monai_lora_sam.networks import build_segmenter
+
+        arguments = {"width": 8, "last_n": 1, "lora": {"r": 2}, "mixed_precision": False} | arguments
+        with torch.random.fork_rng():
+            torch.manual_seed(seed + 1)
+            return build_segmenter(random_encoder(seed), strategy=strategy, **arguments)
+
+    return make

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
 from monai.handlers import EarlyStopHandler
 
@@ -11,7 +12,8 @@ from monai.handlers import EarlyStopHandler
 class ResumableEarlyStop(EarlyStopHandler):
     """Stop training when the score has not improved for ``patience`` validations.
 
-    MONAI's handler keeps its best score and its counter out of reach of a checkpoint; this one gives them.
+    MONAI's handler keeps its best score and its counter out of reach of a checkpoint; this one gives them. A
+    run that had stopped for good and is started again trains no further.
 
     Example:
         >>> from monai.handlers import stopping_fn_from_metric
@@ -19,6 +21,15 @@ class ResumableEarlyStop(EarlyStopHandler):
     """
 
     _handler: EarlyStopping  # type: ignore[assignment]  # None until the handler gets its trainer
+
+    def set_trainer(self, trainer: Engine) -> None:
+        super().set_trainer(trainer)
+        trainer.add_event_handler(Events.STARTED, self.stop_if_exhausted)
+
+    def stop_if_exhausted(self, trainer: Engine) -> None:
+        """Stop a run whose patience was at its end when its state was saved."""
+        if self._handler.counter >= self.patience:
+            trainer.terminate()
 
     def state_dict(self) -> dict[str, Any]:
         return {"counter": self._handler.counter, "best_score": self._handler.best_score}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,14 +55,16 @@ class StageSaver:
 
     def __call__(self, engine: Engine) -> None:
         value = float(engine.state.metrics[self.metric])
-        better = self.best is None or value > self.best
+        # Nothing is above NaN, the Dice of images without any vessel: it must not stay the best for ever.
+        better = self.best is None or math.isnan(self.best) or value > self.best
         if better:
             self.best = value
         if idist.get_rank() > 0:
             return
         wrapped = isinstance(self.network, torch.nn.parallel.DistributedDataParallel)
         network = cast(AdaptedSegmenter, self.network.module if wrapped else self.network)
-        metrics = {name: float(v) for name, v in engine.state.metrics.items()}
+        scores = {name: float(v) for name, v in engine.state.metrics.items()}
+        metrics = {name: v if math.isfinite(v) else None for name, v in scores.items()}  # JSON has no NaN
         card = {**self.card, "metrics": metrics, "epoch": engine.state.epoch}
         for name in ("last", "best") if better else ("last",):
             save_stage(network, self.folder / name, **card)

@@ -26,7 +26,8 @@ class TrainingState:
         resume: read ``path`` when the engine starts, if it is there.
 
     Raises:
-        ValueError: when resuming, if the file cannot be read or holds other objects, naming both.
+        ValueError: when resuming, if the file cannot be read, or is that of a run with other objects, other
+            parameters or another number of steps an epoch; what was expected and found are named.
 
     Example:
         >>> TrainingState("run/last.pt", {"network": network.trainable}).attach(trainer)
@@ -62,8 +63,18 @@ class TrainingState:
         if not isinstance(state, dict) or state.keys() != self.objects.keys():
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise ValueError(f"{self.path}: expected the states of {sorted(self.objects)}, found {found}")
-        epochs = engine.state.max_epochs
-        Checkpoint.load_objects(to_load=self.objects, checkpoint=state)
+        epochs, steps = engine.state.max_epochs, engine.state.epoch_length
+        found = state["trainer"]["epoch_length"]
+        finished = epochs is not None and state["trainer"]["iteration"] >= epochs * found
+        if found != steps and not finished:
+            raise ValueError(
+                f"{self.path}: expected a state of {steps} steps an epoch, found {found} (other images or another "
+                "batch size?)"
+            )
+        try:
+            Checkpoint.load_objects(to_load=self.objects, checkpoint=state)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ValueError(f"{self.path}: {error}") from error
         # The number of epochs is the user's to raise between two runs; the rest is the state's.
         engine.state.max_epochs = epochs
         if epochs is not None and engine.state.epoch >= epochs:

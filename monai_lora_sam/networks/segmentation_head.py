@@ -43,10 +43,12 @@ class SegmentationHead(nn.Module):
 
     Shapes:
         features: list of (B, C_i, H_i, W_i), finest first; image: (B, 3, H, W);
-        view: (B, 2) degrees or None, see :class:`ViewAngleEncoder`. Returns (B, out_channels, H, W).
+        view: (B, 2) degrees, (1, 2) for one view of all, or None, see :class:`ViewAngleEncoder`.
+        Returns (B, out_channels, H, W).
 
     Raises:
-        ValueError: if the number of levels is not the one the head was built for.
+        ValueError: if the number of levels is not the one the head was built for, or if there are neither one
+            nor B view angles.
 
     Example:
         >>> head = SegmentationHead(channels=(32, 32), out_channels=1)
@@ -84,7 +86,9 @@ class SegmentationHead(nn.Module):
 
         pyramid = self._join_pyramid(features)
         if view is None:
-            view = image.new_full((image.shape[0], 2), float("nan"))
+            view = image.new_full((1, 2), float("nan"))
+        if len(view) not in (1, len(image)):
+            raise ValueError(f"expected 1 or {len(image)} view angles for the batch, found {len(view)}")
         pyramid = self.film(pyramid, self.view_encoder(view.to(image.device)))
 
         x = self.fuse_4(torch.cat([_resize_to(pyramid, at_4), at_4], dim=1))

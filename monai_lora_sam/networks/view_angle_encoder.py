@@ -54,7 +54,10 @@ class ViewAngleEncoder(nn.Module):
         if view.ndim != 2 or view.shape[1] != 2:
             raise ValueError(f"view angles: expected (B, 2) degrees, found shape {tuple(view.shape)}")
         known = ~view.isnan().any(dim=1, keepdim=True)
-        radians = torch.where(known, view, 0.0).float() * (math.pi / 180.0)
+        degrees = torch.where(known, view, 0.0).float()
+        # Exact in floating point, so that +180° and -180° give the same bits and not only nearly.
+        degrees = torch.where(degrees >= 180.0, degrees - 360.0, degrees)
+        radians = degrees * (math.pi / 180.0)
         phase = radians.unsqueeze(-1) * self.cycles  # (B, 2, frequencies)
         waves = torch.cat([phase.sin(), phase.cos()], dim=-1).flatten(1)
         return torch.where(known, waves, self.neutral)
