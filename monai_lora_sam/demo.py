@@ -18,8 +18,8 @@ from .pipeline import CoronaryPipeline, write_result
 from .report import Comparison, Section, result_sections, write_demo_report
 from .workflows import run_bundle
 
-PHANTOMS = 72
-EPOCHS = 5
+PHANTOMS = 96
+EPOCHS = 8
 PICTURES = 4
 IMAGE_SIZE = 336
 

@@ -69,7 +69,9 @@ def folders(
     images: Annotated[Path, typer.Argument(help="Folder of images.")],
     masks: Annotated[Path, typer.Argument(help="Folder of vessel masks with the same names; 0/255 or 0/1.")],
     out: Out,
-    validation_fraction: Annotated[float, typer.Option(help="Part of the cases kept for validation.")] = 0.2,
+    validation_fraction: Annotated[
+        float, typer.Option(help="Part of the cases kept for validation; 1 to score on all of them.")
+    ] = 0.2,
     seed: Annotated[int, typer.Option(help="Another seed gives another split.")] = 0,
 ) -> None:
     """Pair images with masks and split them by case."""
@@ -78,6 +80,7 @@ def folders(
 
         entries = datalist_from_folders(images, masks)
         shares = {"training": 1 - validation_fraction, "validation": validation_fraction}
+        shares = {part: share for part, share in shares.items() if share > 0}
         splits = split_by_case(entries, shares, seed)
         datalist = write_datalist(
             out / "datalist.json",
