@@ -25,6 +25,7 @@ from rich.progress import Progress
 from rich.table import Table
 from scipy.stats import bootstrap
 
+from monai_lora_sam.cli.console import one_line_errors
 from monai_lora_sam.data import read_datalist
 from monai_lora_sam.data.datalist import write_json
 from monai_lora_sam.metrics import CenterlineDiceMetric
@@ -41,6 +42,7 @@ python scripts/bench_vessels.py --datalist data/cimat/datalist.json --stage mine
 """
 
 
+@one_line_errors()
 def main(
     datalist: Annotated[Path, typer.Option(help="What `monai-lora-sam prepare` wrote.")],
     stage: Annotated[

@@ -99,6 +99,13 @@ def test_a_split_without_images_is_refused(script, datalist):
         script("bench_vessels").main(datalist, split="test")
 
 
+def test_a_missing_stage_ends_in_one_line(script, datalist, tmp_path, capsys):
+    with pytest.raises(typer.Exit) as ended:
+        script("bench_vessels").main(datalist, stage=[f"none={tmp_path / 'none'}"])
+    assert ended.value.exit_code == 1
+    assert str(tmp_path / "none") in capsys.readouterr().err
+
+
 def test_a_bare_name_is_a_shipped_stage(script):
     bench = script("bench_vessels")
     assert bench.parse_stage("vessels") == ("vessels", bench.SHIPPED / "vessels")
