@@ -11,7 +11,7 @@ import torch
 from monai_lora_sam.adapters import AdapterStack, read_card
 from monai_lora_sam.encoders import save_encoder
 from monai_lora_sam.networks import AdaptedSegmenter, build_segmenter
-from monai_lora_sam.stages import load_stage, save_stage
+from monai_lora_sam.stages import load_stage, new_stage, save_stage
 
 STRATEGIES = ("lora", "frozen", "last_n", "full")
 IMAGE = torch.randn(1, 3, 56, 56, generator=torch.Generator().manual_seed(3))
@@ -130,3 +130,57 @@ def test_a_second_stage_needs_the_first(random_segmenter: Callable, random_encod
     on_top = load_stage(tmp_path / "second", stack, mixed_precision=False)
     assert torch.equal(logits(on_top), logits(second))
     assert torch.equal(logits(again), logits(first))
+
+
+# ---- going on from a trained stage -----------------------------------------------------------------------------
+
+ARGUMENTS = {"width": 8, "last_n": 1, "lora": {"r": 2}, "mixed_precision": False}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_new_stage_goes_on_where_one_of_its_strategy_stood(
+    strategy: str, random_segmenter: Callable, random_encoder: Callable, tmp_path: Path
+):
+    network = moved(random_segmenter(strategy))
+    save(network, tmp_path)
+    further = new_stage(random_encoder(), tmp_path, strategy=strategy, **ARGUMENTS)
+    assert torch.equal(logits(further), logits(network))
+    assert {n for n, p in further.named_parameters() if p.requires_grad} == set(
+        network.trainable.state_dict()
+    )
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_goes_on_from_a_frozen_stage(
+    strategy: str, random_segmenter: Callable, random_encoder: Callable, tmp_path: Path
+):
+    first = moved(random_segmenter("frozen"))
+    save(first, tmp_path / "first")
+    second = new_stage(random_encoder(), tmp_path / "first", strategy=strategy, **ARGUMENTS)
+    assert torch.equal(logits(second), logits(first))  # an adapter starts at zero
+    save(moved(second), tmp_path / "second")
+    loaded = load_stage(tmp_path / "second", random_encoder(), mixed_precision=False)
+    assert torch.equal(logits(loaded), logits(second))  # whole without the first
+
+
+def test_a_new_stage_takes_the_width_of_the_one_it_goes_on_from(
+    random_segmenter: Callable, random_encoder: Callable, tmp_path: Path
+):
+    save(random_segmenter("frozen", width=16), tmp_path)
+    assert new_stage(random_encoder(), tmp_path, strategy="lora", **ARGUMENTS).head.width == 16
+
+
+def test_a_stage_of_another_strategy_or_with_other_maps_cannot_go_on(
+    random_segmenter: Callable, random_encoder: Callable, tmp_path: Path
+):
+    save(random_segmenter("lora"), tmp_path)
+    with pytest.raises(ValueError, match="expected to go on by strategy 'lora', found 'full'"):
+        new_stage(random_encoder(), tmp_path, strategy="full", **ARGUMENTS)
+    with pytest.raises(ValueError, match="expected 3 logit maps, found 1"):
+        new_stage(random_encoder(), tmp_path, strategy="lora", out_channels=3, **ARGUMENTS)
+    with pytest.raises(ValueError, match="expected the base it was trained on"):
+        new_stage(random_encoder(seed=1), tmp_path, strategy="lora", **ARGUMENTS)
+
+
+def test_without_a_trained_stage_the_head_is_fresh(random_encoder: Callable):
+    assert new_stage(random_encoder(), strategy="frozen", **ARGUMENTS).head.width == 8

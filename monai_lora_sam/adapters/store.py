@@ -105,6 +105,7 @@ def write_folder(
     """
     if config is not None:
         config.save_pretrained(str(folder))
+        _sort_targets(folder / ADAPTER_CONFIG)
     for file, named in tensors.items():
         plain = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in named.items()}
         _check_finite(plain, f"{card['name']}: {file}")
@@ -122,6 +123,13 @@ def write_folder(
     card["digest"] = _card_digest(card)
     (folder / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return card
+
+
+def _sort_targets(path: Path) -> None:
+    """Bring the target names, a set in PEFT, into one order, so that equal runs write equal bytes."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["target_modules"] = sorted(config["target_modules"])
+    path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:

@@ -362,3 +362,12 @@ def test_list_shows_good_and_bad_adapters(saved):
     assert "card.json" in cards[str(saved / "deep/bare")]["error"]
     with pytest.raises(NotADirectoryError):
         list_adapters(saved / "nowhere")
+
+
+def test_target_names_are_written_in_one_order(make_encoder, tmp_path):
+    """PEFT keeps them as a set, whose order changes from process to process, and with it the checksum."""
+    stack = AdapterStack(make_encoder())
+    stack.add("vessels", r=2, targets="all")
+    stack.save("vessels", tmp_path)
+    targets = json.loads((tmp_path / "adapter_config.json").read_text())["target_modules"]
+    assert len(targets) > 4 and targets == sorted(targets)

@@ -112,6 +112,7 @@ def test_each_strategy_by_one_key(strategy: str, settings: Settings, base: Path,
     base_moves = {name for name in trained if name.startswith("stack.")}
     assert bool(base_moves) == (strategy != "frozen")
     loaded = load_stage(tmp_path / "last", pretrained=base, mixed_precision=False)
+    loaded = loaded.to(memory_format=torch.channels_last)  # as it was trained: sums in the same order
     image = torch.randn(1, 3, 56, 56)
     with torch.no_grad():
         assert torch.equal(loaded(image), network.eval()(image))
