@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from monai_lora_sam.encoders.registry import ENCODERS, build_encoder
+from monai_lora_sam.encoders.build import build_encoder
+from monai_lora_sam.encoders.registry import ENCODERS
 
 
 def encoder_table() -> str:

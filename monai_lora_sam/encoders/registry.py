@@ -1,4 +1,4 @@
-"""The named encoders and the one function that builds them."""
+"""The named encoders: what is known of each, and its architecture without weights."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from monai_lora_sam.encoders.base import ImageEncoder
 
@@ -83,46 +81,3 @@ def make_encoder(name: str, config: Any, image_size: int | None) -> ImageEncoder
     from monai_lora_sam.encoders.sam import SamEncoder
 
     return SamEncoder(config, name, image_size)
-
-
-def build_encoder(
-    name: str,
-    pretrained: bool | str | Path | None = None,
-    image_size: int | None = None,
-    dtype: torch.dtype = torch.float32,
-    gradient_checkpointing: bool = False,
-) -> ImageEncoder:
-    """Build an image encoder by name.
-
-    Args:
-        name: ``"tiny"``, ``"sam3"``, ``"sam_vit_b"``, ``"sam_vit_l"`` or ``"sam_vit_h"``.
-        pretrained: ``None`` or ``False`` for random weights (drawn from torch's global generator), ``True``
-            for the name's own weights, or a Hugging Face id, a local folder, a ``.safetensors`` or ``.pth``
-            file, see :func:`load_encoder`.
-        image_size: side in pixels that the encoder is meant for; by default that of the weights.
-        dtype: type of the parameters. The fingerprint is taken in float32 before the cast.
-        gradient_checkpointing: see :meth:`ImageEncoder.set_gradient_checkpointing`.
-
-    Returns:
-        The encoder in evaluation mode.
-
-    Raises:
-        ValueError: unknown name, size that does not fit the patch, or weights that do not fit the encoder.
-        FileNotFoundError: weights that do not exist.
-
-    Example:
-        >>> build_encoder("tiny", image_size=252).image_size
-        252
-    """
-    if name not in ENCODERS:
-        raise ValueError(f"Unknown encoder {name!r}; known ones: {', '.join(ENCODERS)}.")
-    if pretrained is None or pretrained is False:
-        encoder = make_encoder(name, ENCODERS[name].config(), image_size)
-    else:
-        from monai_lora_sam.encoders.pretrained import load_encoder
-
-        source = ENCODERS[name].default_weights if pretrained is True else pretrained
-        encoder = load_encoder(name, source, image_size)
-    encoder.fingerprint  # noqa: B018  (taken now, before the cast and before any adapter)
-    encoder.set_gradient_checkpointing(gradient_checkpointing)
-    return encoder.to(dtype).eval()

@@ -1,0 +1,52 @@
+"""The one function that builds an image encoder by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from monai_lora_sam.encoders.base import ImageEncoder
+from monai_lora_sam.encoders.pretrained import load_encoder
+from monai_lora_sam.encoders.registry import ENCODERS, make_encoder
+
+
+def build_encoder(
+    name: str,
+    pretrained: bool | str | Path | None = None,
+    image_size: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    gradient_checkpointing: bool = False,
+) -> ImageEncoder:
+    """Build an image encoder by name.
+
+    Args:
+        name: ``"tiny"``, ``"sam3"``, ``"sam_vit_b"``, ``"sam_vit_l"`` or ``"sam_vit_h"``.
+        pretrained: ``None`` or ``False`` for random weights (drawn from torch's global generator), ``True``
+            for the name's own weights, or a Hugging Face id, a local folder, a ``.safetensors`` or ``.pth``
+            file, see :func:`load_encoder`.
+        image_size: side in pixels that the encoder is meant for; by default that of the weights.
+        dtype: type of the parameters. The fingerprint is taken in float32 before the cast.
+        gradient_checkpointing: see :meth:`ImageEncoder.set_gradient_checkpointing`.
+
+    Returns:
+        The encoder in evaluation mode.
+
+    Raises:
+        ValueError: unknown name, size that does not fit the patch, or weights that do not fit the encoder.
+        FileNotFoundError: weights that do not exist.
+
+    Example:
+        >>> build_encoder("tiny", image_size=252).image_size
+        252
+    """
+    if name not in ENCODERS:
+        raise ValueError(f"Unknown encoder {name!r}; known ones: {', '.join(ENCODERS)}.")
+    if pretrained is None or pretrained is False:
+        encoder = make_encoder(name, ENCODERS[name].config(), image_size)
+    else:
+        source = ENCODERS[name].default_weights if pretrained is True else pretrained
+        encoder = load_encoder(name, source, image_size)
+    encoder.fingerprint  # noqa: B018  (taken now, before the cast and before any adapter)
+    encoder.set_gradient_checkpointing(gradient_checkpointing)
+    return encoder.to(dtype).eval()
