@@ -18,6 +18,7 @@ from monai_lora_sam.report.page import Chart, Facts, Notes, Section, Table, Text
 
 SCHEMA = "monai-lora-sam/report/1"
 PLOTTED_BRANCHES = 4
+NUMBERED_BRANCH_PX = 30.0  # shorter ones would hide the vessels under their numbers
 VESSEL_COLOUR = "#ffd400"
 LESION_COLOUR = "#ff5a4f"
 # Bright and far apart on a grey picture; used in turn.
@@ -148,6 +149,7 @@ def _viewer(report, image, vessels, probability, segments) -> Viewer:
             *branch["middle_xy"], branch["id"]
         )
         for branch in report.get("vessels", {}).get("branches", [])
+        if branch["length_px"] >= NUMBERED_BRANCH_PX
     ]
     boxes = [_box(lesion) for lesion in report.get("lesions", []) if "box_xy" in lesion]
     layers, legend = {}, {}
@@ -163,7 +165,9 @@ def _viewer(report, image, vessels, probability, segments) -> Viewer:
         base=pictures.data_uri(pictures.png(pictures.grey(image))),
         base_label="Angiogram",
         layers=layers,
-        caption="Numbers on the vessels are the branches of the table below." if marks else "",
+        caption="Numbers on the vessels are branches of the table below; short ones have none."
+        if marks
+        else "",
         legend={**legend, "vessels": VESSEL_COLOUR, **({"lesions": LESION_COLOUR} if boxes else {})},
     )
 
