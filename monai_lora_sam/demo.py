@@ -27,7 +27,7 @@ IMAGE_SIZE = 336
 def run_demo(out: str | Path, angiogram: str | Path | None, console: Console) -> Path:
     """Draw phantoms, train the adapter ``vessels`` on the tiny base, run the pipeline, write ``report.html``.
 
-    A run that was killed goes on where it stopped. About two minutes on two cores.
+    A run that was killed goes on where it stopped. A few minutes on two cores.
 
     Args:
         out: folder for everything.
@@ -61,7 +61,8 @@ def run_demo(out: str | Path, angiogram: str | Path | None, console: Console) ->
     network = run.parser.get_parsed_content("network_def")
     console.print("[bold]3/3[/] running the pipeline")
     entries = read_datalist(datalist)["validation"][:PICTURES]
-    comparisons = [_compare(entry, CoronaryPipeline(out / "models" / "best"), out) for entry in entries]
+    pipeline = CoronaryPipeline(out / "models" / "best")
+    comparisons = [_compare(entry, pipeline, out) for entry in entries]
     own: list[Section] = []
     if angiogram is not None:
         result = CoronaryPipeline()(angiogram)

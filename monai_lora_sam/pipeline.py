@@ -65,7 +65,7 @@ class CoronaryPipeline:
         inference: ``"whole"`` scales the image into the encoder's square; ``"tiled"`` runs windows of that size
             over the image at its own scale and blends them, for images much larger than the encoder's.
         device: where the network runs; by default CUDA if there is any.
-        pretrained: weights of the base, if not at their usual place.
+        pretrained: where the base's weights are; True for their usual place.
 
     Example:
         >>> result = CoronaryPipeline()("angiogram.png")  # doctest: +SKIP
@@ -77,7 +77,7 @@ class CoronaryPipeline:
         vessels: str | Path | AdaptedSegmenter = SHIPPED / "vessels",
         inference: Literal["whole", "tiled"] = "whole",
         device: str | torch.device | None = None,
-        pretrained: str | Path | None = None,
+        pretrained: bool | str | Path = True,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         network = (

@@ -101,7 +101,7 @@ def load_stage(
     folder: str | Path,
     encoder: ImageEncoder | AdapterStack | None = None,
     *,
-    pretrained: str | Path | None = None,
+    pretrained: bool | str | Path = True,
     mixed_precision: bool = True,
 ) -> AdaptedSegmenter:
     """Read a stage and put it on its base, ready to run.
@@ -110,7 +110,7 @@ def load_stage(
         folder: what :func:`save_stage` wrote.
         encoder: the base, or a stack that carries the stage's parents; by default the encoder that the card
             names is built.
-        pretrained: where that encoder's weights are, if not at its usual place.
+        pretrained: where that encoder's weights are; True for its usual place.
         mixed_precision: see :class:`monai_lora_sam.networks.AdaptedSegmenter`.
 
     Raises:
@@ -123,7 +123,7 @@ def load_stage(
     card = verify_folder(folder)
     if encoder is None:
         made_on = card["encoder"]
-        encoder = build_encoder(made_on["name"], pretrained=pretrained or True, image_size=card["input_size"])
+        encoder = build_encoder(made_on["name"], pretrained=pretrained, image_size=card["input_size"])
     stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)
     name = stack.load(folder)
     head = SegmentationHead(stack.encoder.channels, **card["head"])

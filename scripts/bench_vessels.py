@@ -53,7 +53,7 @@ def main(
     ] = None,
     split: Annotated[str, typer.Option(help="training, validation or test.")] = "validation",
     inference: Annotated[list[str] | None, typer.Option(help="whole, tiled; repeatable. [both]")] = None,
-    base: Annotated[
+    pretrained: Annotated[
         str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda … [cuda if there is one]")] = None,
@@ -75,7 +75,7 @@ def main(
     with Progress(console=console, transient=True) as bars:
         for name, folder in map(parse_stage, stage or ["vessels"]):
             for how in inference or ["whole", "tiled"]:
-                pipeline = CoronaryPipeline(folder, how, device, base)  # type: ignore[arg-type]
+                pipeline = CoronaryPipeline(folder, how, device, pretrained or True)  # type: ignore[arg-type]
                 bar = bars.add_task(f"{name}, {how}", total=len(entries))
                 scored = score(pipeline, entries, lambda bar=bar: bars.advance(bar))
                 rows.append({"stage": name, "folder": str(folder), "inference": how, **scored})

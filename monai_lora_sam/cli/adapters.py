@@ -68,7 +68,7 @@ def show(folder: Annotated[Path, typer.Argument(help="An adapter's folder.")]) -
 def merge(
     folders: Annotated[list[Path], typer.Argument(help="Adapter folders, parents before their children.")],
     out: Annotated[Path, typer.Option(help="Folder for config.json and model.safetensors.")],
-    base: Annotated[
+    pretrained: Annotated[
         str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
     ] = None,
 ) -> None:
@@ -78,7 +78,7 @@ def merge(
         from monai_lora_sam.encoders import build_encoder, save_encoder
 
         encoder = read_card(folders[0])["encoder"]
-        stack = AdapterStack(build_encoder(encoder["name"], base or True, encoder["image_size"]))
+        stack = AdapterStack(build_encoder(encoder["name"], pretrained or True, encoder["image_size"]))
         names = [stack.load(folder) for folder in folders]
         save_encoder(stack.merge(*names), out)
         console.print(f"[bold]{out}[/]: {encoder['name']} with {', '.join(names)}", soft_wrap=True)

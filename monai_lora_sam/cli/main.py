@@ -57,7 +57,7 @@ def run(
             help="whole: scale the image into the encoder's square. tiled: windows at its own scale."
         ),
     ] = "whole",
-    base: Annotated[
+    pretrained: Annotated[
         str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
     ] = None,
     device: Annotated[
@@ -70,7 +70,7 @@ def run(
         from monai_lora_sam.stages import SHIPPED
 
         count = len(find_images(images))
-        pipeline = CoronaryPipeline(vessels or SHIPPED / "vessels", inference, device, base)
+        pipeline = CoronaryPipeline(vessels or SHIPPED / "vessels", inference, device, pretrained or True)
         with progress("angiograms") as bars:
             bar = bars.add_task("", total=count)
             outcomes = run_files(images, out, pipeline, done=lambda *_: bars.advance(bar))

@@ -42,6 +42,11 @@ def build_encoder(
     """
     if name not in ENCODERS:
         raise ValueError(f"Unknown encoder {name!r}; known ones: {', '.join(ENCODERS)}.")
+    if isinstance(pretrained, str) and pretrained.lower() in ("true", "false", "none", "null"):
+        raise ValueError(
+            f"pretrained: expected True, False or where the weights are, found the text {pretrained!r} "
+            "(on a command line, write True or False)"
+        )
     if pretrained is None or pretrained is False:
         encoder = make_encoder(name, ENCODERS[name].config(), image_size)
     else:

@@ -67,7 +67,8 @@ class EpochLog:
         if self.evaluator is not None and self.evaluator.state.epoch == engine.state.epoch:
             line |= {name: float(value) for name, value in self.evaluator.state.metrics.items()}
         if self.show:
-            scores = "  ".join(f"{k} {v:.4f}" for k, v in line.items() if k not in ("epoch", "seconds"))
+            shown = {k: v for k, v in line.items() if k not in ("epoch", "seconds", "learning_rate")}
+            scores = "  ".join(f"{k} {v:.4f}" for k, v in shown.items())
             tqdm.write(
                 f"epoch {line['epoch']}/{engine.state.max_epochs}  {scores}  ({line['seconds']:.0f} s)"
             )

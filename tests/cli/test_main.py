@@ -74,7 +74,9 @@ def test_version():
 
 def test_run_with_a_stage_of_ones_own(picture: Path, stage: Path, base: Path, tmp_path: Path):
     out = tmp_path / "out"
-    result = run(app, ["run", str(picture), "--out", str(out), "--vessels", str(stage), "--base", str(base)])
+    result = run(
+        app, ["run", str(picture), "--out", str(out), "--vessels", str(stage), "--pretrained", str(base)]
+    )
     assert result.exit_code == 0, result.output
     assert np.asarray(Image.open(out / "angiogram" / "vessels.png")).shape == (90, 100)
 
@@ -84,7 +86,18 @@ def test_run_names_bad_files_and_ends_with_1(picture: Path, stage: Path, base: P
     bad.write_bytes(b"not an image")
     out = tmp_path / "out"
     result = run(
-        app, ["run", str(picture), str(bad), "--out", str(out), "--vessels", str(stage), "--base", str(base)]
+        app,
+        [
+            "run",
+            str(picture),
+            str(bad),
+            "--out",
+            str(out),
+            "--vessels",
+            str(stage),
+            "--pretrained",
+            str(base),
+        ],
     )
     assert result.exit_code == 1
     assert "1 of 2 done" in result.output and "broken.png" in result.output
@@ -127,7 +140,7 @@ def test_adapters_list_show_and_merge(stage: Path, base: Path, tmp_path: Path):
     shown = run(app, ["adapters", "show", str(stage)])
     assert json.loads(shown.output)["task"] == "vessels"
     merged = run(
-        app, ["adapters", "merge", str(stage), "--out", str(tmp_path / "merged"), "--base", str(base)]
+        app, ["adapters", "merge", str(stage), "--out", str(tmp_path / "merged"), "--pretrained", str(base)]
     )
     assert merged.exit_code == 0, merged.output
     plain = build_encoder("tiny", tmp_path / "merged")
