@@ -299,6 +299,7 @@ def test_layout_is_that_of_the_model_zoo():
     folder = CONFIGS.parent
     assert {path.name for path in CONFIGS.iterdir()} == {
         "metadata.json",
+        "logging.conf",
         "train.yaml",
         "evaluate.yaml",
         "inference.yaml",
