@@ -27,7 +27,7 @@ def test_a_line_an_epoch(tmp_path: Path, capsys: pytest.CaptureFixture):
         (2, 1, 0.25),
     ]
     assert list((tmp_path / "a").iterdir()) == [tmp_path / "a" / "history.jsonl"]
-    assert "epoch 2/2  loss 1.0000  learning_rate 0.2500" in capsys.readouterr().out
+    assert "epoch 2/2  loss 1.0000" in capsys.readouterr().out
 
 
 def test_silent(tmp_path: Path, capsys: pytest.CaptureFixture):
