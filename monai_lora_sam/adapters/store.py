@@ -109,7 +109,8 @@ def write_folder(
     for file, named in tensors.items():
         plain = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in named.items()}
         _check_finite(plain, f"{card['name']}: {file}")
-        safetensors.torch.save_file(plain, folder / file, metadata={"format": "pt"})
+        # Not save_file: it makes files that only their owner can read.
+        (folder / file).write_bytes(safetensors.torch.save(plain, metadata={"format": "pt"}))
     card = {
         **card,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
