@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import typer
 from monai.metrics import DiceMetric
+from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -156,7 +157,9 @@ def mean_with_interval(values: np.ndarray, seed: int = 0) -> dict[str, Any]:
 
 def as_table(rows: list[dict[str, Any]], title: str) -> Table:
     """Return the figures for the console."""
-    table = Table("stage", "inference", "Dice", "95 %", "clDice", "95 %", "s/image", title=title)
+    table = Table(title=title, box=box.SIMPLE, pad_edge=False, collapse_padding=True)
+    for column in ("stage", "inference", "Dice", "95 %", "clDice", "95 %", "s/image"):
+        table.add_column(column, no_wrap=True)
     for row in rows:
         cells = []
         for name in ("dice", "cldice"):
