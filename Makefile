@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ANGIOGRAM ?=
+# Threads that spin while they wait slow training down many times where the processor is shared.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test test-slow lint format clean
 

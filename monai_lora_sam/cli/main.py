@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,10 @@ import typer
 from monai_lora_sam import __version__
 from monai_lora_sam.cli import adapters, prepare
 from monai_lora_sam.cli.console import console, errors, one_line_errors, progress
+
+# Before torch is loaded: its threads must not spin while they wait. Where other programs want the processor, too,
+# spinning made a training step 2 to 12 times longer.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
     no_args_is_help=True,
