@@ -45,13 +45,16 @@ python scripts/bench_training_step.py --encoder sam3 --image-size 1008 --batch 1
 
 def main(
     encoder: Annotated[
-        list[str] | None, typer.Option(help="tiny, sam3, sam_vit_b, sam_vit_l, sam_vit_h; repeatable. [tiny]")
+        list[str] | None,
+        typer.Option(help="tiny, sam3, sam_vit_b, sam_vit_l, sam_vit_h; repeatable. Default: tiny."),
     ] = None,
     strategy: Annotated[
-        list[str] | None, typer.Option(help="lora, frozen, last_n, full; repeatable. [all four]")
+        list[str] | None, typer.Option(help="lora, frozen, last_n, full; repeatable. Default: all four.")
     ] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side in pixels. [the encoder's own]")] = None,
-    batch: Annotated[list[int] | None, typer.Option(help="Images a step; repeatable. [4]")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side in pixels. Default: the encoder's own.")
+    ] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Images a step; repeatable. Default: 4.")] = None,
     steps: Annotated[int, typer.Option(help="Measured steps; their median is given.", min=1)] = 5,
     warm_up: Annotated[int, typer.Option(help="Steps before that are not counted.", min=0)] = 2,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",

@@ -49,15 +49,17 @@ def main(
     stage: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME=FOLDER of a trained stage, or the name of a shipped one; repeatable. [vessels]"
+            help="NAME=FOLDER of a trained stage, or the name of a shipped one; repeatable. Default: vessels."
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="training, validation or test.")] = "validation",
-    inference: Annotated[list[str] | None, typer.Option(help="whole, tiled; repeatable. [both]")] = None,
+    inference: Annotated[
+        list[str] | None, typer.Option(help="whole, tiled; repeatable. Default: both.")
+    ] = None,
     pretrained: Annotated[
         str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda … [cuda if there is one]")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda …. Default: cuda if there is one.")] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the results, image by image, here as well.")
     ] = None,
