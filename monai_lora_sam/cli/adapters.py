@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.table import Table
 
 from monai_lora_sam.cli.console import console, one_line_errors
@@ -30,7 +31,10 @@ def list_(
         cards = list_adapters(root)
         if not cards:
             raise FileNotFoundError(f"{root}: expected folders with a card.json, found none")
-        table = Table("folder", "name", "version", "strategy", "base", "on top of", "size", "scores")
+        table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
+        for column in ("folder", "name, version", "strategy", "base", "on top of", "size", "scores"):
+            table.add_column(column, no_wrap=column != "on top of")
+        trained_on = {}
         for card in cards:
             folder = Path(card["folder"])
             shown = str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder)
@@ -38,18 +42,21 @@ def list_(
                 table.add_row(shown, f"[red]unusable:[/] {card['error']}")
                 continue
             size = sum((folder / file).stat().st_size for file in card["files"])
-            scores = ", ".join(f"{name} {value:.3f}" for name, value in card.get("metrics", {}).items())
+            metrics = {name: value for name, value in card.get("metrics", {}).items() if value is not None}
             table.add_row(
                 shown,
-                card["name"],
-                str(card["version"]),
+                f"{card['name']} {card['version']}",
                 card["strategy"],
                 card["encoder"]["name"],
                 ", ".join(parent["name"] for parent in card["parents"]) or "–",
                 f"{size / 1e6:.2f} MB",
-                scores,
+                "\n".join(f"{name} {value:.3f}" for name, value in metrics.items()),
             )
+            if "training_data" in card:
+                trained_on[shown] = card["training_data"]
         console.print(table)
+        for shown, data in trained_on.items():
+            console.print(f"[bold]{shown}[/] was trained on: {data}", highlight=False)
 
 
 @app.command(epilog="Example:\n\nmonai-lora-sam adapters show models/best")
