@@ -205,17 +205,18 @@ def run_files(
     pipeline = pipeline or CoronaryPipeline()
     outcomes: list[tuple[Path, str | None]] = []
     finished: list[Path] = []
+    failures: dict[str, str] = {}  # by the name of the result's folder, which no other image has
     for path, name in jobs:
         error = None
         try:
             write_result(pipeline(path), out / name)
             finished.append(out / name)
         except Exception as problem:  # one bad file among many; nothing is swallowed, all of it is reported
-            error = f"{type(problem).__name__}: {problem}"
+            error = failures[name] = f"{type(problem).__name__}: {problem}"
         outcomes.append((path, error))
         if done is not None:
             done(path, error)
-    write_index(out, finished, {path.name: error for path, error in outcomes if error is not None})
+    write_index(out, finished, failures)
     return outcomes
 
 

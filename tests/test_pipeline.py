@@ -103,6 +103,16 @@ def test_bad_files_are_listed_and_the_others_done(network: AdaptedSegmenter, pic
     assert "half.png" in (tmp_path / "out" / "index.html").read_text()
 
 
+def test_bad_files_of_one_name_are_all_listed(network: AdaptedSegmenter, tmp_path: Path):
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "frame.png").write_bytes(b"not an image")
+    run_files(
+        [tmp_path / "first", tmp_path / "second"], tmp_path / "out", CoronaryPipeline(network, device="cpu")
+    )
+    assert "2 failed" in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_spacing_and_view_come_from_dicom(network: AdaptedSegmenter, tmp_path: Path):
     path = tmp_path / "frame.dcm"
     image = sitk.GetImageFromArray(np.full((64, 64), 100, np.uint8))
