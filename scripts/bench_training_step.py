@@ -3,6 +3,7 @@
     python scripts/bench_training_step.py                                    # tiny at 504, batch 4
     python scripts/bench_training_step.py --quick --json step.json           # under a minute on two cores
     python scripts/bench_training_step.py --encoder sam_vit_b --batch 1 --checkpointing
+    python scripts/bench_training_step.py --strategy lora --image-size 336 --float32 --contiguous   # do they pay?
     python scripts/bench_training_step.py --encoder sam3 --batch 1 --batch 2 --device cuda
 
 The step is the bundle's: bfloat16 autocast, channels-last, AdamW, binary cross-entropy and Dice. Weights are
@@ -59,6 +60,8 @@ def main(
     warm_up: Annotated[int, typer.Option(help="Steps before that are not counted.", min=0)] = 2,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     checkpointing: Annotated[bool, typer.Option(help="Switch gradient checkpointing on.")] = False,
+    float32: Annotated[bool, typer.Option(help="Without bfloat16 autocast.")] = False,
+    contiguous: Annotated[bool, typer.Option(help="Without channels-last.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results here as well.")] = None,
     quick: Annotated[bool, typer.Option(help="tiny at 168, batch 2, three steps: under a minute.")] = False,
     child: Annotated[str | None, typer.Option(hidden=True)] = None,
@@ -75,6 +78,8 @@ def main(
         "warm_up": warm_up,
         "device": device,
         "checkpointing": checkpointing,
+        "float32": float32,
+        "contiguous": contiguous,
     }
     console = Console()
     rows = []
@@ -120,6 +125,8 @@ def measure(
     warm_up: int,
     device: str,
     checkpointing: bool,
+    float32: bool,
+    contiguous: bool,
 ) -> dict[str, Any]:
     """Run training steps in this process and return what they took."""
     import torch
@@ -128,12 +135,13 @@ def measure(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     place = torch.device(device)
     cuda = place.type == "cuda"
-    _steps("tiny", strategy, 1, 56, 1, place, False)
+    how = {"checkpointing": checkpointing, "float32": float32, "contiguous": contiguous}
+    _steps("tiny", strategy, 1, 56, 1, place, **how)
     if cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(place)
     before = _peak_resident_bytes()
-    seconds, facts = _steps(encoder, strategy, batch, image_size, warm_up + steps, place, checkpointing)
+    seconds, facts = _steps(encoder, strategy, batch, image_size, warm_up + steps, place, **how)
     peak = torch.cuda.max_memory_allocated(place) if cuda else _peak_resident_bytes() - before
     middle = median(seconds[warm_up:])
     return {
@@ -141,7 +149,7 @@ def measure(
         "strategy": strategy,
         "batch": batch,
         **facts,
-        "checkpointing": checkpointing,
+        **how,
         "device": torch.cuda.get_device_name(place) if cuda else "cpu",
         "threads": torch.get_num_threads(),
         "steps": steps,
@@ -161,6 +169,8 @@ def _steps(
     count: int,
     place: Any,
     checkpointing: bool,
+    float32: bool,
+    contiguous: bool,
 ) -> tuple[list[float], dict[str, int]]:
     """Build network, optimiser and batch, train ``count`` steps; return seconds of each and some facts."""
     import torch
@@ -171,7 +181,8 @@ def _steps(
 
     torch.manual_seed(0)
     base = build_encoder(encoder, image_size=image_size, gradient_checkpointing=checkpointing)
-    network = build_segmenter(base, strategy=strategy).to(place, memory_format=torch.channels_last).train()
+    network = build_segmenter(base, strategy=strategy, mixed_precision=not float32).to(place).train()
+    network = network.to(memory_format=torch.contiguous_format if contiguous else torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameter_groups(1e-3, 1e-4), weight_decay=0.01)
     side = base.image_size
     image = torch.randn(batch, 3, side, side, device=place)

@@ -23,6 +23,8 @@ SETTINGS = {
     "warm_up": 0,
     "device": "cpu",
     "checkpointing": True,
+    "float32": True,
+    "contiguous": True,
 }
 
 
