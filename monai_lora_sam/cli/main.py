@@ -13,7 +13,7 @@ from monai_lora_sam.cli import adapters, prepare
 from monai_lora_sam.cli.console import console, errors, one_line_errors, progress
 
 # Before torch is loaded: its threads must not spin while they wait. Where other programs want the processor, too,
-# spinning made a training step 2 to 12 times longer.
+# spinning made a training step many times longer (docs/training.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
