@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,17 @@ SHIPPED = Path(__file__).parent / "assets" / "stages"
 
 
 def new_stage(
-    encoder: ImageEncoder | AdapterStack, start_from: str | Path | None = None, **arguments: Any
+    encoder: ImageEncoder | AdapterStack,
+    start_from: str | Path | None = None,
+    below: Sequence[str | Path] = (),
+    **arguments: Any,
 ) -> AdaptedSegmenter:
     """Build a stage to be trained: with a fresh head, or going on from a trained one.
 
     Args:
         encoder: the base, or a stack that carries the adapters of earlier stages.
+        below: folders of earlier stages, first to last, on top of which this one is trained: their adapters
+            are loaded, active and frozen.
         start_from: a folder that :func:`save_stage` wrote. Its head is taken over, and what its strategy moved.
             One trained by ``frozen`` moved nothing but its head, so any strategy can go on from it; the others
             go on by the same strategy.
@@ -31,10 +37,14 @@ def new_stage(
     Example:
         >>> network = new_stage(build_encoder("tiny", True), SHIPPED / "vessels")  # doctest: +SKIP
     """
-    if start_from is None:
-        return build_segmenter(encoder, **arguments)
-    card = verify_folder(start_from)
     stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)
+    if below:
+        stack.activate(
+            *stack.active, *[name for folder in below if stack.skill(name := stack.load(folder)).is_lora]
+        )
+    if start_from is None:
+        return build_segmenter(stack, **arguments)
+    card = verify_folder(start_from)
     strategy, name = arguments.get("strategy", "lora"), arguments.get("name", "vessels")
     if card["strategy"] not in ("frozen", strategy):
         raise ValueError(

@@ -31,7 +31,8 @@ class AdaptedSegmenter(nn.Module):
 
     Shapes:
         image: (B, 3, H, W), normalised for the encoder; view: (B, 2) degrees or None, where a row of NaN is
-        an unknown view. Returns (B, out_channels, H, W).
+        an unknown view; features: what :meth:`features` gave for these images, so that the encoder need not
+        run again. Returns (B, out_channels, H, W).
 
     Raises:
         ValueError: if H or W is no multiple of the encoder's patch (the nearest sizes are named).
@@ -69,14 +70,24 @@ class AdaptedSegmenter(nn.Module):
         ]
         return [group for group in groups if group["params"]]
 
-    def forward(self, image: Tensor, view: Tensor | None = None) -> Tensor:
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Return the encoder's pyramid under this network's adapters, finest first."""
         # Not a context: gradient checkpointing runs blocks again in the backward pass, with what is active then.
         if tuple(self.stack.active) != self.adapters:
             self.stack.activate(*self.adapters)
-        # MetaTensor follows every operation in Python: an order of magnitude slower on small networks.
         image = convert_to_tensor(image, track_meta=False)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.mixed_precision):
-            logits = self.head(self.stack(image), image, view)
+            return self.stack(image)
+
+    def forward(
+        self, image: Tensor, view: Tensor | None = None, features: list[Tensor] | None = None
+    ) -> Tensor:
+        # MetaTensor follows every operation in Python: an order of magnitude slower on small networks.
+        image = convert_to_tensor(image, track_meta=False)
+        if features is None:
+            features = self.features(image)
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.mixed_precision):
+            logits = self.head(features, image, view)
         return logits.float()
 
 
