@@ -1,5 +1,51 @@
 """Metrics that MONAI lacks."""
 
+from monai_lora_sam.metrics.agreement import Agreement, agreement
 from monai_lora_sam.metrics.centreline_dice import CenterlineDiceMetric, centreline_dice
+from monai_lora_sam.metrics.lesion_matching import average_precision, match_by_distance, match_by_iou
+from monai_lora_sam.metrics.lesion_metrics import (
+    DetectionScore,
+    LesionMetric,
+    LesionScores,
+    score_lesions,
+)
+from monai_lora_sam.metrics.segment_counts import (
+    f1_per_class,
+    macro_f1,
+    rare_classes,
+    segment_counts,
+    segment_sets,
+    set_exact_match,
+    set_f1,
+    vessel_accuracy,
+)
+from monai_lora_sam.metrics.segment_metrics import (
+    SegmentAccuracyMetric,
+    SegmentMacroF1Metric,
+    SegmentSetMetric,
+)
 
-__all__ = ["CenterlineDiceMetric", "centreline_dice"]
+__all__ = [
+    "Agreement",
+    "CenterlineDiceMetric",
+    "DetectionScore",
+    "LesionMetric",
+    "LesionScores",
+    "SegmentAccuracyMetric",
+    "SegmentMacroF1Metric",
+    "SegmentSetMetric",
+    "agreement",
+    "average_precision",
+    "centreline_dice",
+    "f1_per_class",
+    "macro_f1",
+    "match_by_distance",
+    "match_by_iou",
+    "rare_classes",
+    "score_lesions",
+    "segment_counts",
+    "segment_sets",
+    "set_exact_match",
+    "set_f1",
+    "vessel_accuracy",
+]
