@@ -8,7 +8,7 @@ from typing import Any
 
 from monai.bundle import ConfigWorkflow
 
-from .data import read_datalist
+from .data import read_datalist, read_task
 
 
 def bundle_folder(name: str) -> Path:
@@ -31,13 +31,14 @@ def bundle_folder(name: str) -> Path:
     return known[name]
 
 
-def read_split(datalist: str | Path, split: str) -> list[dict[str, Any]]:
-    """Return a split's entries of a datalist.
+def read_split(datalist: str | Path, split: str, task: str | None = None) -> list[dict[str, Any]]:
+    """Return a split's entries of a datalist, with the labels of a task if one is named.
 
     Raises:
-        ValueError: if there are none: MONAI's engines pass over an empty loader with a warning.
+        ValueError: if there are none: MONAI's engines pass over an empty loader with a warning; or if the data
+            set does not serve the task.
     """
-    entries = read_datalist(datalist).get(split)
+    entries = (read_datalist(datalist) if task is None else read_task(datalist, task)).get(split)
     if not entries:
         raise ValueError(f"{datalist}: expected images under {split!r}, found none")
     return entries

@@ -90,3 +90,23 @@ def folders(
             splits=splits,
         )
         _done(datalist)
+
+
+@app.command(
+    epilog="Examples:\n\nmonai-lora-sam prepare combine data/phantoms data/arcade --task segments --out data/mixed\n\n"
+    "A set that is given twice counts twice in training:\n\n"
+    "monai-lora-sam prepare combine data/phantoms data/arcade data/arcade --task segments --out data/mixed"
+)
+def combine(
+    sources: Annotated[list[Path], typer.Argument(help="Prepared folders, each with a datalist.json.")],
+    out: Out,
+    task: Annotated[
+        Literal["vessels", "segments", "stenosis"],
+        typer.Option(help="What it is for; synthetic angiograms serve all."),
+    ],
+) -> None:
+    """Put several prepared data sets into one datalist; no image is copied."""
+    with one_line_errors():
+        from monai_lora_sam.data import combine_datalists
+
+        _done(combine_datalists(sources, out, task))
