@@ -34,6 +34,10 @@ def _lesion(polygon: Any) -> dict[str, Any]:
     return {
         "category": "stenosis",
         "box_xyxy": [min(x), min(y), max(x), max(y)],
+        "centre_xy": [0.5 * (min(x) + max(x)), 0.5 * (min(y) + max(y))],
+        "percent_diameter_stenosis": None,
+        "mld_px": None,
+        "mld_mm": None,
         "polygons_xy": polygon.rings,
         "area_px": sum(polygon_area(ring) for ring in polygon.rings),
     }
@@ -42,7 +46,9 @@ def _lesion(polygon: Any) -> dict[str, Any]:
 def stenosis_lesions(image: AnnotatedImage) -> list[dict[str, Any]]:
     """Return the lesions of one image as JSON: `category`, `box_xyxy`, `polygons_xy` (rings), `area_px`.
 
-    Coordinates are COCO's: the image spans 0..W by 0..H, so boxes compare with the published ones.
+    In the form that all datalists share: `centre_xy` is the box's centre, and what ARCADE does not tell
+    (`percent_diameter_stenosis`, `mld_px`, `mld_mm`) is null. Coordinates are COCO's: the image spans 0..W by
+    0..H, so boxes compare with the published ones.
     """
     return [_lesion(polygon) for polygon in image.polygons]
 

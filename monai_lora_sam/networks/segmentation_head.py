@@ -91,9 +91,9 @@ class SegmentationHead(nn.Module):
             raise ValueError(f"expected 1 or {len(image)} view angles for the batch, found {len(view)}")
         pyramid = self.film(pyramid, self.view_encoder(view.to(image.device)))
 
-        x = self.fuse_4(torch.cat([_resize_to(pyramid, at_4), at_4], dim=1))
-        x = self.fuse_2(torch.cat([_resize_to(x, at_2), at_2], dim=1))
-        x = self.fuse_1(torch.cat([_resize_to(x, at_1), at_1], dim=1))
+        x = self.fuse_4(torch.cat([resize_to(pyramid, at_4), at_4], dim=1))
+        x = self.fuse_2(torch.cat([resize_to(x, at_2), at_2], dim=1))
+        x = self.fuse_1(torch.cat([resize_to(x, at_1), at_1], dim=1))
         return self.classify(x)
 
     def _join_pyramid(self, features: Sequence[Tensor]) -> Tensor:
@@ -101,12 +101,12 @@ class SegmentationHead(nn.Module):
         joined = None
         for lateral, level in zip(reversed(self.lateral), reversed(features), strict=True):
             projected = lateral(level)
-            joined = projected if joined is None else projected + _resize_to(joined, projected)
+            joined = projected if joined is None else projected + resize_to(joined, projected)
         assert joined is not None  # a head has at least one level
         return joined
 
 
-def _resize_to(x: Tensor, reference: Tensor) -> Tensor:
+def resize_to(x: Tensor, reference: Tensor) -> Tensor:
     if x.shape[-2:] == reference.shape[-2:]:
         return x
     return F.interpolate(x, size=reference.shape[-2:], mode="bilinear", align_corners=False)

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES
+from monai_lora_sam.data.phantom.lesion_entries import lesion_entries
 from monai_lora_sam.data.phantom.phantom import Phantom, PhantomConfig, generate_phantom
 
 #: In the written truth centrelines keep every so many samples (0.4 mm each) and always both ends.
@@ -30,7 +31,9 @@ def prepare_phantoms(
 
     Writes images/*.png, labels/*.png (0/1), segments/*.png (ARCADE category ids), truth/*.json and
     datalist.json. Every file appears whole, under a temporary name first, and the truth comes last: a phantom
-    whose truth is there is complete and is not drawn again, so a killed run goes on where it stopped.
+    whose truth is there is complete and is not drawn again, so a killed run goes on where it stopped. The
+    lesions that a picture shows are under `lesions` of its entry, see :func:`lesion_entries`; those outside what
+    it shows are under `warnings`.
 
     Args:
         out: folder, made when missing.
@@ -55,9 +58,12 @@ def prepare_phantoms(
     folder = Path(out)
     for name in ("images", "labels", "segments", "truth"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    entries = []
+    entries, warnings = [], []
     for index in range(count):
-        entries.append(_prepare_one(folder, seed * 1_000_003 + index, config))
+        entry, hidden = _prepare_one(folder, seed * 1_000_003 + index, config)
+        entries.append(entry)
+        if hidden:
+            warnings.append(f"{entry['image']}: {hidden} lesions lie outside what the picture shows")
         if progress is not None:
             progress(index + 1, count)
     validation = round(validation_fraction * count)
@@ -69,13 +75,15 @@ def prepare_phantoms(
         "training": entries[: count - validation],
         "validation": entries[count - validation :],
         "test": [],
+        "warnings": warnings,
     }
     path = folder / "datalist.json"
     _write_text(path, json.dumps(datalist, indent=1))
     return path
 
 
-def _prepare_one(folder: Path, seed: int, config: PhantomConfig) -> dict[str, Any]:
+def _prepare_one(folder: Path, seed: int, config: PhantomConfig) -> tuple[dict[str, Any], int]:
+    """Draw a phantom unless it is there; return its entry and how many of its lesions are not seen."""
     stem = f"phantom_{seed:09d}"
     truth_path = folder / "truth" / f"{stem}.json"
     if truth_path.exists():
@@ -92,7 +100,9 @@ def _prepare_one(folder: Path, seed: int, config: PhantomConfig) -> dict[str, An
         _write_png(folder / "segments" / f"{stem}.png", phantom.segment_mask)
         truth = truth_json(phantom, config)
         _write_text(truth_path, json.dumps(truth))
-    return {
+    with Image.open(folder / "labels" / f"{stem}.png") as label:
+        lesions, hidden = lesion_entries(truth, np.asarray(label))
+    entry = {
         "image": f"images/{stem}.png",
         "label": f"labels/{stem}.png",
         "segments": f"segments/{stem}.png",
@@ -101,7 +111,9 @@ def _prepare_one(folder: Path, seed: int, config: PhantomConfig) -> dict[str, An
         "view": truth["view"],
         "pixel_spacing_mm": truth["pixel_spacing_mm"],
         "modality": "XA",
+        "lesions": lesions,
     }
+    return entry, hidden
 
 
 def _config_json(config: PhantomConfig) -> dict[str, Any]:

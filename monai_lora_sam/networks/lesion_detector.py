@@ -1,0 +1,213 @@
+"""Read what two stages see, and find lesions in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from monai.utils import convert_to_tensor
+from torch import Tensor, nn
+
+from ..adapters import AdapterStack, apply_strategy
+from .adapted_segmenter import AdaptedSegmenter
+from .lesion_head import LesionHead
+from .trainable_state import TrainableState
+
+#: Image and vessel probability are read at this many samples per cell of the map, along each side. A cell of
+#: 3.5 pixels is wider than a narrowed lumen.
+DETAIL = 4
+STRATEGIES = ("frozen", "full")
+
+
+class LesionDetector(nn.Module):
+    """Detect stenoses from the features and the outputs of the stages ``vessels`` and ``segments``.
+
+    The two stages share one stack: the encoder runs once under the adapters of each. With ``frozen`` nothing
+    below the head has gradients, so that what :meth:`read` gives can be computed once and kept. With ``full``
+    the encoder and the adapters move too; the heads of the two stages never do.
+
+    Args:
+        vessels: stage 1.
+        segments: stage 2, on the same stack.
+        head: of ``read_channels(segments)`` channels.
+        strategy: ``frozen`` or ``full``.
+        name: of this stage.
+        mixed_precision: run in bfloat16 autocast. What comes out is float32 either way.
+
+    Shapes:
+        image: (B, 3, H, W), normalised for the encoder, or None where features are given;
+        view: (B, 2) degrees, NaN where unknown, or None; features: what :meth:`read` gave for the image;
+        boxes: see :class:`LesionHead`, whose dict of tensors is returned.
+
+    Raises:
+        ValueError: the stages do not share a stack, the strategy is unknown, or ``full`` meets gradient
+            checkpointing, which runs the encoder's blocks again under the adapters of the last pass.
+    """
+
+    def __init__(
+        self,
+        vessels: AdaptedSegmenter,
+        segments: AdaptedSegmenter,
+        head: LesionHead,
+        strategy: str = "frozen",
+        name: str = "stenosis",
+        mixed_precision: bool = True,
+    ) -> None:
+        super().__init__()
+        if vessels.stack is not segments.stack:
+            raise ValueError("expected both stages on one stack, found two stacks")
+        check_strategy(strategy, vessels.stack)
+        self.vessels, self.segments, self.head = vessels, segments, head
+        self.strategy, self.name, self.mixed_precision = strategy, name, mixed_precision
+        self.train(self.training)
+
+    @property
+    def stack(self) -> AdapterStack:
+        """The encoder with the adapters of both stages."""
+        return self.vessels.stack
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The adapters of both stages."""
+        return tuple(dict.fromkeys((*self.vessels.adapters, *self.segments.adapters)))
+
+    @property
+    def trainable(self) -> TrainableState:
+        """The parameters that train, as a checkpoint wants them."""
+        return TrainableState(self)
+
+    def parameter_groups(self, learning_rate: float, base_learning_rate: float) -> list[dict[str, Any]]:
+        """Return what trains for an optimiser: the head at one rate, the base and the adapters at another."""
+        below = {id(p) for p in self.stack.parameters()}
+        trained = [p for p in self.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in trained if id(p) not in below], "lr": learning_rate},
+            {"params": [p for p in trained if id(p) in below], "lr": base_learning_rate},
+        ]
+        return [group for group in groups if group["params"]]
+
+    def train(self, mode: bool = True) -> LesionDetector:
+        """Set training mode for what trains; the heads of the earlier stages stay in evaluation mode."""
+        super().train(mode)
+        self.vessels.head.eval()
+        self.segments.head.eval()
+        return self
+
+    def read(self, image: Tensor, view: Tensor | None = None) -> Tensor:
+        """Return all that the head reads of an image, (B, C, h, w) float32 at the finest pyramid level's size.
+
+        The encoder runs twice, under the adapters of each stage; :meth:`assemble` takes what is known already.
+        """
+        image = convert_to_tensor(image, track_meta=False)
+        moves = self.strategy == "full" and torch.is_grad_enabled()
+        if moves:
+            check_strategy(self.strategy, self.stack)
+        with torch.set_grad_enabled(moves):
+            vessel_features = self.vessels.features(image)
+            vessel_logits = self.vessels(image, view, features=vessel_features)
+            segment_features = self.segments.features(image)
+            segment_logits = self.segments(image, view, features=segment_features)
+            return self.assemble(image, vessel_features, vessel_logits, segment_features, segment_logits)
+
+    def assemble(
+        self,
+        image: Tensor,
+        vessel_features: list[Tensor],
+        vessel_logits: Tensor,
+        segment_features: list[Tensor],
+        segment_logits: Tensor,
+    ) -> Tensor:
+        """Join features and outputs of the two stages into what :meth:`read` returns.
+
+        Channels: finest features under the adapters of ``vessels``, then under those of ``segments``, the
+        segments' softmax, the grey image and, last, the vessel's probability. The last two are read at
+        ``DETAIL`` times the map's size and folded into channels.
+        """
+        finest, also = vessel_features[0].float(), segment_features[0].float()
+        size = finest.shape[-2:]
+        fine = (size[0] * DETAIL, size[1] * DETAIL)
+        maps = [
+            finest,
+            also,
+            F.adaptive_avg_pool2d(segment_logits.softmax(dim=1), size),
+            _fold(convert_to_tensor(image, track_meta=False).float().mean(1, keepdim=True), fine),
+            _fold(vessel_logits.sigmoid(), fine),
+        ]
+        return torch.cat(maps, dim=1)
+
+    def forward(
+        self,
+        image: Tensor | None,
+        view: Tensor | None = None,
+        features: Tensor | None = None,
+        boxes: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        if features is None:
+            if image is None:
+                raise ValueError("expected an image or the features that read() gave for it, found neither")
+            features = self.read(image, view)
+        features = convert_to_tensor(features, track_meta=False).float()
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.mixed_precision):
+            return self.head(features, view, boxes)
+
+
+def _fold(one: Tensor, fine: tuple[int, int]) -> Tensor:
+    """Scale a (B, 1, H, W) map to a size and fold blocks of DETAIL² samples into channels."""
+    scaled = F.interpolate(one, size=fine, mode="bilinear", align_corners=False, antialias=True)
+    return F.pixel_unshuffle(scaled, DETAIL)
+
+
+def read_channels(segments: AdaptedSegmenter) -> int:
+    """Return the channels of what a detector on these stages reads."""
+    return 2 * segments.stack.encoder.channels[0] + segments.head.out_channels + 2 * DETAIL**2
+
+
+def check_strategy(strategy: str, stack: AdapterStack) -> None:
+    """Raise a ``ValueError`` if a detector cannot be trained by this strategy on this stack."""
+    if strategy not in STRATEGIES:
+        raise ValueError(f"strategy: expected one of {list(STRATEGIES)}, found {strategy!r}")
+    if strategy == "full" and stack.encoder.gradient_checkpointing:
+        raise ValueError(
+            "strategy 'full': expected gradient_checkpointing off, found it on: it would run the blocks of the "
+            "first encoder pass again under the adapters of the second"
+        )
+
+
+def build_detector(
+    vessels: AdaptedSegmenter,
+    segments: AdaptedSegmenter,
+    strategy: str = "frozen",
+    name: str = "stenosis",
+    width: int | None = None,
+    mixed_precision: bool = True,
+) -> LesionDetector:
+    """Put a fresh lesion head on two stages.
+
+    Args:
+        vessels, segments: the stages, on one stack.
+        strategy: what trains besides the head: ``frozen`` (nothing) or ``full`` (the encoder and the
+            adapters of both stages).
+        name: of the stage.
+        width: channels of the head; by default the finest level's.
+        mixed_precision: see :class:`LesionDetector`.
+
+    Example:
+        >>> detector = build_detector(vessels, segments)  # doctest: +SKIP
+        >>> detector(torch.rand(1, 3, 336, 336))["boxes"].shape  # doctest: +SKIP
+        torch.Size([1, 20, 4])
+    """
+    stack = vessels.stack
+    encoder = stack.encoder
+    head = LesionHead(
+        read_channels(segments),
+        encoder.strides[0],
+        width or encoder.channels[0],
+        probability_channels=DETAIL**2,
+    )
+    vessels.requires_grad_(False)
+    segments.requires_grad_(False)
+    detector = LesionDetector(vessels, segments, head, strategy, name, mixed_precision)
+    stack.activate(*detector.adapters)
+    apply_strategy(stack, strategy, name)
+    return detector
