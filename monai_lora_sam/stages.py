@@ -111,6 +111,7 @@ def load_stage(
     folder: str | Path,
     encoder: ImageEncoder | AdapterStack | None = None,
     *,
+    below: Sequence[str | Path] = (),
     pretrained: bool | str | Path = True,
     mixed_precision: bool = True,
 ) -> AdaptedSegmenter:
@@ -120,6 +121,7 @@ def load_stage(
         folder: what :func:`save_stage` wrote.
         encoder: the base, or a stack that carries the stage's parents; by default the encoder that the card
             names is built.
+        below: folders of the stage's parents, first to last, to be loaded first where the stack lacks them.
         pretrained: where that encoder's weights are; True for its usual place.
         mixed_precision: see :class:`monai_lora_sam.networks.AdaptedSegmenter`.
 
@@ -131,10 +133,14 @@ def load_stage(
         >>> network = load_stage(SHIPPED / "vessels")  # doctest: +SKIP
     """
     card = verify_folder(folder)
+    if "out_channels" not in card["head"]:
+        raise ValueError(f"{folder}: expected a stage with logit maps, found task {card.get('task')!r}")
     if encoder is None:
         made_on = card["encoder"]
         encoder = build_encoder(made_on["name"], pretrained=pretrained, image_size=card["input_size"])
     stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)
+    for parent in below:
+        stack.load(parent)
     name = stack.load(folder)
     head = SegmentationHead(stack.encoder.channels, **card["head"])
     head.load_state_dict(load_extra(folder, "head"))
