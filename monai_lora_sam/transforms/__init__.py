@@ -4,8 +4,8 @@ from monai_lora_sam.transforms.angiogram import Angiogram
 from monai_lora_sam.transforms.angiogram_augmentation import angiogram_augmentation
 from monai_lora_sam.transforms.angiogram_flip import AngiogramFlipd
 from monai_lora_sam.transforms.check_lesions import CheckLesionsd
-from monai_lora_sam.transforms.decode_lesions import DecodeLesionsd
 from monai_lora_sam.transforms.cine import Cine, CineFrames, read_cine
+from monai_lora_sam.transforms.decode_lesions import DecodeLesionsd
 from monai_lora_sam.transforms.dicom_acquisition import SPACING_SOURCES, PixelSpacing
 from monai_lora_sam.transforms.dicom_files import read_dataset
 from monai_lora_sam.transforms.grey_to_three_channels import GreyToThreeChannelsd

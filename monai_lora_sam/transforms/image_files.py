@@ -1,8 +1,7 @@
-"""Read the one frame an image file stores, untouched, and its DICOM tags."""
+"""Read the one frame an image file stores, untouched."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +12,8 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import SpatialImage
 from PIL import Image
 
+from monai_lora_sam.transforms.dicom_files import number_of_frames, read_dataset, stored_pixels
+
 # The first extension is the usual one. DICOM files often have none.
 EXTENSIONS = {
     "PNG": (".png",),
@@ -21,15 +22,6 @@ EXTENSIONS = {
     "NIfTI": (".nii", ".nii.gz"),
     "DICOM": (".dcm", ".dicom", ".ima", ""),
 }
-
-
-@dataclass(frozen=True)
-class StoredFrame:
-    """Hold pixels as stored: (H, W) or (H, W, components), rows first; DICOM tags ("0018|1164" → text)."""
-
-    array: np.ndarray
-    format: str
-    tags: dict[str, str] = field(default_factory=dict)
 
 
 def is_image_name(path: Path) -> bool:
@@ -88,7 +80,7 @@ def _require_one_frame(frames: int, height: int, width: int) -> None:
         )
 
 
-def _read_pillow(path: Path, found: str) -> StoredFrame:
+def _read_pillow(path: Path, found: str) -> np.ndarray:
     # Pillow, since it raises on truncated JPEG, which SimpleITK fills with grey.
     with Image.open(path, formats=[found]) as image:
         _require_one_frame(getattr(image, "n_frames", 1), image.height, image.width)
@@ -97,10 +89,10 @@ def _read_pillow(path: Path, found: str) -> StoredFrame:
             raise ValueError("expected 8-bit colour or grey of 8 or 16 bits, found 16-bit colour")
         image.load()
         whole = {"1": "L", "P": "RGB", "PA": "RGB", "LA": "L", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
-        return StoredFrame(np.asarray(image.convert(whole.get(image.mode, image.mode))), found)
+        return np.asarray(image.convert(whole.get(image.mode, image.mode)))
 
 
-def _read_nifti(path: Path, found: str) -> StoredFrame:
+def _read_nifti(path: Path, _: str) -> np.ndarray:
     # nibabel, since SimpleITK turns NaN into 0 and fills truncated files with 0.
     image = cast(SpatialImage, nibabel.load(path))
     shape = image.shape
@@ -110,35 +102,38 @@ def _read_nifti(path: Path, found: str) -> StoredFrame:
     array = np.asanyarray(image.dataobj).reshape(shape[:2]).T
     if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
         raise ValueError(f"expected grey pixels, found {array.dtype}")
-    return StoredFrame(array, found)
+    return array
 
 
-def _read_sitk(path: Path, found: str) -> StoredFrame:
+def _read_tiff(path: Path, _: str) -> np.ndarray:
     reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO" if found == "DICOM" else "TIFFImageIO")
+    reader.SetImageIO("TIFFImageIO")
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
     width, height, *depth = reader.GetSize()
     _require_one_frame(int(np.prod(depth)), height, width)
-    array = sitk.GetArrayFromImage(reader.Execute())
     components = reader.GetNumberOfComponents()
-    tags = {key: reader.GetMetaData(key).strip(" \x00") for key in reader.GetMetaDataKeys() if "|" in key}
-    return StoredFrame(
-        array.reshape((height, width) if components == 1 else (height, width, components)), found, tags
-    )
+    array = sitk.GetArrayFromImage(reader.Execute())
+    return array.reshape((height, width) if components == 1 else (height, width, components))
+
+
+def _read_dicom(path: Path, _: str) -> np.ndarray:
+    dataset = read_dataset(path)
+    _require_one_frame(number_of_frames(dataset), int(dataset.Rows), int(dataset.Columns))
+    return stored_pixels(dataset, path)[0]
 
 
 READERS = {
     "PNG": _read_pillow,
     "JPEG": _read_pillow,
-    "TIFF": _read_sitk,
+    "TIFF": _read_tiff,
     "NIfTI": _read_nifti,
-    "DICOM": _read_sitk,
+    "DICOM": _read_dicom,
 }
 
 
-def read_frame(path: str | Path) -> StoredFrame:
-    """Read one stored frame without touching its values: no scaling to 0..1, no colour conversion.
+def read_frame(path: str | Path) -> np.ndarray:
+    """Read one stored frame without touching its values: (H, W) or (H, W, components), rows first.
 
     Alpha is left out; palettes become their colours, and one bit becomes 0 and 255. In NIfTI the
     second axis is taken as rows.
@@ -152,6 +147,8 @@ def read_frame(path: str | Path) -> StoredFrame:
     try:
         return READERS[found](path, found)
     except ValueError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
         raise ValueError(f"{path}: {error}") from error
     except (RuntimeError, OSError, EOFError, SyntaxError, ImageFileError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]

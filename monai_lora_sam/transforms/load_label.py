@@ -23,7 +23,7 @@ def read_label(path: str | Path, classes: int) -> np.ndarray:
         FileNotFoundError: no such file.
         ValueError: unreadable, not integer, or values that are no class.
     """
-    array = read_frame(path).array
+    array = read_frame(path)
     grey = to_grey(array)
     if not np.issubdtype(grey.dtype, np.integer):
         raise ValueError(f"{path}: expected integer labels, found {array.dtype} or colours")
