@@ -210,6 +210,11 @@ class AdapterStack(nn.Module):
                 delta.update({adapter_key(parent, key): tensor for key, tensor in moved.items()})
         return delta
 
+    def fingerprint(self, name: str) -> str:
+        """Return the SHA-256 of what training under this name has made, as it is now."""
+        scale = f"alpha={lora.config_of(self.model, name).lora_alpha}" if self.skill(name).is_lora else ""
+        return store.tensors_fingerprint(self.tensors(name), scale)
+
     def budget(self) -> dict[str, dict[str, int]]:
         """Return the size of each name: ``{name: {"parameters": number, "bytes": number}}``."""
         tensors = {name: self.tensors(name).values() for name in self._skills}
@@ -270,7 +275,7 @@ class AdapterStack(nn.Module):
             files[store.ADAPTER_WEIGHTS] = self.tensors(name)
         elif skill.strategy != "frozen":
             files[store.ENCODER_DELTA] = self.tensors(name)
-        skill.fingerprint = self._compute_fingerprint(name)
+        skill.fingerprint = self.fingerprint(name)
         kept = {key: value for key, value in skill.card.items() if key not in store.RESERVED_KEYS}
         encoder = self.encoder
         content = {
@@ -390,9 +395,5 @@ class AdapterStack(nn.Module):
         """
         skill = self._skills[name]
         if skill.fingerprint is None or name == self._trained:
-            skill.fingerprint = self._compute_fingerprint(name)
+            skill.fingerprint = self.fingerprint(name)
         return skill.fingerprint
-
-    def _compute_fingerprint(self, name: str) -> str:
-        scale = f"alpha={lora.config_of(self.model, name).lora_alpha}" if self._skills[name].is_lora else ""
-        return store.tensors_fingerprint(self.tensors(name), scale)

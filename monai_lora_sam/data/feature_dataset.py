@@ -1,0 +1,203 @@
+"""A data set whose items carry stored features, so that an epoch of heads runs no encoder."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from monai.data import Dataset
+from monai.transforms import Compose, Randomizable
+from monai.transforms.traits import RandomizableTrait
+from monai.utils import convert_to_tensor
+from torch import Tensor
+from tqdm import tqdm
+
+from monai_lora_sam.data.feature_cache import FeatureCache, Features, image_key, to_float16
+
+Read = Callable[[Tensor, Tensor | None], Features]
+SHARD_BYTES = 64 * 2**20
+
+
+class FeatureDataset(Randomizable, Dataset):
+    """Yield each item with the features of its image, computed once and kept in a :class:`FeatureCache`.
+
+    Features that are stored cannot be augmented, so augmentation is drawn beforehand: of each image there is
+    copy 0, for which the random transforms are left out, and ``copies`` augmented ones, each seeded by the
+    image and its number. An epoch is as long as the data; each time an item is asked for one of its copies is
+    drawn.
+
+    What is missing is computed when the data set is made, by all processes of a distributed run together. A
+    run that is killed meanwhile goes on from the last whole shard.
+
+    Args:
+        data: entries of a datalist.
+        transform: from an entry to an item with an ``image`` (3, H, W) and, where known, a ``view`` (2,).
+        cache: where features are kept.
+        read: from images (B, 3, H, W) and views (B, 2) or None to features: a tensor (B, C, h, w) or a list
+            of them. Called without gradients.
+        copies: augmented copies of each image.
+        keep_image: leave ``image`` in the items, for heads that read it as well.
+        cache_rate: part of the items, without their features, that is kept in memory.
+        batch_size: images that are read at a time.
+        device: on which they are read.
+        seed: of the copies.
+        shard_bytes: a shard is closed when it has reached this size.
+        progress: draw a bar.
+
+    Raises:
+        ValueError: if there are no entries, features are not finite or do not fit float16 (the image is
+            named), the disk is too small, or the cache is damaged.
+
+    Example:
+        >>> cache = FeatureCache.under("features", feature_identity(network))  # doctest: +SKIP
+        >>> items = FeatureDataset(entries, transform, cache, detector.read)  # doctest: +SKIP
+        >>> items[0]["features"].dtype  # doctest: +SKIP
+        torch.float16
+    """
+
+    def __init__(
+        self,
+        data: Sequence[dict[str, Any]],
+        transform: Compose,
+        cache: FeatureCache,
+        read: Read,
+        *,
+        copies: int = 0,
+        keep_image: bool = False,
+        cache_rate: float = 1.0,
+        batch_size: int = 4,
+        device: torch.device | str = "cpu",
+        seed: int = 0,
+        shard_bytes: int = SHARD_BYTES,
+        progress: bool = True,
+    ) -> None:
+        super().__init__(data, transform)
+        if not data:
+            raise ValueError(f"{cache.folder}: expected images to read features of, found none")
+        if copies < 0:
+            raise ValueError(f"copies: expected 0 or more, found {copies}")
+        self.cache = cache
+        self.copies = copies
+        self.keep_image = keep_image
+        self.seed = seed
+        flat = transform.flatten()
+        plain = [step for step in flat.transforms if not isinstance(step, RandomizableTrait)]
+        self._plain, self._augmented = Compose(plain), flat
+        self._keys: list[str] = []
+        self._items: list[dict[str, Any] | None] = []
+        filler = _Filler(cache, read, batch_size, device, shard_bytes)
+        total = len(data) * (copies + 1)
+        with tqdm(total=total, desc="reading features", disable=not progress, leave=False) as bar:
+            for number in range(total):
+                item = self._make(number)
+                key = image_key(item["image"], item.get("view"))
+                filler.offer(
+                    key, item, str(data[number % len(data)].get("image")), total - number - len(cache)
+                )
+                self._keys.append(key)
+                self._items.append(self._slim(item) if number < int(total * cache_rate) else None)
+                bar.update()
+            filler.finish()
+        if idist.get_world_size() > 1:
+            idist.barrier()
+            cache.refresh()
+        cache.verify(self._keys, progress)
+
+    def randomize(self, data: Any = None) -> int:
+        """Draw the number of a copy."""
+        return int(self.R.randint(self.copies + 1)) if self.copies else 0
+
+    def _transform(self, index: int) -> dict[str, Any]:
+        number = self.randomize() * len(self.data) + range(len(self.data))[index]
+        item = self._items[number]
+        if item is None:
+            item = self._slim(self._make(number))
+        return {**item, "features": self.cache[self._keys[number]]}
+
+    def _make(self, number: int) -> dict[str, Any]:
+        """Return an item with its image; numbers run through copy 0 of all entries, then copy 1 of all …"""
+        copy, index = divmod(number, len(self.data))
+        entry = self.data[index]
+        if copy == 0:
+            return self._plain(entry)
+        # By content where the image is a file: the copies stay the same when folder or order change.
+        path = entry.get("image")
+        content = Path(path).read_bytes() if isinstance(path, str | Path) else str(index).encode()
+        mark = hashlib.sha256(f"{self.seed}/{copy}/".encode() + content).digest()
+        self._augmented.set_random_state(seed=int.from_bytes(mark[:4], "big"))
+        return self._augmented(entry)
+
+    def _slim(self, item: dict[str, Any]) -> dict[str, Any]:
+        return item if self.keep_image else {key: item[key] for key in item if key != "image"}
+
+
+class _Filler:
+    """Collect images whose features are missing, read them in batches, write them in shards."""
+
+    def __init__(
+        self, cache: FeatureCache, read: Read, batch_size: int, device: torch.device | str, shard_bytes: int
+    ) -> None:
+        self.cache, self.read, self.batch_size, self.device = cache, read, batch_size, device
+        self.shard_bytes = shard_bytes
+        self.waiting: dict[str, tuple[Tensor, Tensor | None, str]] = {}
+        self.done: dict[str, Features] = {}
+        self.bytes = 0
+        self.asked_for_room = False
+
+    def offer(self, key: str, item: dict[str, Any], where: str, left: int) -> None:
+        """Take an image whose features may be missing; about ``left`` are still to come."""
+        if key in self.cache or key in self.waiting or key in self.done:
+            return
+        if int(key[:8], 16) % idist.get_world_size() != idist.get_rank():
+            return  # another process reads it
+        image = convert_to_tensor(item["image"], track_meta=False)
+        view = item.get("view")
+        if self.waiting:
+            other_image, other_view, _ = next(iter(self.waiting.values()))
+            if other_image.shape != image.shape or (other_view is None) != (view is None):
+                self.read_waiting(left)
+        self.waiting[key] = (image, view, where)
+        if len(self.waiting) >= self.batch_size:
+            self.read_waiting(left)
+
+    def finish(self) -> None:
+        """Read and write what is left."""
+        if self.waiting:
+            self.read_waiting(0)
+        self.write()
+
+    def read_waiting(self, left: int) -> None:
+        images, views, places = zip(*self.waiting.values(), strict=True)
+        view = None if views[0] is None else torch.stack(views).to(self.device)
+        with torch.no_grad():
+            features = self.read(torch.stack(images).to(self.device), view)
+        single = isinstance(features, Tensor)
+        levels = [features] if single else features
+        for row, (key, where) in enumerate(zip(self.waiting, places, strict=True)):
+            halves = [to_float16(level[row], where) for level in levels]
+            self.done[key] = halves[0] if single else halves
+            self.bytes += sum(2 * half.numel() for half in halves)
+        if not self.asked_for_room:
+            self.ask_for_room(self.bytes // len(self.done) * max(left, 0) // idist.get_world_size())
+        self.waiting = {}
+        if self.bytes >= self.shard_bytes:
+            self.write()
+
+    def ask_for_room(self, needed: int) -> None:
+        free = shutil.disk_usage(self.cache.folder).free
+        if needed > free:
+            raise ValueError(
+                f"{self.cache.folder}: expected {needed / 1e9:.1f} GB of free disk for the features, "
+                f"found {free / 1e9:.1f} GB"
+            )
+        self.asked_for_room = True
+
+    def write(self) -> None:
+        if self.done:
+            self.cache.add(self.done)
+        self.done, self.bytes = {}, 0

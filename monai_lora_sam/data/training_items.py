@@ -1,0 +1,113 @@
+"""The data set of a bundle: preprocessed images in memory, or stored features on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from monai.data import CacheDataset, Dataset
+from monai.engines import PrepareBatchExtraInput
+from monai.transforms import Compose
+from torch import Tensor
+
+from monai_lora_sam.data.feature_cache import FeatureCache, Features
+from monai_lora_sam.data.feature_dataset import FeatureDataset
+from monai_lora_sam.networks import AdaptedSegmenter
+from monai_lora_sam.networks.feature_identity import feature_identity
+
+if TYPE_CHECKING:
+    from monai_lora_sam.networks import LesionDetector
+
+
+def training_items(
+    data: Sequence[dict[str, Any]],
+    transform: Compose,
+    network: AdaptedSegmenter | LesionDetector,
+    *,
+    feature_cache: bool = False,
+    feature_cache_dir: str | Path = "feature_cache",
+    copies: int = 0,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    batch_size: int = 4,
+    cache_rate: float = 1.0,
+    progress: bool = True,
+) -> Dataset:
+    """Return MONAI's ``CacheDataset``, or a :class:`FeatureDataset` of what lies below the network's head.
+
+    Args:
+        data: entries of a datalist.
+        transform: from an entry to an item.
+        network: on its device; its strategy has to be ``frozen`` for a feature cache.
+        feature_cache: which of the two.
+        feature_cache_dir: holds one cache for each encoder, adapters and heads below.
+        copies, seed, batch_size, device: see :class:`FeatureDataset`; of no effect without a feature cache.
+        cache_rate: part of the items that is kept in memory.
+        progress: draw a bar.
+
+    Raises:
+        ValueError: if a feature cache is asked for and the strategy moves what it would store.
+    """
+    if not feature_cache:
+        return CacheDataset(data, transform, cache_rate=cache_rate, progress=progress)
+    if network.strategy != "frozen":
+        raise ValueError(
+            "feature_cache: expected strategy 'frozen', under which features stay what they are, found "
+            f"{network.strategy!r}"
+        )
+    segmenter = isinstance(network, AdaptedSegmenter)
+    training = network.training
+    network.eval()
+    try:
+        return FeatureDataset(
+            data,
+            transform,
+            FeatureCache.under(feature_cache_dir, feature_identity(network)),
+            _pyramid_of(network) if isinstance(network, AdaptedSegmenter) else network.read,
+            copies=copies,
+            keep_image=segmenter,
+            cache_rate=cache_rate,
+            batch_size=batch_size,
+            device=device,
+            seed=seed,
+            progress=progress,
+        )
+    finally:
+        network.train(training)
+
+
+def _pyramid_of(network: AdaptedSegmenter) -> Any:
+    def read(image: Tensor, view: Tensor | None) -> Features:
+        return network.features(image)
+
+    return read
+
+
+class PrepareBatchFeatures(PrepareBatchExtraInput):
+    """MONAI's ``PrepareBatchExtraInput`` that also gives a network stored features where the batch has them.
+
+    They travel to the device in float16 and become float32 there.
+
+    Example:
+        >>> PrepareBatchFeatures(extra_keys={"view": "view"})  # doctest: +SKIP
+    """
+
+    def __call__(
+        self,
+        batchdata: dict[str, Any],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor, tuple, dict]:
+        image, label, positional, named = super().__call__(batchdata, device, non_blocking, **kwargs)
+        features = batchdata.get("features")
+        if features is not None:
+            single = isinstance(features, Tensor)
+            moved = [
+                level.to(device=device, non_blocking=non_blocking).float()
+                for level in ([features] if single else features)
+            ]
+            named = {**named, "features": moved[0] if single else moved}
+        return image, label, positional, named
