@@ -1,4 +1,4 @@
-"""``monai-lora-sam``: demo, run, prepare, adapters."""
+"""``monai-lora-sam``: demo, run, qca, prepare, adapters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from monai_lora_sam import __version__
-from monai_lora_sam.cli import adapters, prepare
+from monai_lora_sam.cli import adapters, prepare, qca
 from monai_lora_sam.cli.console import console, errors, one_line_errors, progress
 
 # Before torch is loaded: its threads must not spin while they wait. Where other programs want the processor, too,
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(adapters.app, name="adapters")
+app.command(epilog=qca.EPILOG)(qca.qca)
 
 
 def _version(wanted: bool) -> None:

@@ -1,8 +1,22 @@
-"""Measurements along a vessel tree."""
+"""Quantitative coronary analysis: diameters along vessels, reference lines, lesions."""
 
 from __future__ import annotations
 
 from monai_lora_sam.qca.diameter import DiameterProfile, diameter_profile
+from monai_lora_sam.qca.lesion import Lesion
+from monai_lora_sam.qca.measure import measure
+from monai_lora_sam.qca.profile import VesselProfile
+from monai_lora_sam.qca.result import QcaResult
+from monai_lora_sam.qca.stenosis import Stenosis
 from monai_lora_sam.qca.summary import summarise_tree
 
-__all__ = ["DiameterProfile", "diameter_profile", "summarise_tree"]
+__all__ = [
+    "DiameterProfile",
+    "Lesion",
+    "QcaResult",
+    "Stenosis",
+    "VesselProfile",
+    "diameter_profile",
+    "measure",
+    "summarise_tree",
+]

@@ -1,0 +1,159 @@
+"""Quantitative coronary analysis of one picture: the entry to this room."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import ndimage
+
+from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES
+from monai_lora_sam.qca.courses import RANK
+from monai_lora_sam.qca.gaps import facing_ends
+from monai_lora_sam.qca.lesion import Lesion, lesions_of
+from monai_lora_sam.qca.paths import Tip, VesselPath, tips_of, vessel_paths
+from monai_lora_sam.qca.profile import VesselProfile, beside_others, measure_path
+from monai_lora_sam.qca.reference import SideBranch, reference_line
+from monai_lora_sam.qca.result import QcaResult
+from monai_lora_sam.qca.stenosis import Stenosis, find_stenoses
+from monai_lora_sam.vessel_tree import Branch, VesselTree, build_vessel_tree
+
+THRESHOLD = 0.5
+ROUNDS = 3  # of fitting the reference and leaving out the stenoses found by it
+BORDER_PX = 3.0  # an end that is so near to the picture's border faces no other end
+
+
+def measure(
+    probability: np.ndarray,
+    *,
+    segments: np.ndarray | None = None,
+    pixel_spacing_mm: float | None = None,
+    tree: VesselTree | None = None,
+) -> QcaResult:
+    probability = _checked(probability, segments, pixel_spacing_mm)
+    mask = probability >= THRESHOLD
+    tree = tree or build_vessel_tree(mask)
+    radius = ndimage.distance_transform_edt(mask)
+    labels = [_label(branch, segments) for branch in tree.branches]
+    tips = tips_of(tree, radius, labels)
+    bridges = facing_ends((tip for tip in tips.values() if _is_free(tree, tip)), probability)
+    paths = vessel_paths(tree, radius, labels, bridges)
+    part_of = {index for path in paths for index, _ in path.branches}
+    inner = [branch.centreline_rc for branch in tree.branches if branch.id not in part_of]
+    flags = beside_others(paths, inner, radius)
+    profiles = [
+        _oriented(measure_path(path, probability, beside), path, segments)
+        for path, beside in zip(paths, flags, strict=True)
+    ]
+    found: list[list[Stenosis]] = [[] for _ in profiles]
+    for _ in range(ROUNDS):
+        profiles = _with_references(profiles, found, paths)
+        found = [find_stenoses(profile) for profile in profiles]
+    lesions: list[Lesion] = []
+    for profile, stenoses in zip(profiles, found, strict=True):
+        lesions += lesions_of(profile, stenoses, len(lesions) + 1)
+    return QcaResult(tree.shape, pixel_spacing_mm, tuple(profiles), tuple(lesions))
+
+
+def _checked(
+    probability: np.ndarray, segments: np.ndarray | None, pixel_spacing_mm: float | None
+) -> np.ndarray:
+    if np.ndim(probability) != 2 or 0 in np.shape(probability):
+        raise ValueError(
+            f"expected a probability map or mask of shape (height, width), found {np.shape(probability)}"
+        )
+    probability = np.asarray(probability, dtype=np.float32)
+    low, high = probability.min(), probability.max()
+    if not (low >= 0 and high <= 1):  # also false for NaN
+        raise ValueError(f"expected probabilities within 0..1, found {low} to {high}")
+    if pixel_spacing_mm is not None and not (np.isfinite(pixel_spacing_mm) and pixel_spacing_mm > 0):
+        raise ValueError(f"expected a pixel spacing above 0 mm, found {pixel_spacing_mm}")
+    if segments is not None:
+        if segments.shape != probability.shape:
+            raise ValueError(
+                f"expected the segment map in the shape {probability.shape}, found {segments.shape}"
+            )
+        largest = len(ARCADE_CLASS_NAMES) - 1
+        if not np.issubdtype(segments.dtype, np.integer) or segments.min() < 0 or segments.max() > largest:
+            raise ValueError(f"expected ARCADE category ids 0..{largest} as integers in the segment map")
+    return probability
+
+
+def _label(branch: Branch, segments: np.ndarray | None) -> int:
+    """Return the id that most of a branch's labelled points have."""
+    if segments is None:
+        return 0
+    counts = np.bincount(_ids_along(branch.centreline_rc, segments), minlength=2)
+    counts[0] = 0
+    return int(counts.argmax()) if counts.any() else 0
+
+
+def _ids_along(points: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    rows, columns = np.rint(points).astype(int).T
+    return segments[rows.clip(0, segments.shape[0] - 1), columns.clip(0, segments.shape[1] - 1)]
+
+
+def _is_free(tree: VesselTree, tip: Tip) -> bool:
+    branch = tree.branches[tip.branch]
+    node = branch.start if tip.at_start else branch.end
+    row, column = tip.position
+    margin = BORDER_PX + tip.radius_px
+    inside = margin <= row <= tree.shape[0] - 1 - margin and margin <= column <= tree.shape[1] - 1 - margin
+    return node is not None and node.kind == "end" and inside
+
+
+def _oriented(profile: VesselProfile, path: VesselPath, segments: np.ndarray | None) -> VesselProfile:
+    """Let a vessel run from its proximal to its distal end.
+
+    By the rank of its segments; else a side branch from the bifurcation that it leaves; else from the wider
+    end, which is a guess.
+    """
+    count = len(profile.points_rc)
+    if segments is not None:
+        profile = replace(profile, segment_ids=_ids_along(profile.points_rc, segments).astype(np.uint8))
+        ranks = np.array([RANK.get(int(_id), np.nan) for _id in profile.segment_ids])
+        known = np.isfinite(ranks)
+        if known.any() and len(set(ranks[known])) > 1:
+            slope = np.polyfit(np.flatnonzero(known), ranks[known], 1)[0]
+            profile = replace(profile, direction_known=True)
+            return profile.reversed() if slope < 0 else profile
+    leaves = [node is not None and node.kind == "bifurcation" for node in (path.starts_at, path.ends_at)]
+    if leaves[0] != leaves[1]:
+        profile = replace(profile, direction_known=True)
+        return profile.reversed() if leaves[1] else profile
+    usable = profile.is_measured
+    if usable.sum() > 4:
+        slope = np.polyfit(np.arange(count)[usable], profile.diameter_px[usable], 1)[0]
+        return profile.reversed() if slope > 0 else profile
+    return profile
+
+
+def _with_references(
+    profiles: list[VesselProfile], found: list[list[Stenosis]], paths: list[VesselPath]
+) -> list[VesselProfile]:
+    usable = []
+    for profile, stenoses in zip(profiles, found, strict=True):
+        free = profile.is_measured & ~profile.occluded
+        for stenosis in stenoses:
+            free[stenosis.begin : stenosis.end + 1] = False
+        # A vessel that is all lesion has nothing else to refer to.
+        usable.append(free if free.sum() >= 8 else profile.is_measured & ~profile.occluded)
+    result = []
+    for place, profile in enumerate(profiles):
+        sides = []
+        for other, path in enumerate(paths):
+            if other == place or not usable[other].any():
+                continue
+            for node in (path.starts_at, path.ends_at):
+                if node is None or node.kind != "bifurcation":
+                    continue
+                distance = np.linalg.norm(profile.points_rc - np.array(node.position_rc), axis=1)
+                nearest = int(distance.argmin())
+                if distance[nearest] <= node.radius_px + 1:
+                    width = float(np.quantile(profiles[other].diameter_px[usable[other]], 0.75))
+                    sides.append(SideBranch(float(profile.arc_length_px[nearest]), width))
+        line = reference_line(
+            profile.arc_length_px, profile.diameter_px, usable[place], sides, profile.direction_known
+        )
+        result.append(replace(profile, reference_px=line))
+    return result

@@ -1,0 +1,199 @@
+"""The diameter function along one vessel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from monai_lora_sam.qca.paths import SPACING_PX, VesselPath, arc_length
+from monai_lora_sam.qca.smoothing import fill, smooth
+from monai_lora_sam.qca.walls import clearance, half_widths, normals
+
+RECENTRE_SIGMA_PX = 3.0
+DIAMETER_SIGMA_PX = 2.0
+END_REACH = 1.5  # radii before a free end that are left out
+MOUTH_PX = 1.0  # beside another vessel's lumen, in addition to that vessel's radius
+BLUNT_PX = 3.0  # stretch on either side of a gap over which the vessel's width is looked at
+SHORT_GAP_PX = 3.0  # gaps up to here, or half a diameter, are breaks of the mask and no occlusion
+
+
+@dataclass(frozen=True, eq=False)
+class VesselProfile:
+    """Hold the diameters along one vessel, from its proximal to its distal end; arrays have one entry a point.
+
+    Attributes:
+        vessel_id: the path's number.
+        points_rc: (N, 2) midline of the lumen.
+        left_wall_rc, right_wall_rc: (N, 2), NaN where not found.
+        arc_length_px: (N,) distance along the midline.
+        diameter_px: (N,) as measured, NaN where a wall was not found.
+        is_measured: (N,) bool: a diameter of this vessel alone, away from bifurcations, crossings and ends.
+        smoothed_px: (N,) local quadratic regression over the measured ones, NaN away from them.
+        reference_px: (N,) diameter that the vessel would have without disease.
+        segment_ids: (N,) uint8 ARCADE category ids, 0 where unknown.
+        occluded: (N,) bool: within a gap of the mask that was bridged.
+        direction_known: whether which end is proximal follows from labels or from the vessel it leaves.
+        branches: the tree's branches, each with whether it runs backwards.
+    """
+
+    vessel_id: int
+    points_rc: np.ndarray
+    left_wall_rc: np.ndarray
+    right_wall_rc: np.ndarray
+    arc_length_px: np.ndarray
+    diameter_px: np.ndarray
+    is_measured: np.ndarray
+    smoothed_px: np.ndarray
+    reference_px: np.ndarray
+    segment_ids: np.ndarray
+    occluded: np.ndarray
+    direction_known: bool
+    branches: tuple[tuple[int, bool], ...]
+
+    @property
+    def length_px(self) -> float:
+        return float(self.arc_length_px[-1])
+
+    def reversed(self) -> VesselProfile:
+        """Return the same from the other end."""
+        arrays = {
+            name: getattr(self, name)[::-1]
+            for name in (
+                "points_rc",
+                "diameter_px",
+                "is_measured",
+                "smoothed_px",
+                "reference_px",
+                "segment_ids",
+                "occluded",
+            )
+        }
+        return replace(
+            self,
+            **arrays,
+            left_wall_rc=self.right_wall_rc[::-1],
+            right_wall_rc=self.left_wall_rc[::-1],
+            arc_length_px=self.length_px - self.arc_length_px[::-1],
+            branches=tuple((index, not backwards) for index, backwards in self.branches[::-1]),
+        )
+
+
+def measure_path(path: VesselPath, probability: np.ndarray, beside: np.ndarray) -> VesselProfile:
+    """Measure the diameter at every point of a vessel, after moving its line to the middle of the lumen.
+
+    Args:
+        path: the vessel.
+        probability: (H, W), 0..1.
+        beside: (N,) bool, points beside a bifurcation or another vessel (`beside_others`).
+    """
+    points, arc = path.points_rc, path.arc_length_px
+    across = normals(points, path.closed)
+    sides = half_widths(probability, points, across)
+    found = np.isfinite(sides).all(axis=0) & (sides.sum(axis=0) > 0) & ~beside
+    shift = smooth((sides[1] - sides[0]) / 2, found, RECENTRE_SIGMA_PX / SPACING_PX)
+    shift = np.clip(np.nan_to_num(fill(shift, found & np.isfinite(shift))), -3.0, 3.0)
+    if not path.closed:
+        points = points + shift[:, None] * across
+        across = normals(points)
+        sides = half_widths(probability, points, across)
+        arc = arc_length(points)
+    diameter = sides.sum(axis=0)
+    left, right = points - sides[0][:, None] * across, points + sides[1][:, None] * across
+    occluded = np.zeros(len(points), dtype=bool)
+    width = float(np.nanmedian(diameter)) if np.isfinite(diameter).any() else 0.0
+    short = np.zeros(len(points), dtype=bool)
+    for begin, end in path.bridges:
+        inside = (path.arc_length_px >= begin - 1) & (path.arc_length_px <= end + 1)
+        empty = inside & (diameter < 0.25)
+        # Half a pixel between samples.
+        if empty.sum() * SPACING_PX > max(SHORT_GAP_PX, 0.5 * width):
+            occluded |= empty
+        elif _is_blunt(diameter, inside, width):
+            short |= inside
+    free = clearance(np.vstack([left[diameter > 0], right[diameter > 0]]), points)
+    measured = np.isfinite(diameter) & ~beside & ~short
+    # Half an oblique or steep cross-section is less than 1.5 radii.
+    measured &= ~(diameter > 3.0 * free + 1.5)
+    if not path.closed:
+        for node, distance in ((path.starts_at, arc), (path.ends_at, arc[-1] - arc)):
+            if node is not None and node.kind == "end":
+                measured &= distance >= END_REACH * node.radius_px
+    smoothed = smooth(diameter, measured, DIAMETER_SIGMA_PX / SPACING_PX)
+    return VesselProfile(
+        vessel_id=path.id,
+        points_rc=points,
+        left_wall_rc=left,
+        right_wall_rc=right,
+        arc_length_px=arc,
+        diameter_px=diameter,
+        is_measured=measured,
+        smoothed_px=np.maximum(smoothed, 0.0),
+        reference_px=np.full(len(points), np.nan),
+        segment_ids=np.zeros(len(points), np.uint8),
+        occluded=occluded,
+        direction_known=False,
+        branches=path.branches,
+    )
+
+
+def _is_blunt(diameter: np.ndarray, inside: np.ndarray, width: float) -> bool:
+    """Say whether a vessel is cut at its full width, and not narrowed until the mask's grid lost it."""
+    first, last = np.flatnonzero(inside)[[0, -1]]
+    reach = int(BLUNT_PX / SPACING_PX)
+    beside = [diameter[max(first - reach, 0) : first], diameter[last + 1 : last + 1 + reach]]
+    return all(len(part) > 0 and np.nanmean(part) > 0.5 * width for part in beside)
+
+
+def beside_others(paths: list[VesselPath], others: list[np.ndarray], radius: np.ndarray) -> list[np.ndarray]:
+    """Say for each vessel which of its points lie beside a bifurcation or another vessel.
+
+    A side branch's mouth reaches along the vessel as far as the branch's centreline lies within the vessel's
+    lumen, and one radius of the branch on either side; the same where another vessel crosses. A side branch
+    itself counts from where it has left the other lumen, and one radius of its own.
+
+    Args:
+        paths: the vessels.
+        others: (M, 2) further centrelines, of short branches inside junctions.
+        radius: (H, W), distance of each pixel of the mask to the background.
+
+    Returns:
+        One (N,) bool array per vessel.
+    """
+    lines = [path.points_rc for path in paths] + others
+    radii = [_radius_along(line, radius) for line in lines]
+    trees = [cKDTree(line) for line in lines]
+    flags = [np.zeros(len(path.points_rc), dtype=bool) for path in paths]
+    for p, path in enumerate(paths):
+        for q, line in enumerate(lines):
+            if p == q:
+                continue
+            largest = max(radii[p].max(), radii[q].max()) + 1.0
+            if _boxes_apart(path.points_rc, line, largest):
+                continue
+            far, nearest = trees[p].query(line, distance_upper_bound=largest)
+            hit = np.flatnonzero(np.isfinite(far))
+            hit = hit[far[hit] < radii[p][nearest[hit]] + 1.0]
+            for place, margin in zip(nearest[hit], radii[q][hit] + MOUTH_PX, strict=True):
+                reach = int(margin / SPACING_PX)
+                flags[p][max(place - reach, 0) : place + reach + 1] = True
+            far, nearest = trees[q].query(path.points_rc, distance_upper_bound=largest)
+            hit = np.flatnonzero(np.isfinite(far))
+            hit = hit[far[hit] < radii[q][nearest[hit]] + 1.0]
+            for place in hit:
+                reach = int((min(radii[p][place], radii[q].max()) + MOUTH_PX) / SPACING_PX)
+                flags[p][max(place - reach, 0) : place + reach + 1] = True
+    return flags
+
+
+def _boxes_apart(one: np.ndarray, other: np.ndarray, margin: float) -> bool:
+    return bool(
+        np.any(one.min(axis=0) > other.max(axis=0) + margin)
+        | np.any(other.min(axis=0) > one.max(axis=0) + margin)
+    )
+
+
+def _radius_along(points: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    rows, columns = np.rint(points).astype(int).T
+    return radius[rows.clip(0, radius.shape[0] - 1), columns.clip(0, radius.shape[1] - 1)]

@@ -1,0 +1,199 @@
+"""Stenoses along one vessel: where its diameter falls below the reference and comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from monai_lora_sam.qca.paths import SPACING_PX
+from monai_lora_sam.qca.profile import VesselProfile
+from monai_lora_sam.qca.smoothing import fill, smooth
+
+LEAST_STENOSIS = 0.20  # of the reference diameter
+LEAST_DEPTH_PX = 0.8  # what a mask's grid cannot make up
+LEAST_LENGTH = 0.6  # reference diameters; a shorter dent is one of the mask
+RECOVERY = 0.5  # two dips are two stenoses if half of the shallower one's depth is regained between them
+
+
+@dataclass(frozen=True)
+class Stenosis:
+    """Hold one narrowing by the indices of its points on the profile."""
+
+    begin: int
+    minimum: int
+    end: int
+    minimum_lumen_diameter_px: float
+    total_occlusion: bool
+
+
+def find_stenoses(profile: VesselProfile) -> list[Stenosis]:
+    """Find the narrowings of a vessel whose `reference_px` is known, from proximal to distal.
+
+    A candidate is a run of points below the reference, at its lowest by 20 % and 0.8 px at least. Its borders
+    are those of a half-cosine flank, a floor and another half-cosine flank, fitted to the relative diameters
+    of the run and its surroundings: the places where the narrowing begins, which a threshold puts too far
+    inside. The smallest diameter is that of a local quadratic regression whose width follows the lesion's.
+    """
+    reference = profile.reference_px
+    if not np.isfinite(reference).all():
+        return []
+    known = profile.is_measured & np.isfinite(profile.smoothed_px)
+    if not known.any():
+        return []
+    relative = fill(np.where(known, profile.smoothed_px, np.nan) / reference, known)
+    first, last = np.flatnonzero(known)[[0, -1]]
+    stenoses = []
+    for begin, end in _dips(relative, reference, known, first, last):
+        window = _window(relative, begin, end, first, last, reference)
+        fitted = _borders(profile, relative, begin, end, window)
+        stenosis = _measured(profile, relative, *fitted)
+        width = reference[stenosis.minimum]
+        narrowing = 1 - stenosis.minimum_lumen_diameter_px / width
+        long_enough = (stenosis.end - stenosis.begin) * SPACING_PX >= LEAST_LENGTH * width
+        deep_enough = narrowing >= LEAST_STENOSIS and narrowing * width >= LEAST_DEPTH_PX
+        if stenosis.total_occlusion or (long_enough and deep_enough):
+            stenoses.append(stenosis)
+    return _without_overlap(stenoses)
+
+
+def _dips(
+    relative: np.ndarray, reference: np.ndarray, known: np.ndarray, first: int, last: int
+) -> list[tuple[int, int]]:
+    """Return runs (begin, end) below the reference, cut where the lumen recovers between two minima."""
+    least = np.maximum(LEAST_STENOSIS, LEAST_DEPTH_PX / reference)
+    shallow = 1 - np.clip(0.35 * least, 0.05, 0.5)
+    below = (relative < shallow) & (np.arange(len(relative)) >= first) & (np.arange(len(relative)) <= last)
+    edges = np.flatnonzero(np.diff(np.r_[False, below, False]))
+    runs = []
+    for begin, end in zip(edges[::2], edges[1::2] - 1, strict=True):
+        runs += _split(relative, int(begin), int(end))
+    return [
+        (begin, end)
+        for begin, end in runs
+        if ((1 - relative[begin : end + 1] >= 0.9 * least[begin : end + 1]) & known[begin : end + 1]).any()
+    ]
+
+
+def _split(relative: np.ndarray, begin: int, end: int) -> list[tuple[int, int]]:
+    part = relative[begin : end + 1]
+    # The best cut is the place that stands highest above the lower of... both sides' minima.
+    low_before = np.minimum.accumulate(part)
+    low_after = np.minimum.accumulate(part[::-1])[::-1]
+    shallower = np.maximum(low_before, low_after)
+    recovered = (part - shallower) / np.maximum(1 - shallower, 1e-6)
+    recovered = np.where(1 - shallower >= 0.5 * LEAST_STENOSIS, recovered, 0.0)
+    best = int(np.argmax(recovered))
+    if recovered[best] < RECOVERY:
+        return [(begin, end)]
+    return _split(relative, begin, begin + best) + _split(relative, begin + best, end)
+
+
+def _window(
+    relative: np.ndarray, begin: int, end: int, first: int, last: int, reference: np.ndarray
+) -> tuple[int, int]:
+    """Return the surroundings of a dip: up to the next one's slope, a run's length on either side."""
+    extra = int(max(end - begin, 1.5 * reference[begin : end + 1].mean() / SPACING_PX))
+    low, high = max(begin - extra, first), min(end + extra, last)
+    before, after = relative[low : begin + 1], relative[end : high + 1]
+    # Where it falls again, another stenosis begins.
+    top = begin - (len(before) - 1 - int(np.argmax(before)))
+    if top > low and before[: top - low].min(initial=1.0) < relative[top] - 0.08:
+        low = top
+    top = end + int(np.argmax(after))
+    if top < high and after[top - end :].min(initial=1.0) < relative[top] - 0.08:
+        high = top
+    return low, high
+
+
+def _shape(at: np.ndarray, begin: float, floor: float, floor_end: float, end: float) -> np.ndarray:
+    """Return a plateau of height 1 with half-cosine flanks."""
+    rise = np.clip((at - begin) / max(floor - begin, 1e-6), 0, 1)
+    fall = np.clip((end - at) / max(end - floor_end, 1e-6), 0, 1)
+    return 0.25 * (1 - np.cos(np.pi * rise)) * (1 - np.cos(np.pi * fall))
+
+
+def _borders(
+    profile: VesselProfile, relative: np.ndarray, begin: int, end: int, window: tuple[int, int]
+) -> tuple[int, int]:
+    low, high = window
+    inside = np.arange(low, high + 1)
+    rows = inside[profile.is_measured[inside]]
+    rows = rows[:: max(1, len(rows) // 150)]
+    if len(rows) < 8:
+        return begin, end
+    depth = np.clip(1 - profile.diameter_px[rows] / profile.reference_px[rows], -0.3, 1.0)
+    at = rows.astype(float)
+    length = max(end - begin, 4)
+    deepest = float(1 - relative[begin : end + 1].min())
+    bottom = begin + int(np.argmin(relative[begin : end + 1]))
+
+    def unpack(p: np.ndarray) -> tuple[float, float, float, float]:
+        flank1, floor, flank2 = np.exp(p[1]), np.exp(p[2]), np.exp(p[3])
+        return p[0] - floor / 2 - flank1, p[0] - floor / 2, p[0] + floor / 2, p[0] + floor / 2 + flank2
+
+    def residuals(p: np.ndarray) -> np.ndarray:
+        return p[4] * _shape(at, *unpack(p)) - depth
+
+    best = None
+    for share in (0.1, 0.5):
+        start = np.array(
+            [
+                (begin + end) / 2 if share > 0.3 else bottom,
+                *np.log([0.6 * (1 - share / 2) * length, share * length, 0.6 * (1 - share / 2) * length]),
+                deepest,
+            ]
+        )
+        lower = [low, np.log(1.0), np.log(0.2), np.log(1.0), 0.5 * deepest]
+        upper = [high, np.log(4.0 * length), np.log(3.0 * length), np.log(4.0 * length), 1.3 * deepest + 0.05]
+        start = np.clip(start, np.array(lower) + 1e-6, np.array(upper) - 1e-6)
+        found = least_squares(
+            residuals, start, bounds=(lower, upper), loss="soft_l1", f_scale=0.08, max_nfev=60
+        )
+        if best is None or found.cost < best.cost:
+            best = found
+    assert best is not None
+    left, _, _, right = unpack(best.x)
+    left, right = int(np.clip(round(left), low, bottom)), int(np.clip(round(right), bottom, high))
+    return left, max(right, left + 1)
+
+
+def _measured(profile: VesselProfile, relative: np.ndarray, begin: int, end: int) -> Stenosis:
+    inside = np.arange(begin, end + 1)
+    occluded = inside[profile.occluded[inside]]
+    if len(occluded):
+        return Stenosis(begin, int(occluded[len(occluded) // 2]), end, 0.0, True)
+    sigma = float(np.clip((end - begin) * SPACING_PX / 12, 1.5, 6.0)) / SPACING_PX
+    low, high = max(begin - int(4 * sigma), 0), min(end + int(4 * sigma) + 1, len(relative))
+    fitted = smooth(profile.diameter_px[low:high], profile.is_measured[low:high], sigma)[
+        begin - low : end + 1 - low
+    ]
+    usable = profile.is_measured[inside] & np.isfinite(fitted)
+    if not usable.any():
+        lowest = begin + int(np.argmin(relative[inside]))
+        return Stenosis(begin, lowest, end, float(relative[lowest] * profile.reference_px[lowest]), False)
+    lowest = int(np.argmin(np.where(usable, fitted, np.inf)))
+    return Stenosis(begin, begin + lowest, end, float(max(fitted[lowest], 0.0)), False)
+
+
+def _without_overlap(stenoses: list[Stenosis]) -> list[Stenosis]:
+    """Let each stretch belong to one stenosis: borders that overlap meet half-way between them."""
+    ordered = sorted(stenoses, key=lambda one: one.minimum)
+    result: list[Stenosis] = []
+    for stenosis in ordered:
+        if result and stenosis.begin < result[-1].end:
+            before = result[-1]
+            middle = int(np.clip((stenosis.begin + before.end) // 2, before.minimum, stenosis.minimum))
+            result[-1] = Stenosis(
+                before.begin, before.minimum, middle, before.minimum_lumen_diameter_px, before.total_occlusion
+            )
+            stenosis = Stenosis(
+                middle,
+                stenosis.minimum,
+                stenosis.end,
+                stenosis.minimum_lumen_diameter_px,
+                stenosis.total_occlusion,
+            )
+        result.append(stenosis)
+    return result

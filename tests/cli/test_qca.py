@@ -1,0 +1,80 @@
+"""``monai-lora-sam qca``, as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from monai_lora_sam.cli.main import app
+
+run = CliRunner().invoke
+
+
+def stripe(values: tuple[int, int]) -> np.ndarray:
+    """Draw a vessel 12 px wide with a cosine-shaped stenosis of 50 %, 40 px long, around x = 100."""
+    rows, columns = np.mgrid[:90, :200].astype(float)
+    shape = np.where(np.abs(columns - 100) < 20, 0.5 + 0.5 * np.cos(np.pi * (columns - 100) / 20), 0.0)
+    inside = np.abs(rows - 44.3) < 6 * (1 - 0.5 * shape)
+    return np.where(inside, values[1], values[0]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("values", [(0, 1), (0, 255)])
+def test_measures_a_mask_and_writes_the_lesions(values, tmp_path: Path):
+    mask, out = tmp_path / "mask.png", tmp_path / "new" / "lesions.json"
+    Image.fromarray(stripe(values)).save(mask)
+    result = run(app, ["qca", str(mask), "--spacing", "0.3", "--json", str(out)], terminal_width=120)
+    assert result.exit_code == 0, result.output
+    assert "MLD (mm)" in result.output
+    (lesion,) = json.loads(out.read_text())
+    assert lesion["percent_diameter_stenosis"] == pytest.approx(50, abs=3)
+    assert lesion["mld_px"] == pytest.approx(6, abs=0.3)
+    assert lesion["rvd_px"] == pytest.approx(12, abs=0.3)
+    assert lesion["length_px"] == pytest.approx(40, rel=0.1)
+    assert lesion["mld_xy"] == pytest.approx([100, 44.3], abs=1.5)
+    for name in ("mld", "rvd", "length"):
+        assert lesion[f"{name}_mm"] == pytest.approx(0.3 * lesion[f"{name}_px"], abs=1e-3)
+
+
+def test_without_spacing_there_are_no_millimetres(tmp_path: Path):
+    mask, out = tmp_path / "mask.png", tmp_path / "lesions.json"
+    Image.fromarray(stripe((0, 255))).save(mask)
+    result = run(app, ["qca", str(mask), "--json", str(out)], terminal_width=120)
+    assert result.exit_code == 0 and "MLD (px)" in result.output
+    assert "_mm" not in out.read_text()
+
+
+def test_an_empty_mask_has_no_lesion(tmp_path: Path):
+    mask, out = tmp_path / "mask.png", tmp_path / "lesions.json"
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(mask)
+    result = run(app, ["qca", str(mask), "--json", str(out)])
+    assert result.exit_code == 0 and json.loads(out.read_text()) == []
+
+
+@pytest.mark.parametrize("spacing", ["0", "-0.3", "nan"])
+def test_refuses_a_wrong_spacing(spacing: str, tmp_path: Path):
+    mask = tmp_path / "mask.png"
+    Image.fromarray(stripe((0, 255))).save(mask)
+    result = run(app, ["qca", str(mask), "--spacing", spacing])
+    assert result.exit_code == 1 and "--spacing" in result.output and "Traceback" not in result.output
+
+
+def test_names_a_picture_that_is_no_mask(tmp_path: Path):
+    picture = tmp_path / "angiogram.png"
+    Image.fromarray(np.arange(64 * 64).reshape(64, 64).astype(np.uint8)).save(picture)
+    result = run(app, ["qca", str(picture)])
+    assert result.exit_code == 1 and "angiogram.png" in result.output and "Traceback" not in result.output
+
+
+def test_names_a_missing_file(tmp_path: Path):
+    result = run(app, ["qca", str(tmp_path / "nowhere.png")])
+    assert result.exit_code == 1 and "nowhere.png" in result.output and "Traceback" not in result.output
+
+
+def test_help_has_examples():
+    result = run(app, ["qca", "--help"])
+    assert result.exit_code == 0 and "Example" in result.output
