@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 720, 260
-LEFT, RIGHT, TOP, BOTTOM = 64, 26, 12, 48
+LEFT, RIGHT, TOP, BOTTOM = 64, 26, 18, 48
 COLOURS = 6  # --series-1 ... --series-6 in the page's style
 
 
@@ -21,9 +21,34 @@ class Series:
     name: str
     x: Sequence[float]
     y: Sequence[float | None]
+    dashed: bool = False
 
 
-def line_chart(series: Sequence[Series], x_label: str, y_label: str, y_from_zero: bool = True) -> Markup:
+@dataclass(frozen=True)
+class Span:
+    """Hold a region of the horizontal axis that is shaded from axis to top, such as a lesion."""
+
+    name: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Hold a place on the horizontal axis with a line from axis to top and a name at its head."""
+
+    name: str
+    x: float
+
+
+def line_chart(
+    series: Sequence[Series],
+    x_label: str,
+    y_label: str,
+    y_from_zero: bool = True,
+    spans: Sequence[Span] = (),
+    marks: Sequence[Mark] = (),
+) -> Markup:
     """Draw lines over one pair of axes.
 
     Args:
@@ -31,6 +56,8 @@ def line_chart(series: Sequence[Series], x_label: str, y_label: str, y_from_zero
         x_label: with its unit.
         y_label: with its unit.
         y_from_zero: whether the vertical axis starts at zero.
+        spans: regions to shade; parts beyond the lines' own range are left out.
+        marks: places to mark with a vertical line; those beyond the lines' range are left out.
 
     Returns:
         An `<svg>` element; colours come from the CSS variables `--series-1` ... of the page.
@@ -60,6 +87,7 @@ def line_chart(series: Sequence[Series], x_label: str, y_label: str, y_from_zero
 
     parts = [Markup('<svg class="chart" viewBox="0 0 {} {}" role="img">').format(WIDTH, HEIGHT)]
     parts.append(Markup("<title>{}: {}</title>").format(y_label, ", ".join(line.name for line in series)))
+    parts += [_span(span, x_ticks, across) for span in spans]
     for tick in y_ticks:
         parts.append(
             Markup('<line class="grid" x1="{}" x2="{}" y1="{y:.1f}" y2="{y:.1f}"/>').format(
@@ -83,22 +111,45 @@ def line_chart(series: Sequence[Series], x_label: str, y_label: str, y_from_zero
             (TOP + HEIGHT - BOTTOM) / 2, y_label
         )
     )
-    for number, (x, y) in enumerate(curves, start=1):
+    for number, ((x, y), line) in enumerate(zip(curves, series, strict=True), start=1):
         parts.append(
-            Markup('<path class="line" style="stroke:var(--series-{})" d="{}"/>').format(
-                number, _path(x, y, across, up)
+            Markup('<path class="line{}" style="stroke:var(--series-{})" d="{}"/>').format(
+                " dashed" if line.dashed else "", number, _path(x, y, across, up)
             )
         )
+    for mark in marks:
+        if x_ticks[0] <= mark.x <= x_ticks[-1]:
+            parts.append(
+                Markup('<line class="marker" x1="{x:.1f}" x2="{x:.1f}" y1="{}" y2="{}"/>').format(
+                    TOP, HEIGHT - BOTTOM, x=across(mark.x)
+                )
+                + Markup('<text class="name" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
+                    across(mark.x), TOP - 3, mark.name
+                )
+            )
     parts.append(Markup("</svg>"))
-    return Markup("").join(parts) + _legend(series)
+    return Markup("").join(parts) + _legend(series, spans)
 
 
-def _legend(series: Sequence[Series]) -> Markup:
-    if len(series) < 2:
+def _span(span: Span, x_ticks: np.ndarray, across: Callable[[float], float]) -> Markup:
+    start, end = (min(max(value, x_ticks[0]), x_ticks[-1]) for value in sorted((span.start, span.end)))
+    return Markup('<rect class="span" x="{:.1f}" y="{}" width="{:.1f}" height="{}"/>').format(
+        across(start), TOP, across(end) - across(start), HEIGHT - TOP - BOTTOM
+    )
+
+
+def _legend(series: Sequence[Series], spans: Sequence[Span] = ()) -> Markup:
+    if len(series) + len(spans) < 2:
         return Markup("")
     keys = [
-        Markup('<li><i style="background:var(--series-{})"></i>{}</li>').format(number, escape(line.name))
+        Markup('<li><i{} style="background:var(--series-{})"></i>{}</li>').format(
+            Markup(' class="dashed"') if line.dashed else "", number, escape(line.name)
+        )
         for number, line in enumerate(series, start=1)
+    ]
+    keys += [
+        Markup('<li><i class="span"></i>{}</li>').format(name)
+        for name in dict.fromkeys(span.name for span in spans)
     ]
     return Markup('<ul class="legend">') + Markup("").join(keys) + Markup("</ul>")
 

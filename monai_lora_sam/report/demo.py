@@ -11,8 +11,8 @@ import numpy as np
 
 from monai_lora_sam.report import pictures
 from monai_lora_sam.report.charts import Series, line_chart
+from monai_lora_sam.report.drawing import outline, svg
 from monai_lora_sam.report.page import Chart, Facts, Gallery, Section, Viewer, write_page
-from monai_lora_sam.report.result import outline, svg
 
 TRUTH_COLOUR = "#39c6ff"
 PREDICTION_COLOUR = "#ffd400"

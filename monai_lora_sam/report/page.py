@@ -14,6 +14,7 @@ from markupsafe import Markup
 from monai_lora_sam import __version__
 from monai_lora_sam.report.files import write_atomically
 
+ABBREVIATIONS = {"mld", "rvd", "syntax", "cass"}
 LONG_CELL = 24  # characters above which a table may break a word
 
 
@@ -35,7 +36,7 @@ class Notes:
 
 @dataclass(frozen=True)
 class Facts:
-    """Hold names with their values."""
+    """Hold names with their values; a value may be `Markup`."""
 
     kind: ClassVar[str] = "facts"
     facts: Mapping[str, Any]
@@ -86,11 +87,20 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Hold blocks side by side under one heading; below each other where the page is narrow."""
+
+    kind: ClassVar[str] = "columns"
+    title: str
+    blocks: Sequence[Text | Notes | Facts | Table | Viewer | Chart]
+
+
+@dataclass(frozen=True)
 class Section:
     """Hold a heading and the blocks under it."""
 
     title: str
-    blocks: Sequence[Text | Notes | Facts | Table | Viewer | Gallery | Chart]
+    blocks: Sequence[Text | Notes | Facts | Table | Viewer | Gallery | Chart | Columns]
 
 
 def write_page(path: Path, title: str, sections: Sequence[Section], subtitle: str = "") -> None:
@@ -115,9 +125,9 @@ def write_page(path: Path, title: str, sections: Sequence[Section], subtitle: st
 def heading(field: str) -> str:
     """Turn a field's name into a column heading: `minimum_diameter_mm` becomes "Minimum diameter (mm)"."""
     words = field.split("_")
-    units = {"px": "px", "mm": "mm", "s": "s", "deg": "°"}
+    units = {"px": "px", "mm": "mm", "s": "s", "deg": "°", "percent": "%"}
     unit = f" ({units[words.pop()]})" if len(words) > 1 and words[-1] in units else ""
-    text = " ".join(words)
+    text = " ".join(word.upper() if word in ABBREVIATIONS else word for word in words)
     return text[:1].upper() + text[1:] + unit
 
 

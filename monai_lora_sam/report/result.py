@@ -13,19 +13,17 @@ from markupsafe import Markup
 
 from monai_lora_sam.report import pictures
 from monai_lora_sam.report.charts import Series, line_chart
+from monai_lora_sam.report.colours import LESION_COLOUR, VESSEL_COLOUR, segment_colour
+from monai_lora_sam.report.drawing import outline, svg
 from monai_lora_sam.report.files import write_atomically
+from monai_lora_sam.report.labels import label_box, place_labels
+from monai_lora_sam.report.lesions import lesion_label, lesion_labels, lesion_marks, lesion_sections
+from monai_lora_sam.report.overlay import segment_overlay
 from monai_lora_sam.report.page import Chart, Facts, Notes, Section, Table, Text, Viewer, heading, write_page
 
 SCHEMA = "monai-lora-sam/report/1"
 PLOTTED_BRANCHES = 4
 NUMBERED_BRANCH_PX = 30.0  # shorter ones would hide the vessels under their numbers
-VESSEL_COLOUR = "#ffd400"
-LESION_COLOUR = "#ff5a4f"
-# Bright and far apart on a grey picture; used in turn.
-SEGMENT_COLOURS = (
-    *("#39c6ff", "#ff7ab8", "#66e07a", "#ff9a3c", "#b79bff", "#2fe0c8", "#ff8f85", "#a9c7ff", "#d6e36b"),
-    *("#e58cff", "#7fd8a6", "#ffc08a"),
-)
 
 
 def write_report(
@@ -62,10 +60,16 @@ def write_report(
     sections = result_sections(report, image, vessels, probability, segments)
     text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)
     write_atomically(folder / "report.json", text.encode())
-    write_atomically(folder / "overlay.png", pictures.png(pictures.overlay(image, vessels)))
-    write_page(
-        folder / "report.html", name, sections, subtitle="Coronary angiogram: vessels and measurements"
+    drawn = (
+        pictures.overlay(image, vessels)
+        if segments is None or "segments" not in report
+        else segment_overlay(image, vessels, segments, report["segments"], report.get("lesions", ()))
     )
+    write_atomically(folder / "overlay.png", pictures.png(drawn))
+    subtitle = "Coronary angiogram: vessels and measurements"
+    if "lesions" in report:
+        subtitle = "Quantitative coronary angiography"
+    write_page(folder / "report.html", name, sections, subtitle)
 
 
 def result_sections(
@@ -83,9 +87,11 @@ def result_sections(
         )
     ]
     if "lesions" in report:
-        sections.append(Section("Lesions", _lesions(report)))
+        sections.append(Section("Lesions", lesion_sections(report, image)))
     if "segments" in report:
-        sections.append(Section("Segments", [_table(report["segments"])]))
+        sections.append(Section("Segments", _segments(report)))
+    if "calibration" in report:
+        sections.append(Section("Calibration", [_calibration(report)]))
     if "vessels" in report:
         sections.append(Section("Vessels", _vessels(report)))
     if "stages" in report:
@@ -145,20 +151,23 @@ def view_name(primary_deg: float, secondary_deg: float) -> str:
 
 def _viewer(report, image, vessels, probability, segments) -> Viewer:
     marks = [
-        Markup('<text class="mark" x="{:.1f}" y="{:.1f}">{}</text>').format(
-            *branch["middle_xy"], branch["id"]
-        )
+        _name(branch["id"], *branch["middle_xy"])
         for branch in report.get("vessels", {}).get("branches", [])
         if branch["length_px"] >= NUMBERED_BRANCH_PX
     ]
-    boxes = [_box(lesion) for lesion in report.get("lesions", []) if "box_xy" in lesion]
+    labels = lesion_labels(report.get("lesions", []), image.shape)
+    lesions = [lesion_marks(lesion) for lesion in report.get("lesions", [])]
+    lesions += [_name(text, *place) for text, place in labels]
     layers, legend = {}, {}
     if segments is not None and "segments" in report:
         rows = report["segments"]
-        legend = {row["name"]: SEGMENT_COLOURS[i % len(SEGMENT_COLOURS)] for i, row in enumerate(rows)}
-        drawn = [outline(segments == row["id"], legend[row["name"]], filled=True) for row in rows]
-        layers["Segments"] = svg(image.shape, [*drawn, *boxes])
-    layers["Vessels"] = svg(image.shape, [outline(vessels, VESSEL_COLOUR), *boxes, *marks])
+        legend = {str(row["name"]): segment_colour(row["id"]) for row in rows}
+        drawn = [outline(segments == row["id"], segment_colour(row["id"]), filled=True) for row in rows]
+        names = {row["id"]: str(row["syntax"]) for row in rows if row.get("syntax")}
+        places = place_labels(segments, names, [label_box(*one) for one in labels])
+        written = [_name(names[number], *xy) for number, xy in places.items()]
+        layers["Segments"] = svg(image.shape, [*drawn, *lesions, *written])
+    layers["Vessels"] = svg(image.shape, [outline(vessels, VESSEL_COLOUR), *lesions, *marks])
     probability_uri = pictures.data_uri(pictures.png(pictures.heat(probability)))
     layers["Probability"] = Markup('<img src="{}" alt="Vessel probability">').format(probability_uri)
     return Viewer(
@@ -168,36 +177,44 @@ def _viewer(report, image, vessels, probability, segments) -> Viewer:
         caption="Numbers on the vessels are branches of the table below; short ones have none."
         if marks
         else "",
-        legend={**legend, "vessels": VESSEL_COLOUR, **({"lesions": LESION_COLOUR} if boxes else {})},
+        legend={**legend, "vessels": VESSEL_COLOUR, **({"lesions": LESION_COLOUR} if lesions else {})},
     )
 
 
-def svg(shape: tuple[int, ...], parts: Sequence[Markup]) -> Markup:
-    """Wrap drawings in an `<svg>` in pixels of a picture (H, W)."""
-    return (
-        Markup('<svg viewBox="0 0 {} {}" aria-hidden="true">').format(shape[1], shape[0])
-        + Markup("").join(parts)
-        + Markup("</svg>")
+def _name(text: object, x: float, y: float) -> Markup:
+    return Markup('<text class="mark" x="{:.1f}" y="{:.1f}">{}</text>').format(x, y, text)
+
+
+def _segments(report: Mapping[str, Any]) -> list:
+    """Return the table by segment, with the colour of each and the lesions in it."""
+    rows = report["segments"]
+    if not rows:
+        return [Text("No segment was named.")]
+    titles = {"name": "segment"}
+    table = _table(
+        [{titles.get(key, key): value for key, value in row.items() if key != "id"} for row in rows]
     )
+    lesions = report.get("lesions", [])
+    shown = []
+    for row, cells in zip(rows, table.rows, strict=True):
+        colour = Markup('<i class="swatch" style="background:{}"></i>').format(segment_colour(row["id"]))
+        own = [lesion_label(one) for one in lesions if one.get("segment") == row["name"]]
+        shown.append([colour + str(cells[0]), *cells[1:], *([", ".join(own) or None] if lesions else [])])
+    return [Table([*table.columns, *(["Lesions"] if lesions else [])], shown)]
 
 
-def outline(mask: np.ndarray, colour: str, filled: bool = False) -> Markup:
-    """Return a mask's outline as an SVG path."""
-    fill = Markup(' style="fill:{};fill-opacity:.25"').format(colour) if filled else Markup("")
-    path = pictures.outline_path(mask)
-    return Markup('<path class="outline" stroke="{}"{} d="{}"/>').format(colour, fill, path)
+def _named(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {heading(key): value for key, value in _read(facts).items()}
 
 
-def _box(lesion: Mapping[str, Any]) -> Markup:
-    left, top, right, bottom = lesion["box_xy"]
-    return Markup('<rect class="outline" stroke="{}" x="{}" y="{}" width="{}" height="{}"/>').format(
-        LESION_COLOUR, left, top, right - left, bottom - top
-    )
+def _calibration(report: Mapping[str, Any]) -> Facts:
+    known = _read(report["calibration"])
+    return Facts({heading(k): f"{v:.4g}" if isinstance(v, float) else v for k, v in known.items()})
 
 
 def _vessels(report: Mapping[str, Any]) -> list:
     vessels, spacing = report["vessels"], report["image"].get("pixel_spacing_mm")
-    facts = Facts({heading(key): value for key, value in _read(vessels).items()})
+    facts = Facts(_named(vessels))
     branches = vessels.get("branches", [])
     if not branches:
         return [facts, Text("No branch was found.")]
@@ -208,20 +225,6 @@ def _vessels(report: Mapping[str, Any]) -> list:
         "Diameter along the longest branches; gaps lie at bifurcations, at ends and where no wall was found."
     )
     return [facts, *([_profile_chart(lines, spacing, caption)] if lines else []), _table(branches)]
-
-
-def _lesions(report: Mapping[str, Any]) -> list:
-    lesions, spacing = report["lesions"], report["image"].get("pixel_spacing_mm")
-    if not lesions:
-        return [Text("No lesion was found.")]
-    charts = []
-    for lesion in lesions:
-        profile = lesion.get("profile", {})
-        names = {"diameter": "diameter_px", "reference diameter": "reference_diameter_px"}
-        lines = {name: (profile, field) for name, field in names.items() if field in profile}
-        if lines:
-            charts.append(_profile_chart(lines, spacing, f"Lesion {lesion['id']}"))
-    return [_table(lesions), *charts]
 
 
 def _profile_chart(lines: Mapping[str, tuple[Mapping, str]], spacing: float | None, caption: str) -> Chart:

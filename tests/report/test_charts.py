@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from monai_lora_sam.report import Series, line_chart
-from monai_lora_sam.report.charts import _ticks
+from monai_lora_sam.report.charts import Mark, Span, _ticks
 
 
 def parse(chart) -> ElementTree.Element:
@@ -65,3 +65,29 @@ def test_wrong_lines_are_refused():
         line_chart([Series("a", [0, 1], [0])], "x", "y")
     with pytest.raises(ValueError, match="at most 6 lines, found 7"):
         line_chart([Series("a", [0], [0])] * 7, "x", "y")
+
+
+def test_span_and_mark_lie_where_the_line_has_these_values():
+    line = Series("a", [0, 4, 6, 10], [1, 1, 1, 1])
+    root = parse(line_chart([line], "x", "y", spans=[Span("lesion", 6, 4)], marks=[Mark("MLD", 4)]))
+    x = np.array(re.findall(r"[ML]([\d.]+)", root.find("svg/path").get("d")), dtype=float)
+    rect = root.find("svg/rect")
+    assert float(rect.get("x")) == pytest.approx(x[1], abs=0.11)
+    assert float(rect.get("width")) == pytest.approx(x[2] - x[1], abs=0.11)
+    (marker,) = [line for line in root.iter("line") if line.get("class") == "marker"]
+    assert float(marker.get("x1")) == float(marker.get("x2")) == pytest.approx(x[1], abs=0.11)
+    assert [key.itertext().__next__() for key in root.findall("ul/li")] == ["a", "lesion"]
+    assert "MLD" in [text.text for text in root.iter("text")]
+
+
+def test_what_lies_beyond_the_axis_is_cut_off():
+    line = Series("a", [0, 10], [1, 1])
+    root = parse(line_chart([line], "x", "y", spans=[Span("s", -99, 99)], marks=[Mark("far", 11)]))
+    assert float(root.find("svg/rect").get("width")) == pytest.approx(720 - 64 - 26)
+    assert not [line for line in root.iter("line") if line.get("class") == "marker"]
+
+
+def test_a_dashed_line_is_dashed_in_the_legend_too():
+    root = parse(line_chart([Series("a", [0], [0]), Series("b", [0], [0], dashed=True)], "x", "y"))
+    assert [path.get("class") for path in root.iter("path")] == ["line", "line dashed"]
+    assert [key.get("class") for key in root.iter("i")] == [None, "dashed"]

@@ -97,6 +97,9 @@ def test_page_formats_cells_and_escapes_them(tmp_path):
         ("id", "Id"),
         ("mm", "Mm"),
         ("percent_diameter_stenosis", "Percent diameter stenosis"),
+        ("mld_mm", "MLD (mm)"),
+        ("cass", "CASS"),
+        ("expected_error_percent", "Expected error (%)"),
     ],
 )
 def test_headings_name_the_unit(field, text):

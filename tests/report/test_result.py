@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -101,22 +102,86 @@ def test_section_is_there_only_with_its_key(tmp_path, case, key):
     assert ('class="notes"' in html) == ("warnings" in report)
 
 
-def test_segments_and_lesions_slot_in(tmp_path, case):
+@pytest.fixture
+def lesion():
+    """A lesion from 8 to 32 px along a straight vessel with 9 px, narrowest in its middle."""
+    arc = np.arange(0, 41, dtype=float)
+    diameter = 9 - 5 * np.clip(1 - np.abs(arc - 20) / 12, 0, None)
+    walls = {
+        name: np.stack([30 + arc, 40 + sign * diameter / 2], axis=1).tolist()
+        for name, sign in (("left_wall_xy", -1), ("right_wall_xy", 1))
+    }
+    return {
+        "id": 1,
+        "segment": "6 LAD proximal",
+        "score": 0.8,
+        "box_xy": [38.0, 34.0, 62.0, 46.0],
+        "percent_diameter_stenosis": 55.5,
+        "percent_diameter_stenosis_interval": [48.0, 63.0],
+        "mld_px": 4.0,
+        "mld_mm": 1.2,
+        "mld_xy": [50.0, 40.0],
+        "profile": {
+            "proximal_border_px": 8.0,
+            "distal_border_px": 32.0,
+            "mld_position_px": 20.0,
+            "arc_length_px": arc.tolist(),
+            "diameter_px": diameter.tolist(),
+            "reference_diameter_px": [9.0] * len(arc),
+            **walls,
+        },
+    }
+
+
+def test_segments_and_lesions_slot_in(tmp_path, case, lesion):
     report, image, vessels, probability = case
     segments = np.where(vessels, 6, 0)
-    profile = {"arc_length_px": [0, 10, 20], "diameter_px": [9, 4, 9], "reference_diameter_px": [9, 9, 9]}
-    report |= {
-        "segments": [{"id": 6, "name": "LAD proximal"}],
-        "lesions": [
-            {"id": 1, "percent_diameter_stenosis": 55.5, "box_xy": [40, 30, 60, 50], "profile": profile}
-        ],
-    }
+    row = {"id": 6, "name": "6 LAD proximal", "syntax": "6", "cass": "12 proximal LAD", "length_mm": 30.0}
+    report |= {"segments": [row], "lesions": [lesion]}
     write_report(tmp_path, report, image, vessels, probability, segments)
     page = read(tmp_path)
-    assert "LAD proximal" in page.text and "Percent diameter stenosis" in page.text and "55.50" in page.text
-    assert "reference diameter" in page.text and "Lesion 1" in page.text
-    assert page.tags.count("rect") == 2  # in the segments' layer and in the vessels' layer
-    assert "width=20" in (tmp_path / "report.html").read_text().replace('"', "").replace(".0", "")
+    for expected in (
+        "6 LAD proximal",
+        "12 proximal LAD",
+        "CASS",
+        "%DS, 95 %",
+        "48–63",
+        "MLD (mm)",
+        "reference diameter",
+        "Lesion 1, 6 LAD proximal",
+        "1 · 56 %",
+    ):
+        assert expected in page.text, expected
+    assert "MLD (px)" not in page.text  # millimetres are enough for a reader
+    # The box in the segments' and in the vessels' layer, the shaded lesion in the chart.
+    assert page.tags.count("rect") == 3
+    html = (tmp_path / "report.html").read_text()
+    assert 'width="24.0" height="12.0"' in html
+
+
+def test_segment_table_names_the_lesions_in_each(tmp_path, case, lesion):
+    report, *arrays = case
+    rows = [{"id": 6, "name": "6 LAD proximal"}, {"id": 7, "name": "7 LAD mid"}]
+    report |= {"segments": rows, "lesions": [lesion]}
+    write_report(tmp_path, report, *arrays, np.where(arrays[1], 6, 0))
+    table = (tmp_path / "report.html").read_text().split("<h2>Segments</h2>")[1].split("</table>")[0]
+    cells = [re.sub("<[^>]+>", "", cell) for cell in re.findall("<td.*?</td>", table)]
+    assert cells == ["6 LAD proximal", "1 · 56 %", "7 LAD mid", "–"]
+
+
+def test_calibration_is_said(tmp_path, case):
+    report, *arrays = case
+    report["calibration"] = {"source": "catheter of 6 French", "pixel_spacing_mm": 0.23456}
+    write_report(tmp_path, report, *arrays)
+    text = read(tmp_path).text
+    assert "Calibration" in text and "catheter of 6 French" in text and "0.2346" in text
+
+
+def test_a_lesion_with_nothing_but_its_place_is_shown(tmp_path, case):
+    report, *arrays = case
+    report["lesions"] = [{"id": 1, "mld_xy": [20.0, 40.0]}, {"id": 2, "box_xy": [100, 0, 119, 10]}]
+    write_report(tmp_path, report, *arrays)
+    assert read(tmp_path).tags.count("circle") == 1
 
 
 def test_no_lesion_is_said(tmp_path, case):
@@ -140,7 +205,7 @@ def test_names_from_outside_are_escaped(tmp_path, case):
     write_report(tmp_path, report, *arrays, arrays[1].astype(int))
     page = read(tmp_path)
     assert "script" not in page.tags and "onerror" not in page.attributes
-    assert page.tags.count("img") == 2
+    assert page.tags.count("img") == 3  # angiogram, probability, enlarged lesion
     assert page.text.count(evil) >= 8
 
 

@@ -1,0 +1,77 @@
+"""Lesions: marks at the right places, tables with the right units."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from monai_lora_sam.report.lesions import diameter_chart, lesion_marks, lesion_table
+
+
+@pytest.fixture
+def lesion():
+    arc = np.arange(0, 21, dtype=float)
+    return {
+        "id": 3,
+        "box_xy": [10, 20, 30, 40],
+        "profile": {
+            "proximal_border_px": 5.0,
+            "distal_border_px": 15.0,
+            "mld_position_px": 10.0,
+            "arc_length_px": arc.tolist(),
+            "diameter_px": [8.0] * 21,
+            "left_wall_xy": [[x, 6.0] for x in arc],
+            "right_wall_xy": [[x, 14.0] for x in arc],
+        },
+    }
+
+
+def paths(markup: str, style: str) -> list[np.ndarray]:
+    found = re.findall(rf'<path class="{style}"[^>]* d="([^"]*)"', markup)
+    return [np.array(re.findall(r"-?[\d.]+", path), dtype=float).reshape(-1, 2) for path in found]
+
+
+def test_borders_and_mld_stand_across_the_vessel_where_they_are(lesion):
+    across = paths(str(lesion_marks(lesion)), "across")
+    assert [line[0, 0] for line in across] == [5.0, 15.0, 10.0]
+    for line in across:
+        assert line[0, 0] == line[1, 0]
+        assert line[:, 1].min() == 2.0 and line[:, 1].max() == 18.0  # four pixels beyond each wall
+
+
+def test_contours_reach_from_border_to_border(lesion):
+    walls = paths(str(lesion_marks(lesion)), "outline")
+    assert [wall[:, 0].tolist() for wall in walls] == [list(range(5, 16))] * 2
+    enlarged = paths(str(lesion_marks(lesion, enlarged=True)), "outline")
+    assert len(enlarged) == 4 and len(enlarged[0]) == 21
+
+
+def test_missing_walls_are_gaps_and_draw_no_border(lesion):
+    lesion["profile"]["left_wall_xy"][5] = None
+    lesion["profile"]["left_wall_xy"][10] = [None, None]
+    markup = str(lesion_marks(lesion))
+    assert [line[0, 0] for line in paths(markup, "across")] == [15.0]
+    assert re.findall(r'class="outline"[^>]* d="([^"]*)"', markup)[0].count("M") == 2
+
+
+def test_chart_is_in_mm_where_the_spacing_is_known(lesion):
+    assert "distance (mm)" in diameter_chart(lesion, 0.25).chart
+    assert "distance (px)" in diameter_chart(lesion, None).chart
+
+
+def test_table_has_the_columns_that_any_lesion_has():
+    rows = [
+        {
+            "id": 1,
+            "percent_diameter_stenosis": 40.0,
+            "mld_px": 5.0,
+            "mld_mm": 1.0,
+            "mld_mm_interval": [0.9, 1.2],
+        },
+        {"id": 2, "score": 0.5, "mld_px": 4.0},
+    ]
+    table = lesion_table(rows)
+    assert table.columns == ["Lesion", "%DS", "MLD (mm)", "MLD, 95 % (mm)", "Score"]
+    assert table.rows == [[1, 40.0, 1.0, "0.90–1.20", None], [2, None, None, None, 0.5]]
