@@ -15,7 +15,7 @@ from monai_lora_sam.networks import LESION_COLUMNS
 
 
 class LesionTargetsd(MapTransform):
-    """Turn lists of lesions into (rows, 8) tensors of ``LESION_COLUMNS`` in the pixels of the image as it is now.
+    """Turn a list of lesions into a (rows, 8) tensor of ``LESION_COLUMNS`` in the pixels of the image as it is now.
 
     The way from the image's own pixels is read from its `affine`, in which MONAI's spatial transforms note what
     they do, so that resizing, flips, rotation and scaling need not know of lesions. A lesion with
@@ -25,8 +25,9 @@ class LesionTargetsd(MapTransform):
     root of the change of area.
 
     Args:
-        keys: keys of the lists, checked by `CheckLesionsd`.
+        keys: key of the list, checked by `CheckLesionsd`.
         image_key: key of the image, a MetaTensor.
+        target_key: key that gets the tensor.
         rows: of the tensor; rows without a lesion are NaN.
 
     Raises:
@@ -34,13 +35,21 @@ class LesionTargetsd(MapTransform):
 
     Example:
         >>> item = {"image": MetaTensor(torch.zeros(1, 8, 8)), "lesions": [{"box_xyxy": [1, 1, 5, 5]}]}
-        >>> LesionTargetsd("lesions")(item)["lesions"][0, :4]
+        >>> LesionTargetsd("lesions")(item)["label"][0, :4]
         tensor([1., 1., 5., 5.])
     """
 
-    def __init__(self, keys: KeysCollection = "lesions", image_key: str = "image", rows: int = 16) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection = "lesions",
+        image_key: str = "image",
+        target_key: str = "label",
+        rows: int = 16,
+    ) -> None:
         super().__init__(keys)
-        self.image_key, self.rows = image_key, rows
+        if len(self.keys) != 1:
+            raise ValueError(f"keys: expected one, found {list(self.keys)}")
+        self.image_key, self.target_key, self.rows = image_key, target_key, rows
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
@@ -58,7 +67,7 @@ class LesionTargetsd(MapTransform):
             seen = [row for row in (_clip(row, image.shape[-2:]) for row in moved) if row is not None]
             for index, row in enumerate(seen):
                 target[index] = torch.tensor(row)
-            item[key] = target
+            item[self.target_key] = target
         return item
 
 
