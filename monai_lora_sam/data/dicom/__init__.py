@@ -1,0 +1,9 @@
+"""DICOM: angiograms in, results out. The packages of the extra ``dicom`` are imported when they are needed.
+
+Reading stands in `transforms`, since the image loaders there need it too; it is offered here as well.
+"""
+
+from monai_lora_sam.data.dicom.segmentation import write_segmentation
+from monai_lora_sam.transforms import SPACING_SOURCES, Cine, PixelSpacing, read_cine
+
+__all__ = ["SPACING_SOURCES", "Cine", "PixelSpacing", "read_cine", "write_segmentation"]
