@@ -11,9 +11,6 @@ a batch: on two cores that is faster than one process of two threads.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +26,7 @@ from monai_lora_sam.encoders.registry import TINY_ASSETS
 from monai_lora_sam.handlers import read_history
 from monai_lora_sam.networks import AdaptedSegmenter, SegmentationHead, build_segmenter
 from monai_lora_sam.stages import SHIPPED, save_stage
-from monai_lora_sam.workflows import bundle_folder, run_bundle
+from monai_lora_sam.workflows import run_bundle_together
 
 CONFIG = Path(__file__).with_suffix(".yaml")
 
@@ -52,10 +49,6 @@ def main(
     """Pretrain the tiny encoder on phantoms and write it with its card."""
     if quick:
         count, epochs, image_size = 24, 1, 168
-    if batch_size % processes:
-        raise typer.BadParameter(
-            f"batch size: expected a multiple of {processes} processes, found {batch_size}"
-        )
     torch.set_num_threads(1)
     started = time.perf_counter()
     phantoms = work / "phantoms"
@@ -67,13 +60,10 @@ def main(
         "output_dir": str((work / "models").resolve()),
         "epochs": epochs,
         "image_size": image_size,
-        "batch_size": batch_size // processes,
+        "batch_size": batch_size,
         "seed": seed,
     }
-    if processes > 1:
-        train_together(processes, overrides)
-        overrides["cache_rate"] = 0.0  # the call below only reads the finished state
-    run = run_bundle("vessel_segmentation", ["train.yaml", CONFIG], overrides)
+    run = run_bundle_together("vessel_segmentation", processes, ["train.yaml", CONFIG], overrides)
     network: AdaptedSegmenter = run.parser.get_parsed_content("network_def")
     save_encoder(network.stack.encoder, out)
     history = read_history(work / "models" / "history.jsonl")
@@ -99,25 +89,6 @@ def main(
     (out / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     save_vessel_head(network, out, stage, scores)
     print(f"{out}: {scores}, {time.perf_counter() - started:.0f} s in this call")
-
-
-def train_together(processes: int, overrides: dict[str, object]) -> None:
-    """Train with several processes, as ``torchrun -m monai.bundle run`` does."""
-    configs = bundle_folder("vessel_segmentation") / "configs"
-    files = [str(configs / "train.yaml"), str(CONFIG), str(configs / "multi_gpu_train.yaml")]
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node",
-        str(processes),
-    ]
-    command += ["-m", "monai.bundle", "run", "--config_file", repr(files)]
-    command += ["--meta_file", str(configs / "metadata.json")]
-    for key, value in overrides.items():
-        command += [f"--{key}", str(value)]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def save_vessel_head(network: AdaptedSegmenter, base: Path, folder: Path, scores: dict[str, float]) -> None:

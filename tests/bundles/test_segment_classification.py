@@ -132,13 +132,13 @@ def test_each_strategy_by_one_key(strategy: str, options: Settings, tmp_path: Pa
 def test_another_version_of_stage_1_is_refused(trained: Path, settings: Settings, base: Path, tmp_path: Path):
     run_bundle("vessel_segmentation", overrides=settings(tmp_path, epochs=1, seed=5))
     with pytest.raises(
-        ValueError, match="expected its parent 'vessels' with fingerprint .*found 'vessels' with"
+        ValueError, match=r"expected its parent 'vessels' with fingerprint .*found 'vessels' with"
     ):
         load_both(tmp_path / "best", trained / "best", base)
 
 
 def test_stage_2_without_stage_1_is_refused(trained: Path, base: Path):
-    with pytest.raises(ValueError, match="expected its parent 'vessels'.*load the parents first"):
+    with pytest.raises(ValueError, match=r"expected its parent 'vessels'.*load the parents first"):
         load_stage(trained / "best", pretrained=base)
 
 

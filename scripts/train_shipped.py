@@ -1,0 +1,157 @@
+"""Train what the package ships beside the tiny base: adapters and heads of the three coronary stages.
+
+    python scripts/train_shipped.py ARCADE                          # as shipped, at most 2 hours on 2 cores
+    python scripts/train_shipped.py ARCADE --only stenosis          # one stage, on the shipped ones below it
+    python scripts/train_shipped.py ARCADE --quick --out /tmp/t     # minutes, to see that it works
+
+Each stage is trained by its own bundle, on synthetic angiograms and on ARCADE's training split, with those below it
+frozen, and scored on both validation splits, which choose nothing: what is shipped is the last epoch. A killed run goes
+on where it stopped when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.progress import Progress
+
+from monai_lora_sam.adapters import read_card
+from monai_lora_sam.data import combine_datalists, prepare_arcade
+from monai_lora_sam.data.phantom import PhantomConfig, prepare_phantoms
+from monai_lora_sam.lesion_stage import load_detector, save_detector
+from monai_lora_sam.stages import SHIPPED, load_stage, save_stage
+from monai_lora_sam.workflows import run_bundle, run_bundle_together
+
+ARCADE = "ARCADE {task}/train (Popov et al., Scientific Data 2024, doi 10.1038/s41597-023-02871-z, CC BY 4.0)"
+PHANTOMS = "synthetic angiograms of this project"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How one stage is trained and scored."""
+
+    bundle: str
+    task: str  # of ARCADE's data
+    training_data: str
+    settings: dict[str, Any]
+    below: tuple[str, ...] = ()
+    arcade_share: int = 0  # how often ARCADE's images count in an epoch, beside the phantoms
+
+
+STAGES = {
+    "vessels": Stage(
+        "vessel_segmentation",
+        "vessels",
+        f"{ARCADE.format(task='syntax')}, going on from vessels_phantom ({PHANTOMS})",
+        {"epochs": 8, "batch_size": 8, "start_from": str(SHIPPED / "vessels_phantom"), "val_interval": 4},
+    ),
+    "segments": Stage(
+        "segment_classification",
+        "segments",
+        f"{PHANTOMS}, and {ARCADE.format(task='syntax')}",
+        {"epochs": 6, "batch_size": 8, "val_interval": 2},
+        below=("vessels",),
+        arcade_share=2,
+    ),
+    "stenosis": Stage(
+        "stenosis_detection",
+        "stenosis",
+        f"{PHANTOMS}, and {ARCADE.format(task='stenosis')}",
+        {"epochs": 30, "batch_size": 16, "val_interval": 5},
+        below=("vessels", "segments"),
+        arcade_share=2,
+    ),
+}
+
+
+def main(
+    arcade: Annotated[Path, typer.Argument(help="The published folder, which holds syntax/ and stenosis/.")],
+    out: Annotated[Path, typer.Option(help="Gets a folder for each stage.")] = SHIPPED,
+    work: Annotated[Path, typer.Option(help="Data, checkpoints and logs; a resumed run needs it.")] = Path(
+        "runs/shipped"
+    ),
+    only: Annotated[
+        list[str] | None, typer.Option(help="Stages to train; the others are taken from --out.")
+    ] = None,
+    phantoms: Annotated[int, typer.Option(help="Number of synthetic angiograms.")] = 1800,
+    processes: Annotated[int, typer.Option(help="That share each batch, one CPU thread each.")] = 2,
+    quick: Annotated[bool, typer.Option(help="A tiny run, to see that everything works.")] = False,
+) -> None:
+    """Train the three shipped stages, one on top of the other, and write them with their cards."""
+    wanted = tuple(only or STAGES)
+    if unknown := sorted(set(wanted) - set(STAGES)):
+        raise typer.BadParameter(f"--only: expected stages among {sorted(STAGES)}, found {unknown}")
+    if quick:
+        phantoms = 18
+    torch.set_num_threads(1)
+    work = work.resolve()
+    with Progress() as bars:
+        bar = bars.add_task("phantoms", total=phantoms)
+        config = PhantomConfig(lesion_probability=0.7)
+        advance: Callable[[int, int], None] = lambda done, _: bars.update(bar, completed=done)  # noqa: E731
+        drawn = prepare_phantoms(work / "phantoms", phantoms, 2, 1 / 9, advance, config).parent
+    for name in (name for name in STAGES if name in wanted):
+        started = time.perf_counter()
+        metrics = train(name, arcade, drawn, out, work, processes, quick)
+        print(f"{out / name}: {json.dumps(metrics)}, {time.perf_counter() - started:.0f} s in this call")
+
+
+def train(
+    name: str, arcade: Path, phantoms: Path, out: Path, work: Path, processes: int, quick: bool
+) -> dict[str, float | None]:
+    """Train one stage on those below it, score it, and write it into ``out``; return its scores."""
+    stage = STAGES[name]
+    real = prepare_arcade(arcade, work / f"arcade_{stage.task}", stage.task).parent
+    held_out = {"arcade": real} | ({"phantom": phantoms} if stage.arcade_share else {})
+    sources = [phantoms, *[real] * stage.arcade_share] if stage.arcade_share else [real]
+    data = combine_datalists(sources, work / f"{name}_data", stage.task).parent
+    settings: dict[str, Any] = {
+        "dataset_dir": str(data),
+        "output_dir": str(work / name),
+        "image_size": 336,
+        "patience": 1000,
+        "seed": 0,
+        **stage.settings,
+        **{parent: str(out / parent) for parent in stage.below},
+    }
+    if quick:
+        settings |= {"epochs": 1, "val_interval": 1, "image_size": 168}
+    run_bundle_together(stage.bundle, processes, overrides=settings)
+    trained = work / name / "last"
+    metrics = {}
+    for source, folder in held_out.items():
+        scoring = {**settings, "dataset_dir": str(folder), "stage_folder": str(trained)}
+        scoring["scores_dir"] = str(work / name / f"scores_{source}")
+        run = run_bundle(stage.bundle, ["train.yaml", "evaluate.yaml"], scoring)
+        scores = run.parser.get_parsed_content("validate#evaluator").state.metrics
+        metrics |= {f"{source}_{key.removeprefix('val_')}": finite(value) for key, value in scores.items()}
+    card = {
+        "metrics": metrics,
+        "training_data": stage.training_data,
+        "made_by": f"python scripts/train_shipped.py ARCADE --only {name}",
+    }
+    below = [out / parent for parent in stage.below]
+    if name == "stenosis":
+        save_detector(load_detector(trained, *below), out / name, **card)
+    else:
+        own = read_card(trained)
+        network = load_stage(trained, below=below)
+        save_stage(network, out / name, task=own["task"], class_names=own["class_names"], **card)
+    return metrics
+
+
+def finite(value: Any) -> float | None:
+    """Return a score as JSON can hold it: NaN, of a class that is nowhere, becomes null."""
+    number = float(value)
+    return round(number, 4) if number == number else None
+
+
+if __name__ == "__main__":
+    typer.run(main)
