@@ -70,7 +70,9 @@ def run_demo(out: str | Path, angiogram: str | Path | None, console: Console) ->
     if angiogram is not None:
         result = CoronaryPipeline()(angiogram)
         write_result(result, out / "angiogram")
-        own = result_sections(result.report, result.angiogram.pixels, result.vessels, result.probability)
+        own = result_sections(
+            result.report, result.angiogram.pixels, result.vessels, result.probability, result.segments
+        )
         own[0] = replace(own[0], title=f"{result.angiogram.path.name}, by the shipped weights")
     history = read_history(out / "models" / "history.jsonl")
     trained = sum(p.numel() for p in network.parameters() if p.requires_grad)

@@ -78,7 +78,9 @@ def main(
     with Progress(console=console, transient=True) as bars:
         for name, folder in map(parse_stage, stage or ["vessels"]):
             for how in inference or ["whole", "tiled"]:
-                pipeline = CoronaryPipeline(folder, how, device, pretrained or True)  # type: ignore[arg-type]
+                pipeline = CoronaryPipeline(
+                    folder, inference=how, device=device, pretrained=pretrained or True
+                )
                 bar = bars.add_task(f"{name}, {how}", total=len(entries))
                 scored = score(pipeline, entries, lambda bar=bar: bars.advance(bar))
                 rows.append({"stage": name, "folder": str(folder), "inference": how, **scored})

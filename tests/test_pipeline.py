@@ -47,7 +47,7 @@ def test_probability_is_the_networks_own_on_an_image_of_its_size(network: Adapte
 
 @pytest.mark.parametrize("inference", ["whole", "tiled"])
 def test_results_have_the_images_own_size(network: AdaptedSegmenter, picture: Path, inference: str):
-    result = CoronaryPipeline(network, inference, device="cpu")(picture)  # type: ignore[arg-type]
+    result = CoronaryPipeline(network, inference=inference, device="cpu")(picture)  # type: ignore[arg-type]
     assert result.probability.shape == result.vessels.shape == (120, 90)
     assert result.probability.min() >= 0 and result.probability.max() <= 1
     assert result.report["image"]["height"] == 120 and result.report["image"]["width"] == 90
@@ -58,14 +58,14 @@ def test_tiles_agree_with_the_whole_where_there_is_one_tile(network: AdaptedSegm
     Image.fromarray(rng.integers(0, 255, (84, 84), dtype=np.uint8)).save(tmp_path / "a.png")
     angiogram = read_angiogram(tmp_path / "a.png")
     whole, tiled = (
-        CoronaryPipeline(network, mode, device="cpu").probability(angiogram) for mode in ("whole", "tiled")
+        CoronaryPipeline(network, inference=mode, device="cpu").probability(angiogram) for mode in ("whole", "tiled")
     )
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
 def test_an_unknown_way_of_inference_is_refused(network: AdaptedSegmenter):
     with pytest.raises(ValueError, match="expected 'whole' or 'tiled', found 'half'"):
-        CoronaryPipeline(network, "half")  # type: ignore[arg-type]
+        CoronaryPipeline(network, inference="half")  # type: ignore[arg-type]
 
 
 def test_run_writes_every_file_at_the_images_size(network: AdaptedSegmenter, picture: Path, tmp_path: Path):

@@ -76,7 +76,12 @@ def run(
         from monai_lora_sam.stages import SHIPPED
 
         count = len(find_images(images))
-        pipeline = CoronaryPipeline(vessels or SHIPPED / "vessels", inference, device, pretrained or True)
+        pipeline = CoronaryPipeline(
+            vessels or SHIPPED / "vessels",
+            inference=inference,
+            device=device,
+            pretrained=pretrained or True,
+        )
         with progress("angiograms") as bars:
             bar = bars.add_task("", total=count)
             outcomes = run_files(images, out, pipeline, done=lambda *_: bars.advance(bar))

@@ -59,7 +59,6 @@ def write_report(
     name = str(report["image"]["file"])
     sections = result_sections(report, image, vessels, probability, segments)
     text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)
-    write_atomically(folder / "report.json", text.encode())
     drawn = (
         pictures.overlay(image, vessels)
         if segments is None or "segments" not in report
@@ -70,6 +69,7 @@ def write_report(
     if "lesions" in report:
         subtitle = "Quantitative coronary angiography"
     write_page(folder / "report.html", name, sections, subtitle)
+    write_atomically(folder / "report.json", text.encode())  # last: where it is, all is there
 
 
 def result_sections(

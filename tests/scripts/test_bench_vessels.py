@@ -88,7 +88,7 @@ def test_a_stage_is_scored_through_the_pipeline_both_ways(script, datalist, tmp_
         ("mine", "whole"),
         ("mine", "tiled"),
     ]
-    pipeline = bench.CoronaryPipeline(tmp_path / "stage", "whole", "cpu", tmp_path / "base")
+    pipeline = bench.CoronaryPipeline(tmp_path / "stage", device="cpu", pretrained=tmp_path / "base")
     again = bench.score(pipeline, bench.read_datalist(datalist)["validation"])
     assert written["results"][0]["dice"] == again["dice"]
     assert "mine" in capsys.readouterr().out

@@ -1,0 +1,216 @@
+"""Many angiograms: files and folders in, a folder for each out, going on where a run was stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .. import __version__
+from ..report import write_index, write_report
+from ..transforms import is_image_name
+from .analysis import CoronaryPipeline, CoronaryResult
+
+#: What every finished case has; the report is written last.
+FINISHED = ("vessels.png", "report.html", "report.json")
+
+
+@dataclass(frozen=True)
+class CaseOutcome:
+    """Say how one image went.
+
+    Attributes:
+        path: the image.
+        folder: of its results.
+        error: what was wrong, or None.
+        skipped: whether an earlier run had finished it with the same settings.
+        seconds: that it took.
+        summary: in words, such as "5 segments, 2 lesions".
+    """
+
+    path: Path
+    folder: Path
+    error: str | None = None
+    skipped: bool = False
+    seconds: float = 0.0
+    summary: str = ""
+
+
+def run_files(
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    pipeline: CoronaryPipeline | None = None,
+    done: Callable[[CaseOutcome], None] | None = None,
+    *,
+    view: tuple[float, float] | None = None,
+    pixel_spacing_mm: float | None = None,
+    again: bool = False,
+) -> list[tuple[Path, str | None]]:
+    """Analyse files and folders of files, and write a folder for each image.
+
+    A bad file does not stop the others: its error is kept, shown in ``out/index.html`` and returned. An image
+    that an earlier run has finished is skipped, if neither it nor the stages, their settings or this package
+    have changed since.
+
+    Args:
+        inputs: image files, or folders that are searched for images; `out` is left out of the search.
+        out: gets ``<stem>/`` for each image with ``vessels.png`` (0/255), ``segments.png`` (ARCADE category
+            ids), ``probability.npz``, ``report.json``, ``overlay.png`` and ``report.html``, and an
+            ``index.html`` over all.
+        pipeline: by default the one with the shipped weights.
+        done: called after each image.
+        view, pixel_spacing_mm: of all images, see :meth:`CoronaryPipeline.__call__`.
+        again: analyse images that are finished, too.
+
+    Returns:
+        Each image with None, or with what was wrong.
+
+    Raises:
+        FileNotFoundError: if an input does not exist or nothing was found in it.
+    """
+    jobs = find_images(inputs, out)
+    out = Path(out)
+    pipeline = pipeline or CoronaryPipeline()
+    settings = {
+        **pipeline.settings,
+        "view": list(view) if view is not None else None,
+        "pixel_spacing_mm": pixel_spacing_mm,
+        "version": __version__,
+    }
+    outcomes: list[CaseOutcome] = []
+    for path, name in jobs:
+        folder = out / name
+        started = time.perf_counter()
+        try:
+            run = {**settings, "image_sha256": _sha256(path)}
+            report = None if again or settings["identity"] is None else _finished(folder, run)
+            skipped = report is not None
+            if report is None:
+                result = pipeline(path, view=view, pixel_spacing_mm=pixel_spacing_mm)
+                result.report["run"] = run
+                write_result(result, folder)
+                report = result.report
+            seconds = time.perf_counter() - started
+            outcome = CaseOutcome(path, folder, None, skipped, seconds, _summary(report))
+        except Exception as problem:  # one bad file among many; nothing is swallowed, all of it is reported
+            seconds = time.perf_counter() - started
+            outcome = CaseOutcome(path, folder, f"{type(problem).__name__}: {problem}", seconds=seconds)
+        outcomes.append(outcome)
+        if done is not None:
+            done(outcome)
+    finished = [outcome.folder for outcome in outcomes if outcome.error is None]
+    # By the name of the result's folder, which no other image has.
+    failures = {outcome.folder.name: outcome.error for outcome in outcomes if outcome.error is not None}
+    write_index(out, finished, failures)
+    return [(outcome.path, outcome.error) for outcome in outcomes]
+
+
+def _finished(folder: Path, run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the report of a case that was finished with these very settings, or None."""
+    if not all((folder / name).is_file() for name in FINISHED):
+        return None
+    try:
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return report if report.get("run") == json.loads(json.dumps(run)) else None
+
+
+def _summary(report: dict[str, Any]) -> str:
+    counts = {"segment": report.get("segments"), "lesion": report.get("lesions")}
+    words = [
+        f"{len(rows)} {name}{'' if len(rows) == 1 else 's'}"
+        for name, rows in counts.items()
+        if rows is not None
+    ]
+    return ", ".join(words) or f"{len(report['vessels']['branches'])} branches"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_result(result: CoronaryResult, folder: str | Path) -> None:
+    """Write masks, probabilities, pictures and report of one angiogram into a folder, the report last."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _replacing(folder / "vessels.png") as temporary:
+        Image.fromarray(result.vessels.astype(np.uint8) * 255).save(temporary)
+    with _replacing(folder / "probability.npz") as temporary:
+        np.savez_compressed(temporary, vessels=result.probability)
+    if result.segments is not None:
+        with _replacing(folder / "segments.png") as temporary:
+            Image.fromarray(result.segments).save(temporary)
+    else:
+        (folder / "segments.png").unlink(missing_ok=True)  # of an earlier run with more stages
+    write_report(
+        folder, result.report, result.angiogram.pixels, result.vessels, result.probability, result.segments
+    )
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    yield temporary
+    os.replace(temporary, path)
+
+
+def find_images(inputs: Sequence[str | Path], out: str | Path | None = None) -> list[tuple[Path, str]]:
+    """List the images in files and folders, each with a name of its own for its results.
+
+    The name is the file's stem; where two would be equal, the rest of the path joins it. In folders a file
+    without extension counts if it is DICOM by content; the folder of the results is left out.
+
+    Raises:
+        FileNotFoundError: if an input does not exist or a folder holds no image.
+    """
+    results = None if out is None else Path(out).resolve()
+    paths: list[Path] = []
+    for given in map(Path, inputs):
+        if given.is_dir():
+            found = sorted(path for path in given.rglob("*") if _is_image(path) and not _is_in(path, results))
+            if not found:
+                raise FileNotFoundError(
+                    f"{given}: expected images (PNG, JPEG, TIFF, NIfTI, DICOM), found none"
+                )
+            paths += found
+        elif given.is_file():
+            paths.append(given)
+        else:
+            raise FileNotFoundError(f"{given}: expected a file or a folder, found nothing")
+    paths = list(dict.fromkeys(p.resolve() for p in paths))
+    names: dict[str, Path] = {}
+    for path in paths:
+        stem = path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name
+        name = stem
+        if name in names:
+            name = f"{stem}_{path.suffix[1:]}"
+        number = 2
+        while name in names:
+            name = f"{path.parent.name}_{stem}_{number}"
+            number += 1
+        names[name] = path
+    return [(path, name) for name, path in names.items()]
+
+
+def _is_image(path: Path) -> bool:
+    if not path.is_file() or path.name == "DICOMDIR":
+        return False
+    if is_image_name(path):
+        return True
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _is_in(path: Path, folder: Path | None) -> bool:
+    return folder is not None and path.resolve().is_relative_to(folder)

@@ -1,0 +1,225 @@
+"""What the stages found as rows of plain numbers, and the report around them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..anatomy import SyntaxSegment, syntax_from_arcade_id, vessel_of
+from ..anatomy.names import cass_name, segment_name
+from ..qca import DiameterProfile, Lesion, QcaResult, lesion_at
+from ..transforms import Angiogram
+from .stage_networks import StageNetworks
+
+PACKAGES = ("monai", "torch", "transformers", "peft")
+LOW_CONFIDENCE = 0.5  # of a lesion's score
+DISAGREEMENT_PERCENT = 25.0  # between the %DS of the contours and the network's
+_ORDER = {segment: place for place, segment in enumerate(SyntaxSegment)}
+
+
+def segment_rows(segments: np.ndarray, profiles: Sequence[DiameterProfile]) -> list[dict[str, Any]]:
+    """Return a row for each segment in a map (H, W) of ARCADE category ids, from proximal to distal.
+
+    Length and diameters are those along the centrelines within the segment; fields in mm where the profiles
+    have a spacing.
+    """
+    along = [_ids_along(profile.centreline_rc, segments) for profile in profiles]
+    spacing = profiles[0].pixel_spacing_mm if profiles else None
+    found = [syntax_from_arcade_id(int(number)) for number in np.unique(segments[segments > 0])]
+    rows = []
+    for segment in sorted(found, key=_ORDER.__getitem__):
+        number = next(i for i in np.unique(segments) if i and syntax_from_arcade_id(int(i)) is segment)
+        length, diameters = 0.0, [np.zeros(0)]
+        for profile, ids in zip(profiles, along, strict=True):
+            inside = ids == number
+            length += float((np.diff(profile.arc_length_px) * inside[1:]).sum())
+            diameters.append(profile.diameter_px[inside & profile.is_measured])
+        measured = np.concatenate(diameters)
+        row: dict[str, Any] = {
+            "id": int(number),
+            "name": segment_name(segment),
+            "syntax": segment.value,
+            "cass": cass_name(segment),
+            "vessel": vessel_of(segment).value,
+        }
+        figures = {
+            "length": length,
+            "minimum_diameter": float(measured.min()) if len(measured) else None,
+            "median_diameter": float(np.median(measured)) if len(measured) else None,
+        }
+        for name, value in figures.items():
+            row[f"{name}_px"] = _rounded(value)
+            if spacing is not None:
+                row[f"{name}_mm"] = _rounded(None if value is None else value * spacing)
+        rows.append(row)
+    return rows
+
+
+def lesion_rows(
+    detections: Sequence[Mapping[str, Any]], measurement: QcaResult, segments: np.ndarray | None
+) -> list[dict[str, Any]]:
+    """Return a row for each lesion that stage 3 found, best first, measured at its place.
+
+    Two detections in what the measurement takes for one lesion become one. Where no vessel can be measured in
+    a detection's box, the network's own figures stand, and ``measured_by`` says so.
+
+    Args:
+        detections: as :func:`monai_lora_sam.networks.decode_lesions` gives them.
+        measurement: of the same image.
+        segments: (H, W) ARCADE category ids, or None.
+    """
+    rows: list[dict[str, Any]] = []
+    taken: list[Lesion] = []
+    spacing = measurement.pixel_spacing_mm
+    for detection in sorted(detections, key=lambda one: -one["score"]):
+        # In decoded boxes the image spans 0 to its width; in the report 0 is the middle of the first pixel.
+        box = [round(value - 0.5, 2) for value in detection["box_xyxy"]]
+        number = len(rows) + 1
+        lesion = lesion_at(measurement, tuple(box), number)
+        if lesion is not None and any(_same(lesion, other) for other in taken):
+            continue
+        row: dict[str, Any] = {"id": number, "segment": None, "score": round(detection["score"], 4)}
+        if lesion is not None:
+            taken.append(lesion)
+            row |= {**lesion.to_json(spacing), "id": number, "measured_by": "contours"}
+            row["profile"] = _profile(lesion)
+        else:
+            row |= {
+                "measured_by": "network",
+                "percent_diameter_stenosis": _rounded(detection["percent_diameter_stenosis"]),
+                "mld_px": _rounded(detection["mld_px"]),
+            }
+            if spacing is not None and detection["mld_px"] is not None:
+                row["mld_mm"] = _rounded(detection["mld_px"] * spacing)
+        row["box_xy"] = box
+        row["percent_diameter_stenosis_network"] = _rounded(detection["percent_diameter_stenosis"])
+        row["mld_px_network"] = _rounded(detection["mld_px"])
+        segment = (lesion.segment_id if lesion is not None else 0) or _segment_in(box, segments)
+        row["segment_id"] = segment or None
+        row["segment"] = segment_name(syntax_from_arcade_id(segment)) if segment else None
+        rows.append(row)
+    return rows
+
+
+def _same(one: Lesion, other: Lesion) -> bool:
+    if one.profile is not other.profile:
+        return False
+    return one.begin <= other.minimum <= one.end or other.begin <= one.minimum <= other.end
+
+
+def _profile(lesion: Lesion) -> dict[str, Any]:
+    """Return the diameter function of the lesion's vessel, as the report plots it."""
+    profile = lesion.profile
+    arc = profile.arc_length_px
+    diameter = np.where(profile.is_measured | profile.occluded, profile.diameter_px, np.nan)
+    return {
+        "arc_length_px": _listed(arc),
+        "diameter_px": _listed(diameter),
+        "reference_diameter_px": _listed(profile.reference_px),
+        "left_wall_xy": _points(profile.left_wall_rc),
+        "right_wall_xy": _points(profile.right_wall_rc),
+        "proximal_border_px": _rounded(float(arc[lesion.begin])),
+        "mld_position_px": _rounded(float(arc[lesion.minimum])),
+        "distal_border_px": _rounded(float(arc[lesion.end])),
+    }
+
+
+def assemble_report(
+    angiogram: Angiogram, networks: StageNetworks, found: Mapping[str, Any], seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """Put what was found into the form of ``report.json``, with image, stages, calibration and warnings."""
+    height, width = angiogram.pixels.shape
+    view, spacing = angiogram.view, angiogram.pixel_spacing_mm
+    calibration = (
+        {}
+        if spacing is None
+        else {
+            "calibration": {
+                "source": angiogram.pixel_spacing_source or "the file",
+                "pixel_spacing_mm": spacing,
+            }
+        }
+    )
+    return {
+        "schema": "monai-lora-sam/report/1",
+        "image": {
+            "file": angiogram.path.name,
+            "height": height,
+            "width": width,
+            "pixel_spacing_mm": spacing,
+            "view": None if view is None else {"primary_deg": view[0], "secondary_deg": view[1]},
+        },
+        "stages": networks.cards(),
+        **found,
+        **calibration,
+        "timings_s": dict(seconds),
+        "warnings": report_warnings(angiogram, found),
+        "software": {"monai-lora-sam": __version__, **{package: version(package) for package in PACKAGES}},
+    }
+
+
+def report_warnings(angiogram: Angiogram, found: Mapping[str, Any]) -> list[str]:
+    """Say what a reader must know before relying on a figure."""
+    warnings = []
+    if angiogram.pixel_spacing_mm is None:
+        warnings.append(
+            "Calibration is missing: the file gives no pixel spacing, so that diameters and lengths are in pixels."
+        )
+    if not found["vessels"]["area_px"]:
+        warnings.append("No vessel was found.")
+    if "segments" in found and angiogram.view is None:
+        warnings.append("The view angles are unknown: segments were named without them.")
+    if found.get("lesions"):
+        warnings.append(
+            "Foreshortening is unknown: one projection shows lengths no longer than they are, often shorter."
+        )
+    for lesion in found.get("lesions", []):
+        name, network = f"Lesion {lesion['id']}", lesion["percent_diameter_stenosis_network"]
+        if lesion["score"] < LOW_CONFIDENCE:
+            warnings.append(f"{name}: low confidence (score {lesion['score']:.2f}).")
+        if lesion["measured_by"] == "network":
+            warnings.append(
+                f"{name}: no vessel could be measured there; its figures are the network's estimate."
+            )
+        elif network is not None:
+            percent = lesion["percent_diameter_stenosis"]
+            if abs(percent - network) > DISAGREEMENT_PERCENT:
+                warnings.append(
+                    f"{name}: the contours give {percent:.0f} % diameter stenosis, the network {network:.0f} %."
+                )
+    return warnings
+
+
+def _ids_along(points_rc: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    rows, columns = np.rint(points_rc).astype(int).T
+    return segments[rows.clip(0, segments.shape[0] - 1), columns.clip(0, segments.shape[1] - 1)]
+
+
+def _segment_in(box: Sequence[float], segments: np.ndarray | None) -> int:
+    """Return the ARCADE category id that most named pixels in a box have, 0 where there is none."""
+    if segments is None:
+        return 0
+    left, top = (max(math.floor(value), 0) for value in box[:2])
+    inside = segments[top : math.ceil(box[3]) + 1, left : math.ceil(box[2]) + 1]
+    counts = np.bincount(inside[inside > 0].ravel(), minlength=1)
+    return int(counts.argmax()) if counts.any() else 0
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(float(value), 3)
+
+
+def _listed(values: np.ndarray) -> list[float | None]:
+    return [_rounded(value) for value in values.tolist()]
+
+
+def _points(points_rc: np.ndarray) -> list[list[float] | None]:
+    return [
+        [round(column, 2), round(row, 2)] if math.isfinite(row) and math.isfinite(column) else None
+        for row, column in points_rc.tolist()
+    ]
