@@ -10,6 +10,7 @@ import torch
 from monai.data import CacheDataset, Dataset
 from monai.engines import PrepareBatchExtraInput
 from monai.transforms import Compose
+from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from monai_lora_sam.data.feature_cache import FeatureCache, Features
@@ -28,6 +29,7 @@ def training_items(
     *,
     feature_cache: bool = False,
     feature_cache_dir: str | Path = "feature_cache",
+    keep_image: bool | None = None,
     copies: int = 0,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -43,6 +45,7 @@ def training_items(
         network: on its device; its strategy has to be ``frozen`` for a feature cache.
         feature_cache: which of the two.
         feature_cache_dir: holds one cache for each encoder, adapters and heads below.
+        keep_image: beside stored features; by default where the head reads the image as well.
         copies, seed, batch_size, device: see :class:`FeatureDataset`; of no effect without a feature cache.
         cache_rate: part of the items that is kept in memory.
         progress: draw a bar.
@@ -57,7 +60,8 @@ def training_items(
             "feature_cache: expected strategy 'frozen', under which features stay what they are, found "
             f"{network.strategy!r}"
         )
-    segmenter = isinstance(network, AdaptedSegmenter)
+    if keep_image is None:
+        keep_image = isinstance(network, AdaptedSegmenter)
     training = network.training
     network.eval()
     try:
@@ -67,7 +71,7 @@ def training_items(
             FeatureCache.under(feature_cache_dir, feature_identity(network)),
             _pyramid_of(network) if isinstance(network, AdaptedSegmenter) else network.read,
             copies=copies,
-            keep_image=segmenter,
+            keep_image=keep_image,
             cache_rate=cache_rate,
             batch_size=batch_size,
             device=device,
@@ -88,7 +92,8 @@ def _pyramid_of(network: AdaptedSegmenter) -> Any:
 class PrepareBatchFeatures(PrepareBatchExtraInput):
     """MONAI's ``PrepareBatchExtraInput`` that also gives a network stored features where the batch has them.
 
-    They travel to the device in float16 and become float32 there.
+    They travel to the device in float16 and become float32 there. Where the batch has no image, the network
+    is given None in its place.
 
     Example:
         >>> PrepareBatchFeatures(extra_keys={"view": "view"})  # doctest: +SKIP
@@ -101,13 +106,15 @@ class PrepareBatchFeatures(PrepareBatchExtraInput):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor, tuple, dict]:
-        image, label, positional, named = super().__call__(batchdata, device, non_blocking, **kwargs)
         features = batchdata.get("features")
-        if features is not None:
-            single = isinstance(features, Tensor)
-            moved = [
-                level.to(device=device, non_blocking=non_blocking).float()
-                for level in ([features] if single else features)
-            ]
-            named = {**named, "features": moved[0] if single else moved}
-        return image, label, positional, named
+        if features is None:
+            return super().__call__(batchdata, device, non_blocking, **kwargs)
+        single = isinstance(features, Tensor)
+        moved = [
+            convert_to_tensor(level, track_meta=False).to(device=device, non_blocking=non_blocking).float()
+            for level in ([features] if single else features)
+        ]
+        batch = {"image": torch.empty(0), **batchdata}
+        image, label, positional, named = super().__call__(batch, device, non_blocking, **kwargs)
+        named = {**named, "features": moved[0] if single else moved}
+        return (image if "image" in batchdata else None), label, positional, named  # type: ignore[return-value]

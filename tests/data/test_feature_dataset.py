@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,6 @@ from monai_lora_sam.data import FeatureCache, FeatureDataset
 from monai_lora_sam.transforms import GreyToThreeChannelsd, LoadAngiogramd, ViewToTensord
 
 IDENTITY = {"encoder": "aaaa"}
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class Reader:
@@ -183,27 +179,25 @@ def test_copies_not_kept_in_memory_are_made_the_same_again(entries, tmp_path):
 
 def test_a_killed_fill_goes_on_where_it_was(entries, tmp_path):
     """Killed after some shards: those are kept, the rest is read, and the result is that of one run."""
-    script = textwrap.dedent(
-        f"""
-        import sys, time
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from pathlib import Path
-        from test_feature_dataset import Reader, make
-        class Slow(Reader):
-            def __call__(self, image, view):
-                if self.count >= 2:
-                    Path({str(tmp_path / "waiting")!r}).touch()
-                    time.sleep(60)
-                return super().__call__(image, view)
-        make({entries!r}, Path({str(tmp_path / "features")!r}), Slow(), shard_bytes=1, batch_size=1)
-        """
+
+    class Slow(Reader):
+        def __call__(self, image, view):
+            if self.count >= 2:
+                waiting.touch()
+                time.sleep(60)
+            return super().__call__(image, view)
+
+    waiting = tmp_path / "waiting"
+    more = {"shard_bytes": 1, "batch_size": 1}
+    process = multiprocessing.get_context("fork").Process(
+        target=make, args=(entries, tmp_path / "features", Slow()), kwargs=more
     )
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    process = subprocess.Popen([sys.executable, "-c", script], env=environment)
-    while not (tmp_path / "waiting").exists() and process.poll() is None:
+    process.start()
+    while not waiting.exists() and process.is_alive():
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     reader = Reader()
     items = make(entries, tmp_path / "features", reader)
     assert reader.count == 3

@@ -1,0 +1,68 @@
+"""What stored features are known by changes with all that they depend on, and with nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from monai_lora_sam.adapters import AdapterStack
+from monai_lora_sam.networks import AdaptedSegmenter, build_segmenter, feature_identity
+
+
+@pytest.fixture
+def stages(random_encoder):
+    """Put stage 2 on stage 1 on one stack, each with an adapter and a head."""
+
+    def make(seed: int = 0) -> tuple[AdaptedSegmenter, AdaptedSegmenter]:
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            stack = AdapterStack(random_encoder(seed))
+            vessels = build_segmenter(stack, name="vessels", width=8, lora={"r": 2})
+            segments = build_segmenter(stack, 26, name="segments", width=8, lora={"r": 2, "targets": "qkv"})
+        return vessels, segments
+
+    return make
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def test_equal_networks_have_one_identity(stages):
+    assert feature_identity(stages()[1]) == feature_identity(stages()[1])
+
+
+def test_another_base(stages):
+    assert "encoder" in changed(feature_identity(stages(0)[0]), feature_identity(stages(1)[0]))
+
+
+def test_an_adapter_that_changes(stages):
+    vessels, segments = stages()
+    before = feature_identity(vessels), feature_identity(segments)
+    with torch.no_grad():
+        next(p for name, p in vessels.stack.named_parameters() if "lora_B.segments" in name).add_(1e-4)
+    assert changed(before[0], feature_identity(vessels)) == set()  # it is not applied there
+    assert changed(before[1], feature_identity(segments)) == {"adapters of segments"}
+
+
+def test_the_head_itself_is_no_part_of_it(stages):
+    vessels, _ = stages()
+    before = feature_identity(vessels)
+    with torch.no_grad():
+        next(vessels.head.parameters()).add_(1.0)
+    assert feature_identity(vessels) == before
+
+
+def test_an_encoder_that_was_moved(random_encoder):
+    stack = AdapterStack(random_encoder())
+    build_segmenter(stack, name="old", strategy="last_n", last_n=1, width=8)
+    network = build_segmenter(stack, name="vessels", strategy="frozen", width=8)
+    before = feature_identity(network)
+    with torch.no_grad():
+        next(stack.encoder.blocks[-1].parameters()).add_(1e-4)
+    assert changed(before, feature_identity(network)) == {"encoder moved by old"}
+
+
+def test_precision(random_segmenter):
+    first, second = (random_segmenter("frozen", mixed_precision=mixed) for mixed in (True, False))
+    assert changed(feature_identity(first), feature_identity(second)) == {"mixed precision"}
