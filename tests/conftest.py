@@ -12,7 +12,7 @@ import torch
 
 if TYPE_CHECKING:
     from monai_lora_sam.encoders import ImageEncoder
-    from monai_lora_sam.networks import AdaptedSegmenter
+    from monai_lora_sam.networks import AdaptedSegmenter, LesionDetector
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -51,5 +51,25 @@ def random_segmenter(random_encoder) -> Callable[..., AdaptedSegmenter]:
         with torch.random.fork_rng():
             torch.manual_seed(seed + 1)
             return build_segmenter(random_encoder(seed), strategy=strategy, **arguments)
+
+    return make
+
+
+@pytest.fixture
+def random_detector(random_segmenter) -> Callable[..., LesionDetector]:
+    """Put stages 1 and 2 and a lesion head on the random encoder, in float32; equal seeds, equal weights."""
+
+    def make(strategy: str = "frozen", seed: int = 0) -> LesionDetector:
+        from monai_lora_sam.networks import build_detector, build_segmenter
+
+        vessels = random_segmenter("lora", seed)
+        narrow = {"width": 8, "lora": {"r": 2, "targets": "qkv"}, "mixed_precision": False}
+        with torch.random.fork_rng():
+            torch.manual_seed(seed + 2)
+            segments = build_segmenter(vessels.stack, 26, "segments", **narrow)
+            for name, parameter in vessels.stack.named_parameters():
+                if "lora_B" in name:  # zero at first: the adapters would do nothing
+                    torch.nn.init.normal_(parameter, std=0.05)
+            return build_detector(vessels, segments, strategy, width=8, mixed_precision=False)
 
     return make
