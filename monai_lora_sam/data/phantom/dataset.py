@@ -78,7 +78,7 @@ def prepare_phantoms(
         "warnings": warnings,
     }
     path = folder / "datalist.json"
-    _write_text(path, json.dumps(datalist, indent=1))
+    write_text(path, json.dumps(datalist, indent=1))
     return path
 
 
@@ -88,9 +88,9 @@ def _prepare_one(folder: Path, seed: int, config: PhantomConfig) -> tuple[dict[s
     truth_path = folder / "truth" / f"{stem}.json"
     if truth_path.exists():
         truth = json.loads(truth_path.read_text())
-        if truth["config"] != _config_json(config):
+        if truth["config"] != config_json(config):
             raise ValueError(
-                f"{truth_path}: expected a phantom of {_config_json(config)}, found {truth['config']}; "
+                f"{truth_path}: expected a phantom of {config_json(config)}, found {truth['config']}; "
                 "choose an empty folder"
             )
     else:
@@ -99,7 +99,7 @@ def _prepare_one(folder: Path, seed: int, config: PhantomConfig) -> tuple[dict[s
         _write_png(folder / "labels" / f"{stem}.png", phantom.vessel_mask.astype(np.uint8))
         _write_png(folder / "segments" / f"{stem}.png", phantom.segment_mask)
         truth = truth_json(phantom, config)
-        _write_text(truth_path, json.dumps(truth))
+        write_text(truth_path, json.dumps(truth))
     with Image.open(folder / "labels" / f"{stem}.png") as label:
         lesions, hidden = lesion_entries(truth, np.asarray(label))
     entry = {
@@ -116,7 +116,8 @@ def _prepare_one(folder: Path, seed: int, config: PhantomConfig) -> tuple[dict[s
     return entry, hidden
 
 
-def _config_json(config: PhantomConfig) -> dict[str, Any]:
+def config_json(config: PhantomConfig) -> dict[str, Any]:
+    """Return a configuration as plain JSON values."""
     return json.loads(json.dumps(vars(config)))
 
 
@@ -167,7 +168,7 @@ def truth_json(phantom: Phantom, config: PhantomConfig) -> dict[str, Any]:
         "imager_spacing_mm": phantom.arm.imager_spacing_mm,
         "centrelines": lines,
         "lesions": lesions,
-        "config": _config_json(config),
+        "config": config_json(config),
     }
 
 
@@ -177,7 +178,8 @@ def _write_png(path: Path, pixels: np.ndarray) -> None:
     temporary.replace(path)
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a text to a temporary name and rename it."""
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_text(text)
     temporary.replace(path)

@@ -164,7 +164,7 @@ def generate_phantom(seed: int, config: PhantomConfig | None = None) -> Phantom:
     dominance = Dominance(config.dominance or str(rng.choice(["right", "left", "co"], p=[0.8, 0.1, 0.1])))
     tree = grow_tree(rng, side, dominance)
     placed = add_lesions(rng, tree, config.lesion_probability, config.stenosis_range_percent)
-    arm = _draw_arm(rng, side, config)
+    arm = draw_arm(rng, side, config)
     branches, offset = project_tree(rng, tree, arm)
     image, seen = paint_angiogram(rng, tree, branches, arm, offset, config.photons_range, config.background)
     vessel_mask, segment_mask = project_masks(branches, seen, config.mask_minimum_diameter_mm)
@@ -172,8 +172,8 @@ def generate_phantom(seed: int, config: PhantomConfig | None = None) -> Phantom:
         image,
         vessel_mask,
         segment_mask,
-        _centrelines(tree, branches),
-        [_lesion(lesion, branches[lesion.branch]) for lesion in placed],
+        project_centrelines(tree, branches),
+        [project_lesion(lesion, branches[lesion.branch]) for lesion in placed],
         (arm.primary_deg, arm.secondary_deg),
         arm.pixel_spacing_mm,
         side,
@@ -183,7 +183,8 @@ def generate_phantom(seed: int, config: PhantomConfig | None = None) -> Phantom:
     )
 
 
-def _draw_arm(rng: np.random.Generator, side: str, config: PhantomConfig) -> CArm:
+def draw_arm(rng: np.random.Generator, side: str, config: PhantomConfig) -> CArm:
+    """Draw a view and its distances at random, as far as the configuration leaves them open."""
     views = STANDARD_VIEWS[side]
     chances = np.array([0.25 if view == _RARE_VIEW else 1.0 for view in views])
     centre = views[int(rng.choice(len(views), p=chances / chances.sum()))]
@@ -201,7 +202,8 @@ def _draw_arm(rng: np.random.Generator, side: str, config: PhantomConfig) -> CAr
     )
 
 
-def _centrelines(tree: CoronaryTree, branches: list[ProjectedBranch]) -> list[Centreline]:
+def project_centrelines(tree: CoronaryTree, branches: list[ProjectedBranch]) -> list[Centreline]:
+    """Return the named segments' centrelines in the picture."""
     lines = []
     for branch, projected in zip(tree.branches, branches, strict=True):
         for segment, start, stop in branch.segments:
@@ -223,7 +225,8 @@ def _centrelines(tree: CoronaryTree, branches: list[ProjectedBranch]) -> list[Ce
     return lines
 
 
-def _lesion(lesion: PlacedLesion, projected: ProjectedBranch) -> Lesion:
+def project_lesion(lesion: PlacedLesion, projected: ProjectedBranch) -> Lesion:
+    """Return a stenosis as the picture has it."""
     part = slice(lesion.start_index, lesion.stop_index + 1)
     points = projected.points_rc_px[part]
     reference_px = projected.radius_px[part] * (

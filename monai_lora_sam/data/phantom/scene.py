@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from monai_lora_sam.data.phantom import background
-from monai_lora_sam.data.phantom.detector import display, expose
+from monai_lora_sam.data.phantom.detector import Display, expose
 from monai_lora_sam.data.phantom.projection import CArm
 from monai_lora_sam.data.phantom.rendering import ProjectedVessel, draw_vessel, merge_at_origin, ray_stretch
 from monai_lora_sam.data.phantom.tree import Branch, CoronaryTree
@@ -115,17 +115,25 @@ def paint_angiogram(
     field = contrast
     if with_background:
         field = field + background.chest(rng, arm, tree.heart, offset_mm)
-        field += _devices(rng, tree, arm, offset_mm, per_mm)
+        field += devices(rng, tree, arm, offset_mm, per_mm)
         passed = background.collimator(rng, arm.shape)
     photons = float(np.exp(rng.uniform(*np.log(photons_range))))
     signal = expose(rng, field, passed, blur_px=rng.uniform(0.4, 1.2), photons=photons)
-    return display(rng, signal, passed), passed >= 0.5
+    return Display.draw(rng).show(signal, passed), passed >= 0.5
 
 
-def _devices(
-    rng: np.random.Generator, tree: CoronaryTree, arm: CArm, offset_mm: np.ndarray, per_mm: float
+def devices(
+    rng: np.random.Generator,
+    tree: CoronaryTree,
+    arm: CArm,
+    offset_mm: np.ndarray,
+    per_mm: float,
+    backflow: float = 1.0,
 ) -> np.ndarray:
-    """Return (H, W) the attenuation of catheter, contrast flowing back into the aorta, wires and clips."""
+    """Return (H, W) the attenuation of catheter, contrast flowing back into the aorta, wires and clips.
+
+    `backflow` scales the contrast in the aorta, which is there only during the injection.
+    """
     total = np.zeros(arm.shape, np.float32)
     outer_mm = float(rng.choice(CATHETER_FRENCH)) / 3.0
     filled = per_mm * rng.uniform(0.5, 1.0)
@@ -139,7 +147,7 @@ def _devices(
         rows, columns = np.ogrid[: arm.shape[0], : arm.shape[1]]
         size = rng.uniform(5, 14) / arm.pixel_spacing_mm
         puff = np.exp(-(((rows - row_column[0]) / size) ** 2 + ((columns - row_column[1]) / size) ** 2))
-        total += per_mm * rng.uniform(0.5, 3.0) * puff
+        total += backflow * per_mm * rng.uniform(0.5, 3.0) * puff
     if rng.random() < 0.2:
         wire = background.wire_path(rng, arm.shape)
         width = np.full(len(wire), rng.uniform(0.8, 2.5))
