@@ -11,6 +11,7 @@ import pytest
 import torch
 
 if TYPE_CHECKING:
+    from monai_lora_sam.adapters import AdapterStack
     from monai_lora_sam.encoders import ImageEncoder
     from monai_lora_sam.networks import AdaptedSegmenter, LesionDetector
 
@@ -62,14 +63,18 @@ def random_detector(random_segmenter) -> Callable[..., LesionDetector]:
     def make(strategy: str = "frozen", seed: int = 0) -> LesionDetector:
         from monai_lora_sam.networks import build_detector, build_segmenter
 
+        def move(stack: AdapterStack) -> None:
+            for name, parameter in stack.named_parameters():
+                if "lora_B" in name and parameter.requires_grad:  # zero at first: the adapter would do nothing
+                    torch.nn.init.normal_(parameter, std=0.05)
+
         vessels = random_segmenter("lora", seed)
         narrow = {"width": 8, "lora": {"r": 2, "targets": "qkv"}, "mixed_precision": False}
         with torch.random.fork_rng():
             torch.manual_seed(seed + 2)
+            move(vessels.stack)
             segments = build_segmenter(vessels.stack, 26, "segments", **narrow)
-            for name, parameter in vessels.stack.named_parameters():
-                if "lora_B" in name:  # zero at first: the adapters would do nothing
-                    torch.nn.init.normal_(parameter, std=0.05)
+            move(segments.stack)
             return build_detector(vessels, segments, strategy, width=8, mixed_precision=False)
 
     return make
