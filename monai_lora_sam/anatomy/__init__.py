@@ -9,6 +9,7 @@ from monai_lora_sam.anatomy.arcade import (
     syntax_from_arcade_id,
 )
 from monai_lora_sam.anatomy.mapping import cass_from_syntax, syntax_from_cass
+from monai_lora_sam.anatomy.neighbours import Side, adjoins, parents_of, side_of
 from monai_lora_sam.anatomy.segments import (
     CassSegment,
     Dominance,
@@ -23,11 +24,15 @@ __all__ = [
     "ARCADE_STENOSIS_ID",
     "CassSegment",
     "Dominance",
+    "Side",
     "SyntaxSegment",
     "Vessel",
+    "adjoins",
     "arcade_id",
     "cass_from_syntax",
     "exists_in",
+    "parents_of",
+    "side_of",
     "syntax_from_arcade_id",
     "syntax_from_cass",
     "vessel_of",
