@@ -150,6 +150,22 @@ def test_evaluation_gives_the_scores_that_training_noted(trained: Path, options:
     assert (tmp_path / "metrics.csv").is_file()
 
 
+def test_inference_names_segments(trained: Path, vessels: Path, pictures: Path, base: Path, tmp_path: Path):
+    overrides = {
+        "dataset_dir": str(pictures / "4.png"),
+        "output_dir": str(tmp_path),
+        "vessels": str(vessels),
+        "stage_folder": str(trained / "best"),
+        "pretrained": str(base),
+        "device": "cpu",
+    }
+    run_bundle(BUNDLE, "inference.yaml", overrides)
+    names = {path.name for path in (tmp_path / "4").iterdir()}
+    assert {"vessels.png", "segments.png", "report.json", "report.html"} <= names
+    named = np.asarray(Image.open(tmp_path / "4" / "segments.png"))
+    assert named.shape == (70, 60) and named.max() < len(ARCADE_CLASS_NAMES)
+
+
 def test_vessel_masks_are_no_segment_maps(options: Settings, pictures: Path, tmp_path: Path):
     with pytest.raises(Exception) as caught:
         run_bundle(BUNDLE, overrides=options(tmp_path, dataset_dir=str(pictures)))
