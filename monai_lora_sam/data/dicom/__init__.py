@@ -3,7 +3,16 @@
 Reading stands in `transforms`, since the image loaders there need it too; it is offered here as well.
 """
 
+from monai_lora_sam.data.dicom.frames import FrameScore, rank_frames
 from monai_lora_sam.data.dicom.segmentation import write_segmentation
 from monai_lora_sam.transforms import SPACING_SOURCES, Cine, PixelSpacing, read_cine
 
-__all__ = ["SPACING_SOURCES", "Cine", "PixelSpacing", "read_cine", "write_segmentation"]
+__all__ = [
+    "SPACING_SOURCES",
+    "Cine",
+    "FrameScore",
+    "PixelSpacing",
+    "rank_frames",
+    "read_cine",
+    "write_segmentation",
+]
