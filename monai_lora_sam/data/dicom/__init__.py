@@ -5,6 +5,7 @@ Reading stands in `transforms`, since the image loaders there need it too; it is
 
 from monai_lora_sam.data.dicom.frames import FrameScore, rank_frames
 from monai_lora_sam.data.dicom.segmentation import write_segmentation
+from monai_lora_sam.data.dicom.structured_report import write_structured_report
 from monai_lora_sam.transforms import SPACING_SOURCES, Cine, PixelSpacing, read_cine
 
 __all__ = [

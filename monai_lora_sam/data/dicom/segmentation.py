@@ -10,10 +10,11 @@ from pydicom import Dataset
 
 from monai_lora_sam import __version__
 from monai_lora_sam.anatomy import syntax_from_arcade_id
-from monai_lora_sam.data.dicom.codes import CORONARY_ARTERY, CodedTerm, segment_code
+from monai_lora_sam.data.dicom.codes import CORONARY_ARTERY, CodedTerm, SegmentCode, segment_code
 from monai_lora_sam.data.dicom.writing import (
     MANUFACTURER,
     MODEL_NAME,
+    coded,
     finish,
     name_of,
     refer_to_frame,
@@ -68,14 +69,14 @@ def write_segmentation(
         *((code.term, code.label) for code in map(_code, labels)),
     ]
     algorithm = highdicom.AlgorithmIdentificationSequence(
-        name=MANUFACTURER, family=_concept(_ARTIFICIAL_INTELLIGENCE), version=__version__
+        name=MANUFACTURER, family=coded(_ARTIFICIAL_INTELLIGENCE), version=__version__
     )
     descriptions = [
         seg.SegmentDescription(
             segment_number=number,
             segment_label=label,
-            segmented_property_category=_concept(_ANATOMICAL_STRUCTURE),
-            segmented_property_type=_concept(term),
+            segmented_property_category=coded(_ANATOMICAL_STRUCTURE),
+            segmented_property_type=coded(term),
             algorithm_type=seg.SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=algorithm,
         )
@@ -134,9 +135,5 @@ def _segment_stack(
     return np.stack(masks, axis=-1).astype(np.uint8), labels
 
 
-def _code(label: int):
+def _code(label: int) -> SegmentCode:
     return segment_code(syntax_from_arcade_id(label))
-
-
-def _concept(term: CodedTerm):
-    return require("highdicom.sr").CodedConcept(term.value, term.scheme, term.meaning)

@@ -9,8 +9,11 @@ import secrets
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from pydicom import Dataset
+
+from monai_lora_sam.data.dicom.codes import CodedTerm
 
 MANUFACTURER = "monai-lora-sam"
 MODEL_NAME = "monai-lora-sam (research use only)"
@@ -42,6 +45,11 @@ def require(module: str) -> ModuleType:
             f"DICOM results need the package {package}, which could not be imported ({error}): "
             'pip install "monai-lora-sam[dicom]"'
         ) from error
+
+
+def coded(term: CodedTerm) -> Any:
+    """Return a coded term as highdicom's own."""
+    return require("highdicom.sr").CodedConcept(*term)
 
 
 def name_of(source: Dataset) -> str:
