@@ -105,7 +105,10 @@ def match_by_distance(
 
 
 def ranked_hits(
-    scores: Sequence[float], predicted_xyxy: np.ndarray, true_xyxy: np.ndarray, threshold: float = 0.5
+    scores: Sequence[float] | np.ndarray,
+    predicted_xyxy: np.ndarray,
+    true_xyxy: np.ndarray,
+    threshold: float = 0.5,
 ) -> np.ndarray:
     """Return (P,) bool: which predictions of one image are hits when truths are given out by descending score.
 
