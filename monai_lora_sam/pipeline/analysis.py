@@ -171,7 +171,7 @@ class CoronaryPipeline:
         angiogram = _with_given(angiogram, view, pixel_spacing_mm)
         watch.lap("read")
         try:
-            probability, class_probability, detections = self._predict(angiogram)
+            probability, class_probability, detections = self.predict(angiogram)
         except ValueError as error:
             raise ValueError(f"{angiogram.path}: {error}") from error
         watch.lap("networks")
@@ -202,7 +202,7 @@ class CoronaryPipeline:
             logits = self.inferer(image, self.networks.vessels, view=view)
         return self._own_size(item, logits)
 
-    def _predict(
+    def predict(
         self, angiogram: Angiogram
     ) -> tuple[np.ndarray, np.ndarray | None, list[dict[str, Any]] | None]:
         """Return vessel probability, segment probabilities (26, H, W) and lesions, at the image's own size."""
