@@ -52,7 +52,9 @@ def perfect_output(rows: torch.Tensor) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("shape", [(140, 140), (140, 120), (139, 173), (300, 211), (60, 50)])
 def test_decoding_inverts_the_targets(shape: tuple[int, int]):
     lesions = [
-        lesion for lesion in LESIONS if lesion["box_xyxy"][2] <= shape[1] and lesion["box_xyxy"][3] <= shape[0]
+        lesion
+        for lesion in LESIONS
+        if lesion["box_xyxy"][2] <= shape[1] and lesion["box_xyxy"][3] <= shape[0]
     ]
     found = decode_lesions(perfect_output(targets(shape, lesions)), [shape], SIDE, score_threshold=0.5)[0]
     assert len(found) == len(lesions)

@@ -92,7 +92,9 @@ def test_exactly_the_strategys_parameters_move(strategy: str, random_detector: M
     if strategy == "frozen":
         assert not below
     else:
-        assert any("lora_A.vessels" in name for name in below) and any("lora_B.segments" in name for name in below)
+        assert any("lora_A.vessels" in name for name in below) and any(
+            "lora_B.segments" in name for name in below
+        )
         assert any("lora" not in name for name in below)
 
 

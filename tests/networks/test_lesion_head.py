@@ -53,8 +53,12 @@ def test_shapes_on_maps_of_any_size(height: int, width: int):
     assert output["heatmap"].shape == (2, 1, height, width)
     assert output["offset"].shape == output["size"].shape == (2, 2, height, width)
     assert output["boxes"].shape == (2, 7, 4)
-    assert output["score"].shape == output["percent_diameter_stenosis"].shape == output["mld_px"].shape == (2, 7)
-    assert (output["percent_diameter_stenosis"] >= 0).all() and (output["percent_diameter_stenosis"] <= 100).all()
+    assert (
+        output["score"].shape == output["percent_diameter_stenosis"].shape == output["mld_px"].shape == (2, 7)
+    )
+    assert (output["percent_diameter_stenosis"] >= 0).all() and (
+        output["percent_diameter_stenosis"] <= 100
+    ).all()
     assert (output["mld_px"] >= 0).all()
 
 
@@ -67,7 +71,9 @@ def test_given_boxes_are_read_as_they_are_and_jittered_only_in_training():
     given = head.eval()(read, boxes=boxes)
     assert torch.equal(given["boxes"][0, 0], boxes[0, 0, :4]) and given["score"].isnan().all()
     assert given["boxes"][0, 1:].isnan().all()
-    assert torch.isfinite(given["percent_diameter_stenosis"]).all(), "a row without a box gives a number as well"
+    assert torch.isfinite(given["percent_diameter_stenosis"]).all(), (
+        "a row without a box gives a number as well"
+    )
     moved = head.train()(read, boxes=boxes)["boxes"][0, 0]
     assert not torch.equal(moved, boxes[0, 0, :4])
     assert (moved - boxes[0, 0, :4]).abs().max() < 0.3 * 20
