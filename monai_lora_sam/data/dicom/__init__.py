@@ -3,6 +3,7 @@
 Reading stands in `transforms`, since the image loaders there need it too; it is offered here as well.
 """
 
+from monai_lora_sam.data.dicom.anonymise import anonymise, anonymous_name
 from monai_lora_sam.data.dicom.frames import FrameScore, rank_frames
 from monai_lora_sam.data.dicom.segmentation import write_segmentation
 from monai_lora_sam.data.dicom.structured_report import write_structured_report
@@ -13,7 +14,10 @@ __all__ = [
     "Cine",
     "FrameScore",
     "PixelSpacing",
+    "anonymise",
+    "anonymous_name",
     "rank_frames",
     "read_cine",
     "write_segmentation",
+    "write_structured_report",
 ]
