@@ -100,7 +100,7 @@ def write_segmentation(
         series_description="Coronary segmentation (research)",
     )
     shared = result.SharedFunctionalGroupsSequence[0]
-    if not shared.PixelMeasuresSequence[0]:
+    if "PixelMeasuresSequence" in shared and not shared.PixelMeasuresSequence[0]:
         del shared.PixelMeasuresSequence
     # highdicom puts one and the same item into the Common Instance Reference, where a frame number has no place.
     result.SourceImageSequence = copy.deepcopy(result.SourceImageSequence)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -151,6 +153,27 @@ def test_a_single_frame_is_referred_to_without_number(tmp_path, xa_source, masks
     assert seg.number_of_segments == 1
 
 
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        "1.2.840.10008.5.1.4.1.1.12.1.1",  # Enhanced XA
+        "1.2.840.10008.5.1.4.1.1.12.2",  # X-ray radiofluoroscopic
+        "1.2.840.10008.5.1.4.1.1.7",  # secondary capture
+        "1.2.840.10008.5.1.4.1.1.7.2",  # multi-frame secondary capture
+    ],
+)
+def test_other_kinds_of_angiograms(tmp_path, xa_source, masks, sop_class):
+    single = sop_class.endswith(".1.7")
+    source = xa_source(frames=1 if single else 3, SOPClassUID=sop_class)
+    if sop_class.endswith("12.1.1"):
+        source.SharedFunctionalGroupsSequence = [pydicom.Dataset()]
+        source.PerFrameFunctionalGroupsSequence = [pydicom.Dataset() for _ in range(3)]
+    write_segmentation(tmp_path / "seg.dcm", source, 0 if single else 2, *masks)
+    seg = hd.seg.segread(tmp_path / "seg.dcm")
+    assert np.array_equal(seg.pixel_array[0], masks[0])
+    assert referenced_frames(seg) == ({None} if single else {3})
+
+
 def test_an_empty_mask_is_written_as_such(tmp_path, xa_source):
     write_segmentation(tmp_path / "seg.dcm", xa_source(), 1, np.zeros((48, 40), bool))
     assert not hd.seg.segread(tmp_path / "seg.dcm").pixel_array.any()
@@ -179,6 +202,16 @@ def test_bad_input_is_one_clear_error(tmp_path, xa_source, masks):
     with pytest.raises(ValueError, match="none of StudyInstanceUID, Rows"):
         write_segmentation(path, xa_source(StudyInstanceUID=None, Rows=None), 0, vessels)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_highdicom_is_imported_nowhere_at_the_top():
+    package = Path(our_codes.__file__).parents[2]
+    importing = [
+        path.name
+        for path in package.rglob("*.py")
+        if re.search(r"^\s*(import|from) highdicom", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert importing == []
 
 
 def test_without_highdicom_the_extra_is_named(tmp_path, xa_source, masks, monkeypatch):
