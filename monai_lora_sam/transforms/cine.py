@@ -14,7 +14,7 @@ from pydicom.uid import UID
 
 from monai_lora_sam.transforms.angiogram import WINDOW_PERCENTILES, Angiogram, to_unit
 from monai_lora_sam.transforms.dicom_acquisition import PixelSpacing, frame_times_ms, spacings, views
-from monai_lora_sam.transforms.dicom_files import number_of_frames, read_dataset, stored_pixels
+from monai_lora_sam.transforms.dicom_files import naming, number_of_frames, read_dataset, stored_pixels
 from monai_lora_sam.transforms.image_files import to_grey
 
 #: Modalities that hold angiograms; secondary captures are often OT, or say nothing.
@@ -137,22 +137,20 @@ def read_cine(path: str | Path, modalities: Sequence[str] | None = ANGIOGRAPHY_M
     """
     path = Path(path)
     dataset = read_dataset(path)
-    modality = str(dataset.get("Modality") or "").strip()
-    sop_class = UID(dataset.get("SOPClassUID") or "").name
-    segmentation = modality == "SEG"
-    if segmentation or (modalities is not None and modality not in modalities):
-        raise ValueError(
-            f"{path}: expected an X-ray angiogram (modality XA), found {sop_class} (modality {modality})"
-        )
-    stored = stored_pixels(dataset, path)
-    try:
+    with naming(path):
+        modality = str(dataset.get("Modality") or "").strip()
+        sop_class = UID(dataset.get("SOPClassUID") or "").name
+        if modality == "SEG" or (modalities is not None and modality not in modalities):
+            raise ValueError(
+                f"expected an X-ray angiogram (modality XA), found {sop_class} (modality {modality})"
+            )
+        stored = stored_pixels(dataset, path)
         count = number_of_frames(dataset)
-        bits = int(dataset.get("BitsStored") or stored.dtype.itemsize * 8)
+        bits = int(dataset.BitsStored)
         eight_bit = stored.dtype == np.uint8 or (bits == 8 and stored.min() >= 0 and stored.max() < 256)
-        photometric = str(dataset.get("PhotometricInterpretation") or "MONOCHROME2").strip()
+        photometric = str(dataset.PhotometricInterpretation).strip()
+        relationship = str(dataset.get("PixelIntensityRelationship") or "").strip()
         acquisition = (views(dataset, count), spacings(dataset, count), frame_times_ms(dataset, count))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
     del dataset.PixelData
     return Cine(
         path,
@@ -162,6 +160,6 @@ def read_cine(path: str | Path, modalities: Sequence[str] | None = ANGIOGRAPHY_M
         sop_class,
         photometric,
         bits,
-        str(dataset.get("PixelIntensityRelationship") or "").strip(),
+        relationship,
         dataset,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +18,30 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 DICOM_DIRECTORY = "1.2.840.10008.1.3.10"
 
+_SYNTAXES = "1.2.840.10008.1.2"
+_UNCOMPRESSED = (_SYNTAXES, *(f"{_SYNTAXES}.{end}" for end in ("1", "1.99", "2")))
 # What the GDCM in SimpleITK decodes: baseline, extended and lossless JPEG, JPEG-LS, JPEG 2000, RLE.
 _GDCM_SYNTAXES = frozenset(
-    f"1.2.840.10008.1.2.{end}"
-    for end in ("4.50", "4.51", "4.57", "4.70", "4.80", "4.81", "4.90", "4.91", "5")
+    f"{_SYNTAXES}.{end}" for end in ("4.50", "4.51", "4.57", "4.70", "4.80", "4.81", "4.90", "4.91", "5")
 )
 # JPEG and JPEG 2000 code streams both end with this marker.
 _END_OF_IMAGE = b"\xff\xd9"
-_WITH_END_MARKER = ("1.2.840.10008.1.2.4.5", "1.2.840.10008.1.2.4.7", "1.2.840.10008.1.2.4.9")
+_WITH_END_MARKER = tuple(f"{_SYNTAXES}.4.{group}" for group in (5, 7, 9))
 _IMAGE_ELEMENTS = (
     *("SOPClassUID", "SOPInstanceUID", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
     *("PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PixelData"),
 )
-#: Transfer syntaxes by the beginning of their UID → what decodes them.
-_CODECS = (
-    ("1.2.840.10008.1.2.4.5", "pip install pylibjpeg pylibjpeg-libjpeg"),
-    ("1.2.840.10008.1.2.4.7", "pip install pylibjpeg pylibjpeg-libjpeg"),
-    ("1.2.840.10008.1.2.4.8", "pip install pyjpegls"),
-    ("1.2.840.10008.1.2.4.9", "pip install pylibjpeg pylibjpeg-openjpeg"),
-    ("1.2.840.10008.1.2.4.20", "pip install pylibjpeg pylibjpeg-openjpeg"),
-    ("1.2.840.10008.1.2.4.10", "it is a video: export the frames, or the run uncompressed"),
-    ("1.2.840.10008.1.2.5", "pip install pylibjpeg pylibjpeg-rle"),
-)
+#: Compressions by the beginning of their UID → what decodes them.
+_REMEDIES = {
+    "4.5": "pip install pylibjpeg pylibjpeg-libjpeg",
+    "4.7": "pip install pylibjpeg pylibjpeg-libjpeg",
+    "4.8": "pip install pyjpegls",
+    "4.90": "pip install pylibjpeg pylibjpeg-openjpeg",
+    "4.91": "pip install pylibjpeg pylibjpeg-openjpeg",
+    "4.20": "pip install pylibjpeg pylibjpeg-openjpeg",
+    "4.10": "it is a video: export the run as uncompressed XA",
+}
 
 
 def read_dataset(path: str | Path) -> pydicom.Dataset:
@@ -59,14 +61,12 @@ def read_dataset(path: str | Path) -> pydicom.Dataset:
         )
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: expected a DICOM image, found an empty file")
-    try:
+    with naming(path):
         dataset = _parse(path)
         kind = str(dataset.file_meta.get("MediaStorageSOPClassUID", "")) or str(
             dataset.get("SOPClassUID", "")
         )
         has_pixels = "PixelData" in dataset
-    except Exception as error:  # pydicom raises whatever the damaged bytes lead it to.
-        raise corrupt(path, error) from error
     if kind == DICOM_DIRECTORY:
         raise ValueError(
             f"{path}: expected a DICOM image, found a DICOMDIR, which only lists the images beside it"
@@ -75,6 +75,22 @@ def read_dataset(path: str | Path) -> pydicom.Dataset:
         found = f"{UID(kind).name} without pixel data" if kind else "a file without pixel data"
         raise ValueError(f"{path}: expected a readable DICOM image, found {found}")
     return dataset
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let every error of reading name the file: pydicom raises whatever damaged bytes lead it to."""
+    try:
+        yield
+    except (FileNotFoundError, MemoryError):
+        raise
+    except Exception as error:
+        text = str(error) if isinstance(error, ValueError) else ""
+        if text.startswith(f"{path}: "):
+            raise
+        raise (
+            ValueError(f"{path}: {text}") if text.startswith("expected ") else corrupt(path, error)
+        ) from error
 
 
 def corrupt(path: Path, reason: object) -> ValueError:
@@ -111,10 +127,19 @@ def stored_pixels(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
             install.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
+    for keyword, usual in (
+        ("SamplesPerPixel", 1),
+        ("PixelRepresentation", 0),
+        ("PhotometricInterpretation", "MONOCHROME2"),
+    ):
+        if dataset.get(keyword) is None:
+            setattr(dataset, keyword, usual)
+    if dataset.get("BitsStored") is None and dataset.get("BitsAllocated"):
+        dataset.BitsStored = dataset.BitsAllocated
     shape = tuple(int(dataset.get(key) or 0) for key in ("Rows", "Columns"))
     if min(shape) < 1:
         raise corrupt(path, f"{shape[0]} rows, {shape[1]} columns")
-    if syntax.is_compressed and syntax.name != "Deflated Explicit VR Little Endian":
+    if syntax not in _UNCOMPRESSED:
         array = _decode_compressed(dataset, path)
     else:
         try:
@@ -183,11 +208,12 @@ def _decode_compressed(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
                 failures.append(error)
     if syntax in _GDCM_SYNTAXES:
         raise corrupt(path, failures[-1])
-    mend = next(
-        (hint for start, hint in _CODECS if syntax.startswith(start)), "convert it to uncompressed DICOM"
+    kind = syntax.removeprefix(f"{_SYNTAXES}.")
+    remedy = next(
+        (words for start, words in _REMEDIES.items() if kind.startswith(start)), "convert it to uncompressed"
     )
     raise ValueError(
-        f"{path}: expected a compression that an installed codec decodes, found {syntax.name} ({syntax}); {mend}"
+        f"{path}: expected a compression that an installed codec decodes, found {syntax.name} ({syntax}); {remedy}"
     )
 
 

@@ -12,7 +12,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import SpatialImage
 from PIL import Image
 
-from monai_lora_sam.transforms.dicom_files import number_of_frames, read_dataset, stored_pixels
+from monai_lora_sam.transforms.dicom_files import naming, number_of_frames, read_dataset, stored_pixels
 
 # The first extension is the usual one. DICOM files often have none.
 EXTENSIONS = {
@@ -118,9 +118,10 @@ def _read_tiff(path: Path, _: str) -> np.ndarray:
 
 
 def _read_dicom(path: Path, _: str) -> np.ndarray:
-    dataset = read_dataset(path)
-    _require_one_frame(number_of_frames(dataset), int(dataset.Rows), int(dataset.Columns))
-    return stored_pixels(dataset, path)[0]
+    with naming(path):
+        dataset = read_dataset(path)
+        _require_one_frame(number_of_frames(dataset), int(dataset.Rows), int(dataset.Columns))
+        return stored_pixels(dataset, path)[0]
 
 
 READERS = {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.dataset import FileDataset, FileMetaDataset
 
 XA_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.12.1"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
@@ -67,3 +68,38 @@ def write_dicom(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def xa_file(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes (N, H, W) pixels as XA by pydicom; keywords add elements, None removes them."""
+
+    def write(pixels: np.ndarray, name: str = "cine.dcm", **elements) -> Path:
+        dataset = xa_dataset(pixels)
+        for keyword, value in elements.items():
+            if value is None:
+                delattr(dataset, keyword)
+            else:
+                setattr(dataset, keyword, value)
+        dataset.save_as(tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+def xa_dataset(pixels: np.ndarray) -> FileDataset:
+    """Make a small XA data set, with what an image needs and a frame time."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = XA_IMAGE_STORAGE, "1.2.3.4"
+    meta.TransferSyntaxUID = EXPLICIT_LITTLE_ENDIAN
+    dataset = FileDataset("", {}, b"\x00" * 128, meta, is_implicit_VR=False, is_little_endian=True)
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = XA_IMAGE_STORAGE, "1.2.3.4", "XA"
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = pixels.shape
+    dataset.BitsAllocated = dataset.BitsStored = 8 * pixels.dtype.itemsize
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    dataset.FrameTime = "40"
+    dataset.PixelData = pixels.tobytes() + b"\x00" * (pixels.nbytes % 2)
+    dataset["PixelData"].VR = "OB" if dataset.BitsAllocated == 8 else "OW"
+    return dataset
