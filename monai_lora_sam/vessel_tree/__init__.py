@@ -1,8 +1,23 @@
-"""From a vessel mask to its tree: skeleton, nodes, branches with smooth centrelines."""
+"""From a vessel mask to its tree: skeleton, nodes, branches with smooth centrelines, and their names."""
 
 from __future__ import annotations
 
 from monai_lora_sam.vessel_tree.build import build_vessel_tree
+from monai_lora_sam.vessel_tree.labelling import LabelledPiece, LabelledTree, LabellingWeights, label_tree
+from monai_lora_sam.vessel_tree.painting import paint_segments
+from monai_lora_sam.vessel_tree.pixels import label_pixels
 from monai_lora_sam.vessel_tree.tree import Branch, Node, PrunedBranch, VesselTree
 
-__all__ = ["Branch", "Node", "PrunedBranch", "VesselTree", "build_vessel_tree"]
+__all__ = [
+    "Branch",
+    "LabelledPiece",
+    "LabelledTree",
+    "LabellingWeights",
+    "Node",
+    "PrunedBranch",
+    "VesselTree",
+    "build_vessel_tree",
+    "label_pixels",
+    "label_tree",
+    "paint_segments",
+]
