@@ -12,15 +12,15 @@ from types import ModuleType
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.multival import MultiValue
 
 from monai_lora_sam.data.dicom.codes import CodedTerm
 
 MANUFACTURER = "monai-lora-sam"
 MODEL_NAME = "monai-lora-sam (research use only)"
 
-#: Patient and study, taken over as they stand, and what their texts are encoded in.
+#: Patient and study, taken over as they stand.
 COPIED = (
-    "SpecificCharacterSet",
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
 )
@@ -90,7 +90,7 @@ def single_frame_header(source: Dataset, frame_index: int) -> Dataset:
             header[tag] = copy.copy(source[tag])  # assigning to an element changes it in every data set
     for keyword in COPIED:
         setattr(header, keyword, None)
-    del header.SpecificCharacterSet
+    header.pop("SpecificCharacterSet", None)
     header.NumberOfFrames = 1
     shared = Dataset()
     if "SharedFunctionalGroupsSequence" in header and source.SharedFunctionalGroupsSequence:
@@ -112,10 +112,15 @@ def refer_to_frame(reference: Dataset, source: Dataset, frame_index: int) -> Non
 
 
 def finish(result: Dataset, source: Dataset) -> None:
-    """Take over patient and study from the source, and hide the time of processing if it is anonymous."""
+    """Take over patient and study from the source, in UTF-8, and hide the time of processing if it is anonymous."""
+    result.SpecificCharacterSet = "ISO_IR 192"
     for keyword in (*COPIED, *_ANONYMITY):
         if keyword in source:
             result[keyword] = copy.deepcopy(source[keyword])
+    for element in result.iterall():
+        if element.VR == "PN" and element.value:  # a name remembers what it was encoded in before
+            many = isinstance(element.value, MultiValue)
+            element.value = [str(name) for name in element.value] if many else str(element.value)
     if source.get("PatientIdentityRemoved") == "YES":
         hide_time(result)
 

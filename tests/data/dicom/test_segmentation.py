@@ -118,6 +118,7 @@ def test_a_segment_without_counterpart_is_coded_as_its_artery(monkeypatch):
     "changes",
     [
         {"SpecificCharacterSet": ["", "ISO 2022 IR 87"], "PatientName": "Yamada^Tarou=山田^太郎"},
+        {"OtherPatientNames": ["Müller^J", "Møller^J"], "PatientComments": "für ÷"},
         {"PatientSex": "U", "PatientBirthDate": None, "StudyDate": None, "AccessionNumber": None},
         {
             "PatientName": None,
@@ -128,11 +129,14 @@ def test_a_segment_without_counterpart_is_coded_as_its_artery(monkeypatch):
     ],
 )
 def test_patient_and_study_are_the_source_s_own(tmp_path, xa_source, masks, changes):
-    source = xa_source(**changes)
+    xa_source(**changes).save_as(tmp_path / "source.dcm", enforce_file_format=True)
+    source = pydicom.dcmread(tmp_path / "source.dcm")
     write_segmentation(tmp_path / "seg.dcm", source, 3, *masks)
     written = pydicom.dcmread(tmp_path / "seg.dcm")
     for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate"):
         assert (written.get(keyword) or "") == (source.get(keyword) or ""), keyword
+    for keyword in ("OtherPatientNames", "PatientComments"):
+        assert written.get(keyword) == source.get(keyword)
     assert written.StudyInstanceUID == source.StudyInstanceUID
     assert written.SeriesInstanceUID != source.SeriesInstanceUID
 

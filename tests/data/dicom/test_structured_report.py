@@ -44,7 +44,7 @@ def report():
     return {
         "image": {"pixel_spacing_mm": 0.225},
         "vessels": {"centreline_length_px": 100.0, "centreline_length_mm": 22.5},
-        "calibration": {"method": "catheter", "catheter_french": 6, "source": "a catheter of 6 F"},
+        "calibration": {"method": "catheter", "catheter_french": 6, "source": "a catheter of 6 F ÷ π"},
         "segments": [
             {"id": 6, "name": "6 LAD proximal", "length_mm": 3.375, "median_diameter_mm": 0.9},
             {"id": 25, "name": "14b", "length_mm": 4.5},
@@ -138,7 +138,7 @@ def test_the_calibration_says_how(tmp_path, xa_source, report):
     }
     said = {item.name.meaning: item.value.meaning for item in group.get_qualitative_evaluations()}
     assert said == {"Calibration Method": "Calibration Object Used", "Calibration Object": "Catheter"}
-    assert comments(group) == ["a catheter of 6 F"]
+    assert comments(group) == ["a catheter of 6 F ÷ π"]
 
 
 def test_without_spacing_the_unit_is_pixels(tmp_path, xa_source):
