@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from monai_lora_sam.anatomy import SyntaxSegment, arcade_id
 
 SAME, FOLLOWS, FORKS, STRANGE = -2.0, -1.5, -1.0, 1.0  # in radians of turn
@@ -19,7 +21,7 @@ def _ids(*names: str) -> tuple[int, ...]:
     return tuple(arcade_id(SyntaxSegment(name)) for name in names)
 
 
-_NEXT = {frozenset(_ids(*pair)) for course in _COURSES for pair in zip(course, course[1:], strict=False)}
+_NEXT = {frozenset(_ids(*pair)) for course in _COURSES for pair in pairwise(course)}
 _MAY_FOLLOW = {frozenset(_ids(*pair)) for pair in _FORKS}
 #: Rank along the vessel by ARCADE id, from the ostium on.
 RANK = {
@@ -38,10 +40,14 @@ RANK = {
 
 
 def label_cost(one: int, other: int) -> float:
-    """Return how little two ARCADE ids look like one vessel, in radians of turn; 0 where either is unknown."""
-    if not one or not other:
-        return 0.0
+    """Return how little two ARCADE ids look like one vessel, in radians of turn.
+
+    Branches without a name (0) are one vessel as likely as not; a named and a nameless one are not, as where a
+    septal branch leaves.
+    """
     if one == other:
-        return SAME
+        return SAME if one else 0.0
+    if not one or not other:
+        return STRANGE
     pair = frozenset((one, other))
     return FOLLOWS if pair in _NEXT else FORKS if pair in _MAY_FOLLOW else STRANGE

@@ -11,11 +11,12 @@ from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.qca.courses import RANK
 from monai_lora_sam.qca.gaps import facing_ends
 from monai_lora_sam.qca.lesion import Lesion, lesions_of
-from monai_lora_sam.qca.paths import Tip, VesselPath, tips_of, vessel_paths
+from monai_lora_sam.qca.paths import Tip, tips_of, vessel_paths
 from monai_lora_sam.qca.profile import VesselProfile, beside_others, measure_path
 from monai_lora_sam.qca.reference import SideBranch, reference_line
 from monai_lora_sam.qca.result import QcaResult
 from monai_lora_sam.qca.stenosis import Stenosis, find_stenoses
+from monai_lora_sam.qca.steps import split_at_steps
 from monai_lora_sam.vessel_tree import Branch, VesselTree, build_vessel_tree
 
 THRESHOLD = 0.5
@@ -41,13 +42,13 @@ def measure(
     part_of = {index for path in paths for index, _ in path.branches}
     inner = [branch.centreline_rc for branch in tree.branches if branch.id not in part_of]
     flags = beside_others(paths, inner, radius)
-    profiles = [
-        _oriented(measure_path(path, probability, beside), path, segments)
-        for path, beside in zip(paths, flags, strict=True)
-    ]
+    profiles = []
+    for path, beside in zip(paths, flags, strict=True):
+        for profile in split_at_steps(measure_path(path, probability, beside)):
+            profiles.append(_oriented(replace(profile, vessel_id=len(profiles) + 1), segments))
     found: list[list[Stenosis]] = [[] for _ in profiles]
     for _ in range(ROUNDS):
-        profiles = _with_references(profiles, found, paths)
+        profiles = _with_references(profiles, found)
         found = [find_stenoses(profile) for profile in profiles]
     lesions: list[Lesion] = []
     for profile, stenoses in zip(profiles, found, strict=True):
@@ -102,7 +103,7 @@ def _is_free(tree: VesselTree, tip: Tip) -> bool:
     return node is not None and node.kind == "end" and inside
 
 
-def _oriented(profile: VesselProfile, path: VesselPath, segments: np.ndarray | None) -> VesselProfile:
+def _oriented(profile: VesselProfile, segments: np.ndarray | None) -> VesselProfile:
     """Let a vessel run from its proximal to its distal end.
 
     By the rank of its segments; else a side branch from the bifurcation that it leaves; else from the wider
@@ -117,7 +118,7 @@ def _oriented(profile: VesselProfile, path: VesselPath, segments: np.ndarray | N
             slope = np.polyfit(np.flatnonzero(known), ranks[known], 1)[0]
             profile = replace(profile, direction_known=True)
             return profile.reversed() if slope < 0 else profile
-    leaves = [node is not None and node.kind == "bifurcation" for node in (path.starts_at, path.ends_at)]
+    leaves = [node is not None and node.kind == "bifurcation" for node in (profile.start, profile.end)]
     if leaves[0] != leaves[1]:
         profile = replace(profile, direction_known=True)
         return profile.reversed() if leaves[1] else profile
@@ -128,9 +129,7 @@ def _oriented(profile: VesselProfile, path: VesselPath, segments: np.ndarray | N
     return profile
 
 
-def _with_references(
-    profiles: list[VesselProfile], found: list[list[Stenosis]], paths: list[VesselPath]
-) -> list[VesselProfile]:
+def _with_references(profiles: list[VesselProfile], found: list[list[Stenosis]]) -> list[VesselProfile]:
     usable = []
     for profile, stenoses in zip(profiles, found, strict=True):
         free = profile.is_measured & ~profile.occluded
@@ -141,10 +140,10 @@ def _with_references(
     result = []
     for place, profile in enumerate(profiles):
         sides = []
-        for other, path in enumerate(paths):
+        for other, side in enumerate(profiles):
             if other == place or not usable[other].any():
                 continue
-            for node in (path.starts_at, path.ends_at):
+            for node in (side.start, side.end):
                 if node is None or node.kind != "bifurcation":
                     continue
                 distance = np.linalg.norm(profile.points_rc - np.array(node.position_rc), axis=1)

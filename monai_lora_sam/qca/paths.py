@@ -15,6 +15,7 @@ SPACING_PX = 0.5
 STRAIGHT_DEGREES = 50.0  # both vessels of a crossing turn by less
 LARGEST_TURN_DEGREES = 100.0  # a vessel that turns by more at a bifurcation is another vessel
 WIDTH_WEIGHT = 1.0  # a side branch as wide as the rest is worth a turn of one radian
+CALIBRE_WEIGHT = 0.7  # so is going on e times as wide, in radians, the reverse of it
 DIRECTION_REACH = 2.0  # radii over which a branch's direction is taken, beyond the bifurcation
 
 
@@ -94,7 +95,7 @@ def tips_of(tree: VesselTree, radius: np.ndarray, labels: Sequence[int]) -> dict
             rows, columns = np.rint(points[(arc >= begin) & (arc <= begin + 3 * reach)]).astype(int).T
             rows = rows.clip(0, radius.shape[0] - 1)
             columns = columns.clip(0, radius.shape[1] - 1)
-            width = float(np.median(radius[rows, columns])) if len(rows) else node.radius_px
+            width = max(float(np.median(radius[rows, columns])) if len(rows) else node.radius_px, 0.5)
             tips[branch.id, at_start] = Tip(
                 branch.id, at_start, points[0], outward, width, int(labels[branch.id])
             )
@@ -141,7 +142,8 @@ def join_at(tips: list[Tip]) -> list[tuple[Tip, Tip]]:
     def cost(one: Tip, other: Tip) -> float:
         others = [tip.radius_px for tip in tips if tip is not one and tip is not other]
         left_out = max(others, default=0.0) / max(one.radius_px, other.radius_px, 1e-6)
-        return turn(one, other) + WIDTH_WEIGHT * left_out + label_cost(one.label, other.label)
+        unlike = CALIBRE_WEIGHT * abs(np.log(one.radius_px / other.radius_px))
+        return turn(one, other) + WIDTH_WEIGHT * left_out + unlike + label_cost(one.label, other.label)
 
     pairs = [
         (one, other)

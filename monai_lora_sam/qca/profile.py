@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -10,10 +10,12 @@ from scipy.spatial import cKDTree
 from monai_lora_sam.qca.paths import SPACING_PX, VesselPath, arc_length
 from monai_lora_sam.qca.smoothing import fill, smooth
 from monai_lora_sam.qca.walls import clearance, half_widths, normals
+from monai_lora_sam.vessel_tree import Node
 
 RECENTRE_SIGMA_PX = 3.0
 DIAMETER_SIGMA_PX = 2.0
 END_REACH = 1.5  # radii before a free end that are left out
+OWN_RADIUS = 1.3  # times its median radius a vessel is at most wide where it leaves another
 MOUTH_PX = 1.0  # beside another vessel's lumen, in addition to that vessel's radius
 BLUNT_PX = 3.0  # stretch on either side of a gap over which the vessel's width is looked at
 SHORT_GAP_PX = 3.0  # gaps up to here, or half a diameter, are breaks of the mask and no occlusion
@@ -33,9 +35,10 @@ class VesselProfile:
         smoothed_px: (N,) local quadratic regression over the measured ones, NaN away from them.
         reference_px: (N,) diameter that the vessel would have without disease.
         segment_ids: (N,) uint8 ARCADE category ids, 0 where unknown.
+        beside: (N,) bool: beside a bifurcation or another vessel.
         occluded: (N,) bool: within a gap of the mask that was bridged.
         direction_known: whether which end is proximal follows from labels or from the vessel it leaves.
-        branches: the tree's branches, each with whether it runs backwards.
+        start, end: the nodes at both ends, None at those of a loop.
     """
 
     vessel_id: int
@@ -50,34 +53,32 @@ class VesselProfile:
     segment_ids: np.ndarray
     occluded: np.ndarray
     direction_known: bool
-    branches: tuple[tuple[int, bool], ...]
+    beside: np.ndarray
+    start: Node | None
+    end: Node | None
 
     @property
     def length_px(self) -> float:
         return float(self.arc_length_px[-1])
 
+    def part(self, begin: int, end: int, start: Node | None, stop: Node | None) -> VesselProfile:
+        """Return the points `begin` to `end` (excluded) as a vessel of its own between two nodes."""
+        arrays = {name: getattr(self, name)[begin:end] for name in _ARRAYS}
+        arrays["arc_length_px"] = arrays["arc_length_px"] - arrays["arc_length_px"][0]
+        return replace(self, **arrays, start=start, end=stop)
+
     def reversed(self) -> VesselProfile:
         """Return the same from the other end."""
-        arrays = {
-            name: getattr(self, name)[::-1]
-            for name in (
-                "points_rc",
-                "diameter_px",
-                "is_measured",
-                "smoothed_px",
-                "reference_px",
-                "segment_ids",
-                "occluded",
-            )
-        }
-        return replace(
-            self,
-            **arrays,
-            left_wall_rc=self.right_wall_rc[::-1],
-            right_wall_rc=self.left_wall_rc[::-1],
-            arc_length_px=self.length_px - self.arc_length_px[::-1],
-            branches=tuple((index, not backwards) for index, backwards in self.branches[::-1]),
-        )
+        arrays = {name: getattr(self, name)[::-1] for name in _ARRAYS}
+        arrays["left_wall_rc"], arrays["right_wall_rc"] = arrays["right_wall_rc"], arrays["left_wall_rc"]
+        arrays["arc_length_px"] = self.length_px - arrays["arc_length_px"]
+        return replace(self, **arrays, start=self.end, end=self.start)
+
+
+_ARRAYS = (
+    *(field.name for field in fields(VesselProfile) if field.name.endswith(("_rc", "_px", "_ids"))),
+    *("is_measured", "occluded", "beside"),
+)
 
 
 def measure_path(path: VesselPath, probability: np.ndarray, beside: np.ndarray) -> VesselProfile:
@@ -134,7 +135,9 @@ def measure_path(path: VesselPath, probability: np.ndarray, beside: np.ndarray) 
         segment_ids=np.zeros(len(points), np.uint8),
         occluded=occluded,
         direction_known=False,
-        branches=path.branches,
+        beside=beside,
+        start=path.starts_at,
+        end=path.ends_at,
     )
 
 
@@ -175,14 +178,17 @@ def beside_others(paths: list[VesselPath], others: list[np.ndarray], radius: np.
             far, nearest = trees[p].query(line, distance_upper_bound=largest)
             hit = np.flatnonzero(np.isfinite(far))
             hit = hit[far[hit] < radii[p][nearest[hit]] + 1.0]
-            for place, margin in zip(nearest[hit], radii[q][hit] + MOUTH_PX, strict=True):
+            # Inside the junction the branch's own radius cannot be seen.
+            own = np.minimum(radii[q][hit], OWN_RADIUS * np.median(radii[q])) + MOUTH_PX
+            for place, margin in zip(nearest[hit], own, strict=True):
                 reach = int(margin / SPACING_PX)
                 flags[p][max(place - reach, 0) : place + reach + 1] = True
             far, nearest = trees[q].query(path.points_rc, distance_upper_bound=largest)
             hit = np.flatnonzero(np.isfinite(far))
             hit = hit[far[hit] < radii[q][nearest[hit]] + 1.0]
-            for place in hit:
-                reach = int((min(radii[p][place], radii[q].max()) + MOUTH_PX) / SPACING_PX)
+            own = np.minimum(radii[p][hit], OWN_RADIUS * np.median(radii[p])) + MOUTH_PX
+            for place, margin in zip(hit, own, strict=True):
+                reach = int(margin / SPACING_PX)
                 flags[p][max(place - reach, 0) : place + reach + 1] = True
     return flags
 

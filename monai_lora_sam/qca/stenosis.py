@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import leastsq
 
 from monai_lora_sam.qca.paths import SPACING_PX
 from monai_lora_sam.qca.profile import VesselProfile
 from monai_lora_sam.qca.smoothing import fill, smooth
 
 LEAST_STENOSIS = 0.20  # of the reference diameter
-LEAST_DEPTH_PX = 0.8  # what a mask's grid cannot make up
+LEAST_DEPTH_PX = 1.2  # what a mask's grid cannot make up
 LEAST_LENGTH = 0.6  # reference diameters; a shorter dent is one of the mask
+LEAST_LENGTH_PX = 4.0
+SOFT_DEPTH = 0.08  # misfits of the relative depth beyond this count less than squared
+REGAINED = 0.75  # of a dip's depth, before the vessel's distal end
 RECOVERY = 0.5  # two dips are two stenoses if half of the shallower one's depth is regained between them
 
 
@@ -45,13 +48,18 @@ def find_stenoses(profile: VesselProfile) -> list[Stenosis]:
     relative = fill(np.where(known, profile.smoothed_px, np.nan) / reference, known)
     first, last = np.flatnonzero(known)[[0, -1]]
     stenoses = []
-    for begin, end in _dips(relative, reference, known, first, last):
+    for dip in _dips(relative, reference, known, first, last):
+        limits = _recovered(relative, *dip, first, last)
+        if limits is None or (limits[0] == first and not profile.direction_known):
+            continue
+        begin, end = limits
         window = _window(relative, begin, end, first, last, reference)
         fitted = _borders(profile, relative, begin, end, window)
         stenosis = _measured(profile, relative, *fitted)
         width = reference[stenosis.minimum]
         narrowing = 1 - stenosis.minimum_lumen_diameter_px / width
-        long_enough = (stenosis.end - stenosis.begin) * SPACING_PX >= LEAST_LENGTH * width
+        least = max(LEAST_LENGTH * width, LEAST_LENGTH_PX)
+        long_enough = (stenosis.end - stenosis.begin) * SPACING_PX >= least
         deep_enough = narrowing >= LEAST_STENOSIS and narrowing * width >= LEAST_DEPTH_PX
         if stenosis.total_occlusion or (long_enough and deep_enough):
             stenoses.append(stenosis)
@@ -90,6 +98,21 @@ def _split(relative: np.ndarray, begin: int, end: int) -> list[tuple[int, int]]:
     return _split(relative, begin, begin + best) + _split(relative, begin + best, end)
 
 
+def _recovered(relative: np.ndarray, begin: int, end: int, first: int, last: int) -> tuple[int, int] | None:
+    """Return where a dip has regained three quarters of its depth; None where it does not before the distal end.
+
+    A vessel that stays narrow to its end has tapered, or another vessel begins. Proximally a lesion may reach
+    to the ostium.
+    """
+    bottom = begin + int(np.argmin(relative[begin : end + 1]))
+    enough = 1 - (1 - relative[bottom]) * (1 - REGAINED)
+    before = np.flatnonzero(relative[first : bottom + 1] >= enough)
+    after = np.flatnonzero(relative[bottom : last + 1] >= enough)
+    if not len(after):
+        return None
+    return (first + int(before[-1]) if len(before) else first), bottom + int(after[0])
+
+
 def _window(
     relative: np.ndarray, begin: int, end: int, first: int, last: int, reference: np.ndarray
 ) -> tuple[int, int]:
@@ -125,36 +148,31 @@ def _borders(
         return begin, end
     depth = np.clip(1 - profile.diameter_px[rows] / profile.reference_px[rows], -0.3, 1.0)
     at = rows.astype(float)
-    length = max(end - begin, 4)
+    length = max(1.4 * (end - begin), 6.0)  # from three quarters regained to all of it
     deepest = float(1 - relative[begin : end + 1].min())
     bottom = begin + int(np.argmin(relative[begin : end + 1]))
 
     def unpack(p: np.ndarray) -> tuple[float, float, float, float]:
-        flank1, floor, flank2 = np.exp(p[1]), np.exp(p[2]), np.exp(p[3])
+        flank1, floor, flank2 = np.exp(np.clip(p[1:4], -2.0, 8.0))
         return p[0] - floor / 2 - flank1, p[0] - floor / 2, p[0] + floor / 2, p[0] + floor / 2 + flank2
 
     def residuals(p: np.ndarray) -> np.ndarray:
-        return p[4] * _shape(at, *unpack(p)) - depth
+        scaled = (p[4] * _shape(at, *unpack(p)) - depth) / SOFT_DEPTH
+        return np.sqrt(2 * (np.sqrt(1 + scaled**2) - 1))  # their squares are the robust "soft L1" loss
 
-    best = None
+    best, least = None, np.inf
     for share in (0.1, 0.5):
+        flank = np.log((1 - share) / 2 * length)
         start = np.array(
-            [
-                (begin + end) / 2 if share > 0.3 else bottom,
-                *np.log([0.6 * (1 - share / 2) * length, share * length, 0.6 * (1 - share / 2) * length]),
-                deepest,
-            ]
+            [(begin + end) / 2 if share > 0.3 else bottom, flank, np.log(share * length), flank, deepest]
         )
-        lower = [low, np.log(1.0), np.log(0.2), np.log(1.0), 0.5 * deepest]
-        upper = [high, np.log(4.0 * length), np.log(3.0 * length), np.log(4.0 * length), 1.3 * deepest + 0.05]
-        start = np.clip(start, np.array(lower) + 1e-6, np.array(upper) - 1e-6)
-        found = least_squares(
-            residuals, start, bounds=(lower, upper), loss="soft_l1", f_scale=0.08, max_nfev=60
-        )
-        if best is None or found.cost < best.cost:
-            best = found
-    assert best is not None
-    left, _, _, right = unpack(best.x)
+        found = leastsq(residuals, start, maxfev=150, full_output=True)[0]  # full: without its warnings
+        cost = float(np.square(residuals(found)).sum())
+        if cost < least:
+            best, least = found, cost
+    if best is None or not 0.5 * deepest <= best[4] <= 1.5 * deepest + 0.05:
+        return begin, end
+    left, _, _, right = unpack(best)
     left, right = int(np.clip(round(left), low, bottom)), int(np.clip(round(right), bottom, high))
     return left, max(right, left + 1)
 
