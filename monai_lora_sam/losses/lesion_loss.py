@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -77,7 +77,7 @@ class LesionLoss(nn.Module):
             terms["mld"] = self.mld_weight * _masked(output["mld_px"], target[..., 7], present, 1.0)
         return terms
 
-    def heatmap(self, target: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def heatmap(self, target: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return the target heatmap (B, h, w) and each lesion's own Gaussian (B, M, h, w), 0 for none.
 
         The cell that holds the centre of a box has the value 1.

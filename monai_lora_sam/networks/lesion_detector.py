@@ -125,12 +125,12 @@ class LesionDetector(nn.Module):
         ``DETAIL`` times the map's size and folded into channels.
         """
         finest, also = vessel_features[0].float(), segment_features[0].float()
-        size = finest.shape[-2:]
-        fine = (size[0] * DETAIL, size[1] * DETAIL)
+        rows, columns = finest.shape[-2:]
+        fine = (rows * DETAIL, columns * DETAIL)
         maps = [
             finest,
             also,
-            F.adaptive_avg_pool2d(segment_logits.softmax(dim=1), size),
+            F.adaptive_avg_pool2d(segment_logits.softmax(dim=1), (rows, columns)),
             _fold(convert_to_tensor(image, track_meta=False).float().mean(1, keepdim=True), fine),
             _fold(vessel_logits.sigmoid(), fine),
         ]
