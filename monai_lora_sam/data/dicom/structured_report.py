@@ -35,6 +35,7 @@ from monai_lora_sam.data.dicom.writing import (
     save,
     single_frame_header,
 )
+from monai_lora_sam.transforms import SPACING_SOURCES
 
 STENOSIS = CodedTerm("415582006", "SCT", "stenosis")
 TOTAL_OCCLUSION = CodedTerm("26036001", "SCT", "occlusion")
@@ -178,7 +179,9 @@ class _Groups:
         values, evaluations = [], []
         for name in (HORIZONTAL_SPACING, VERTICAL_SPACING) if spacing is not None else ():
             values.append(Value(Figure("", name, ""), float(spacing), MILLIMETRE_PER_PIXEL))  # type: ignore[arg-type]
-        method = calibration.get("method")
+        words = str(calibration.get("source") or "")
+        named = (key for key, said in SPACING_SOURCES.items() if words.startswith(said))
+        method = calibration.get("method") or next(named, None)
         if method in CALIBRATION_METHODS:
             evaluations.append((CALIBRATION_METHOD, CALIBRATION_METHODS[method]))
         if method == "catheter":
@@ -191,7 +194,7 @@ class _Groups:
             finding=CALIBRATION,
             values=values,
             evaluations=evaluations,
-            comment=str(calibration.get("source") or ""),
+            comment=words,
         )
 
     def _segment(self, row: Mapping[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from monai_lora_sam.data.dicom import measurements, structured_report
 from monai_lora_sam.data.dicom.codes import CodedTerm
 from monai_lora_sam.data.dicom.segmentation import write_segmentation
 from monai_lora_sam.data.dicom.structured_report import write_structured_report
+from monai_lora_sam.transforms import SPACING_SOURCES
 
 hd = pytest.importorskip("highdicom")
 
@@ -139,6 +140,23 @@ def test_the_calibration_says_how(tmp_path, xa_source, report):
     said = {item.name.meaning: item.value.meaning for item in group.get_qualitative_evaluations()}
     assert said == {"Calibration Method": "Calibration Object Used", "Calibration Object": "Catheter"}
     assert comments(group) == ["a catheter of 6 F ÷ π"]
+
+
+@pytest.mark.parametrize(
+    ("calibration", "said"),
+    [
+        ({"source": SPACING_SOURCES["distances"]}, "Geometric Isocenter"),
+        ({"source": SPACING_SOURCES["fiducial"] + ": sphere of 30 mm"}, "Calibration Object Used"),
+        ({"method": "beam_centre"}, "Geometric Non-Isocenter"),
+        ({"method": "given", "source": "given by hand"}, None),
+    ],
+)
+def test_the_method_is_coded_where_there_is_a_code(tmp_path, xa_source, calibration, said):
+    report = {"image": {"pixel_spacing_mm": 0.2}, "calibration": calibration}
+    write_structured_report(tmp_path / "sr.dcm", xa_source(), 3, report)
+    group = read(tmp_path / "sr.dcm")["Calibration", "Calibration"]
+    methods = [item.value.meaning for item in group.get_qualitative_evaluations()]
+    assert methods == ([said] if said else [])
 
 
 def test_without_spacing_the_unit_is_pixels(tmp_path, xa_source):
