@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,3 +79,55 @@ def random_detector(random_segmenter) -> Callable[..., LesionDetector]:
             return build_detector(vessels, segments, strategy, width=8, mixed_precision=False)
 
     return make
+
+
+def _move(network: torch.nn.Module) -> None:
+    """Move what training would move: fresh adapters are zero, so that no version would differ from another."""
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.05 * torch.randn_like(parameter)
+
+
+@pytest.fixture(scope="session")
+def make_stages() -> Callable[..., SimpleNamespace]:
+    """Save a random tiny base for 56 pixels and three random stages on it; equal seeds give equal weights."""
+
+    def make(folder: Path, seed: int = 0) -> SimpleNamespace:
+        from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES
+        from monai_lora_sam.encoders import build_encoder, save_encoder
+        from monai_lora_sam.lesion_stage import new_detector, save_detector
+        from monai_lora_sam.stages import new_stage, save_stage
+
+        narrow = {"width": 8, "mixed_precision": False}
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            base = save_encoder(build_encoder("tiny", image_size=56), folder / "base")
+            first = new_stage(build_encoder("tiny", base, 56), lora={"r": 2}, **narrow)
+            _move(first)
+            vessels = save_stage(first, folder / "vessels", task="vessels", class_names=["vessel"])
+            second = new_stage(
+                build_encoder("tiny", base, 56),
+                below=[vessels],
+                name="segments",
+                out_channels=26,
+                lora={"r": 2, "targets": "qkv"},
+                **narrow,
+            )
+            _move(second)
+            segments = save_stage(
+                second, folder / "segments", task="segments", class_names=ARCADE_CLASS_NAMES
+            )
+            third = new_detector(build_encoder("tiny", base, 56), vessels, segments, **narrow)
+            _move(third)
+            stenosis = save_detector(third, folder / "stenosis")
+        return SimpleNamespace(base=base, vessels=vessels, segments=segments, stenosis=stenosis)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def stages(
+    make_stages: Callable[..., SimpleNamespace], tmp_path_factory: pytest.TempPathFactory
+) -> SimpleNamespace:
+    """Return the folders of a random base and of three stages: `base`, `vessels`, `segments`, `stenosis`."""
+    return make_stages(tmp_path_factory.mktemp("three"))

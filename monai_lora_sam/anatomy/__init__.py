@@ -9,6 +9,7 @@ from monai_lora_sam.anatomy.arcade import (
     syntax_from_arcade_id,
 )
 from monai_lora_sam.anatomy.mapping import cass_from_syntax, syntax_from_cass
+from monai_lora_sam.anatomy.names import cass_name, segment_name
 from monai_lora_sam.anatomy.neighbours import Side, adjoins, parents_of, side_of
 from monai_lora_sam.anatomy.segments import (
     CassSegment,
@@ -30,8 +31,10 @@ __all__ = [
     "adjoins",
     "arcade_id",
     "cass_from_syntax",
+    "cass_name",
     "exists_in",
     "parents_of",
+    "segment_name",
     "side_of",
     "syntax_from_arcade_id",
     "syntax_from_cass",

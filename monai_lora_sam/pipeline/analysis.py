@@ -24,7 +24,7 @@ from ..transforms import (
     ViewToTensord,
     read_angiogram,
 )
-from ..vessel_tree import VesselTree, build_vessel_tree
+from ..vessel_tree import build_vessel_tree, label_pixels, label_tree, paint_segments
 from .rows import assemble_report, lesion_rows, segment_rows
 from .stage_networks import THRESHOLD, StageNetworks, shipped_stages
 
@@ -168,12 +168,13 @@ class CoronaryPipeline:
         """
         watch = _Stopwatch()
         angiogram = image if isinstance(image, Angiogram) else read_angiogram(image)
-        angiogram = _with_given(angiogram, view, pixel_spacing_mm)
-        watch.lap("read")
         try:
-            probability, class_probability, detections = self.predict(angiogram)
+            angiogram = _with_given(angiogram, view, pixel_spacing_mm)
+            ViewToTensord()({"view": angiogram.view})
         except ValueError as error:
             raise ValueError(f"{angiogram.path}: {error}") from error
+        watch.lap("read")
+        probability, class_probability, detections = self.predict(angiogram)
         watch.lap("networks")
         vessels = probability >= THRESHOLD
         spacing = angiogram.pixel_spacing_mm
@@ -185,7 +186,11 @@ class CoronaryPipeline:
         watch.lap("vessels")
         segments = measurement = None
         if class_probability is not None:
-            segments = self._name_segments(tree, vessels, class_probability)
+            segments = (
+                paint_segments(label_tree(tree, class_probability, vessels), vessels)
+                if self.graph
+                else label_pixels(class_probability, vessels)
+            )
             report["segments"] = segment_rows(segments, profiles)
             watch.lap("segments")
         if detections is not None:
@@ -222,7 +227,7 @@ class CoronaryPipeline:
         if outputs.lesions is not None:
             shape = angiogram.pixels.shape
             lesions = decode_lesions(outputs.lesions, [shape], self.size, self.score_threshold)[0]
-        return probability, named.numpy(), lesions
+        return probability, named.numpy().clip(0.0, 1.0), lesions
 
     def _prepared(self, angiogram: Angiogram, chain: Compose) -> tuple[dict[str, Any], Tensor, Tensor]:
         item = chain({"image": MetaTensor(angiogram.pixels[None]), "view": angiogram.view})
@@ -232,11 +237,6 @@ class CoronaryPipeline:
     def _own_size(self, item: dict[str, Any], logits: Tensor) -> np.ndarray:
         found = self.postprocessing({"image": item["image"], "pred": MetaTensor(logits[0].cpu())})["pred"]
         return found[0].numpy().clip(0.0, 1.0)
-
-    def _name_segments(
-        self, tree: VesselTree, vessels: np.ndarray, class_probability: np.ndarray
-    ) -> np.ndarray:
-        return np.where(vessels, class_probability.argmax(axis=0), 0).astype(np.uint8)
 
 
 def _with_given(

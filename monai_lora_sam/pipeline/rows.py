@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..anatomy import SyntaxSegment, syntax_from_arcade_id, vessel_of
-from ..anatomy.names import cass_name, segment_name
+from ..anatomy import SyntaxSegment, cass_name, segment_name, syntax_from_arcade_id, vessel_of
 from ..qca import DiameterProfile, Lesion, QcaResult, lesion_at
 from ..transforms import Angiogram
 from .stage_networks import StageNetworks
