@@ -16,11 +16,14 @@ from monai_lora_sam.qca.profile import VesselProfile, beside_others, measure_pat
 from monai_lora_sam.qca.reference import SideBranch, reference_line
 from monai_lora_sam.qca.result import QcaResult
 from monai_lora_sam.qca.stenosis import Stenosis, find_stenoses
-from monai_lora_sam.qca.steps import split_at_steps
+from monai_lora_sam.qca.steps import SIDE, split_at_steps
 from monai_lora_sam.vessel_tree import Branch, VesselTree, build_vessel_tree
 
 THRESHOLD = 0.5
 ROUNDS = 3  # of fitting the reference and leaving out the stenoses found by it
+FLANK = (
+    0.15  # of a stenosis' length is left out besides on either side, lest its flanks draw the reference down
+)
 BORDER_PX = 3.0  # an end that is so near to the picture's border faces no other end
 
 
@@ -45,7 +48,8 @@ def measure(
     profiles = []
     for path, beside in zip(paths, flags, strict=True):
         for profile in split_at_steps(measure_path(path, probability, beside)):
-            profiles.append(_oriented(replace(profile, vessel_id=len(profiles) + 1), segments))
+            profiles.append(replace(profile, vessel_id=len(profiles) + 1))
+    profiles = [_oriented(profile, _leaves(profile, profiles), segments) for profile in profiles]
     found: list[list[Stenosis]] = [[] for _ in profiles]
     for _ in range(ROUNDS):
         profiles = _with_references(profiles, found)
@@ -103,7 +107,27 @@ def _is_free(tree: VesselTree, tip: Tip) -> bool:
     return node is not None and node.kind == "end" and inside
 
 
-def _oriented(profile: VesselProfile, segments: np.ndarray | None) -> VesselProfile:
+def _leaves(profile: VesselProfile, profiles: list[VesselProfile]) -> tuple[bool, bool]:
+    """Say of both ends of a vessel whether it leaves another one there, which goes on past the place."""
+    found = []
+    for node in (profile.start, profile.end):
+        leaves = node is not None and node.kind == "bifurcation" and node.id == SIDE
+        if node is not None and node.kind == "bifurcation" and not leaves:
+            reach = node.radius_px + 1
+            for other in profiles:
+                if other is profile:
+                    continue
+                distance = np.linalg.norm(other.points_rc - np.array(node.position_rc), axis=1)
+                nearest = int(distance.argmin())
+                arc = other.arc_length_px[nearest]
+                leaves |= bool(distance[nearest] <= reach and 2 * reach < arc < other.length_px - 2 * reach)
+        found.append(leaves)
+    return found[0], found[1]
+
+
+def _oriented(
+    profile: VesselProfile, leaves: tuple[bool, bool], segments: np.ndarray | None
+) -> VesselProfile:
     """Let a vessel run from its proximal to its distal end.
 
     By the rank of its segments; else a side branch from the bifurcation that it leaves; else from the wider
@@ -118,7 +142,6 @@ def _oriented(profile: VesselProfile, segments: np.ndarray | None) -> VesselProf
             slope = np.polyfit(np.flatnonzero(known), ranks[known], 1)[0]
             profile = replace(profile, direction_known=True)
             return profile.reversed() if slope < 0 else profile
-    leaves = [node is not None and node.kind == "bifurcation" for node in (profile.start, profile.end)]
     if leaves[0] != leaves[1]:
         profile = replace(profile, direction_known=True)
         return profile.reversed() if leaves[1] else profile
@@ -134,7 +157,8 @@ def _with_references(profiles: list[VesselProfile], found: list[list[Stenosis]])
     for profile, stenoses in zip(profiles, found, strict=True):
         free = profile.is_measured & ~profile.occluded
         for stenosis in stenoses:
-            free[stenosis.begin : stenosis.end + 1] = False
+            margin = int(FLANK * (stenosis.end - stenosis.begin))
+            free[max(stenosis.begin - margin, 0) : stenosis.end + margin + 1] = False
         # A vessel that is all lesion has nothing else to refer to.
         usable.append(free if free.sum() >= 8 else profile.is_measured & ~profile.occluded)
     result = []

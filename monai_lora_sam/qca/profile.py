@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from monai_lora_sam.qca.paths import SPACING_PX, VesselPath, arc_length
 from monai_lora_sam.qca.smoothing import fill, smooth
-from monai_lora_sam.qca.walls import clearance, half_widths, normals
+from monai_lora_sam.qca.walls import clearance, half_widths, in_lumen, normals
 from monai_lora_sam.vessel_tree import Node
 
 RECENTRE_SIGMA_PX = 3.0
@@ -114,7 +114,10 @@ def measure_path(path: VesselPath, probability: np.ndarray, beside: np.ndarray) 
         elif _is_blunt(diameter, inside, width):
             short |= inside
     free = clearance(np.vstack([left[diameter > 0], right[diameter > 0]]), points)
-    measured = np.isfinite(diameter) & ~beside & ~short
+    bridged = occluded | short
+    for begin, end in path.bridges:
+        bridged |= (path.arc_length_px >= begin - 1) & (path.arc_length_px <= end + 1)
+    measured = np.isfinite(diameter) & ~beside & ~short & (bridged | in_lumen(probability, points, across))
     # Half an oblique or steep cross-section is less than 1.5 radii.
     measured &= ~(diameter > 3.0 * free + 1.5)
     if not path.closed:

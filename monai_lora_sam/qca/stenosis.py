@@ -13,6 +13,8 @@ from monai_lora_sam.qca.smoothing import fill, smooth
 
 LEAST_STENOSIS = 0.20  # of the reference diameter
 LEAST_DEPTH_PX = 1.2  # what a mask's grid cannot make up
+LEAST_OSTIAL_STENOSIS = 0.35  # where no lumen before it shows what is normal
+LEAST_SEEN = 0.5  # part of a stenosis that must have been measured; the rest lies beside other vessels
 LEAST_LENGTH = 0.6  # reference diameters; a shorter dent is one of the mask
 LEAST_LENGTH_PX = 4.0
 SOFT_DEPTH = 0.08  # misfits of the relative depth beyond this count less than squared
@@ -50,7 +52,10 @@ def find_stenoses(profile: VesselProfile) -> list[Stenosis]:
     stenoses = []
     for dip in _dips(relative, reference, known, first, last):
         limits = _recovered(relative, *dip, first, last)
-        if limits is None or (limits[0] == first and not profile.direction_known):
+        if limits is None:
+            continue
+        ostial = limits[0] == first
+        if ostial and not profile.direction_known:
             continue
         begin, end = limits
         window = _window(relative, begin, end, first, last, reference)
@@ -61,7 +66,10 @@ def find_stenoses(profile: VesselProfile) -> list[Stenosis]:
         least = max(LEAST_LENGTH * width, LEAST_LENGTH_PX)
         long_enough = (stenosis.end - stenosis.begin) * SPACING_PX >= least
         deep_enough = narrowing >= LEAST_STENOSIS and narrowing * width >= LEAST_DEPTH_PX
-        if stenosis.total_occlusion or (long_enough and deep_enough):
+        if ostial:
+            deep_enough &= narrowing >= LEAST_OSTIAL_STENOSIS
+        seen = profile.is_measured[stenosis.begin : stenosis.end + 1].mean() >= LEAST_SEEN
+        if stenosis.total_occlusion or (long_enough and deep_enough and seen):
             stenoses.append(stenosis)
     return _without_overlap(stenoses)
 

@@ -12,6 +12,7 @@ from monai_lora_sam.vessel_tree import Node
 STEP = 0.62
 NEAR_PX = 40.0  # stretch beside the bifurcation that the other side is compared with
 LEAST_POINTS = 12
+SIDE = -1  # id of a node where a vessel was parted
 
 
 def split_at_steps(profile: VesselProfile) -> list[VesselProfile]:
@@ -30,9 +31,11 @@ def split_at_steps(profile: VesselProfile) -> list[VesselProfile]:
         if narrows or widens:
             middle = (begin + end) // 2
             row, column = profile.points_rc[middle]
-            node = Node(-1, "bifurcation", (float(row), float(column)), (end - begin) * SPACING_PX / 2)
-            first = profile.part(0, middle, profile.start, node)
-            return [first, *split_at_steps(profile.part(middle, len(profile.beside), node, profile.end))]
+            place, radius = (float(row), float(column)), (end - begin) * SPACING_PX / 2
+            leaves, ends = Node(SIDE, "bifurcation", place, radius), Node(SIDE, "end", place, radius)
+            first = profile.part(0, middle, profile.start, ends if narrows else leaves)
+            second = profile.part(middle, len(profile.beside), leaves if narrows else ends, profile.end)
+            return [*split_at_steps(first), *split_at_steps(second)]
     return [profile]
 
 

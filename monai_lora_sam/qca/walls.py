@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 EDGE = 0.5  # probability above which a sample is lumen
 BACKGROUND = 0.05  # probability below which a line has left the vessel for good
 RISE = 0.05  # a probability that climbs by this much again, further out, belongs to a neighbour
+NEAR_PX = 1.0  # how far beside its line the lumen may lie
 STEP_PX = 0.25  # between two samples across the vessel
 # Half-lengths of the line across; a longer one only where the wall was not met.
 REACHES_PX = (8.0, 16.0, 32.0, 64.0)
@@ -71,6 +72,13 @@ def _reach_of(probability: np.ndarray, points: np.ndarray, direction: np.ndarray
     weights = np.where(columns == 0, 0.5, 1.0) * inside
     width = (np.where(outside_picture, 0.0, samples) * weights).sum(axis=1) * STEP_PX
     return np.where((ended & ~cut) | (cut & seen_low), width, np.nan)
+
+
+def in_lumen(probability: np.ndarray, points: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """Say whether the probability reaches one half within a pixel of each point, (N,) bool."""
+    offsets = np.linspace(-NEAR_PX, NEAR_PX, 9)
+    places = points[:, None, :] + offsets[None, :, None] * across[:, None, :]
+    return (map_coordinates(probability, places.transpose(2, 0, 1), order=1) >= EDGE).any(axis=1)
 
 
 def clearance(walls: np.ndarray, points: np.ndarray) -> np.ndarray:
