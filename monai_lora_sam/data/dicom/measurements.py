@@ -55,6 +55,7 @@ DISTAL = CodedTerm("122381", "DCM", "Distal Reference")
 HORIZONTAL_SPACING = CodedTerm("111026", "DCM", "Horizontal Pixel Spacing")
 VERTICAL_SPACING = CodedTerm("111066", "DCM", "Vertical Pixel Spacing")
 CALIBRATION_OBJECT_SIZE = CodedTerm("122423", "DCM", "Calibration Object Size")
+CALIBRATION_UNCERTAINTY = CodedTerm("113763", "DCM", "Calibration Uncertainty")
 
 LESION_FIGURES = (
     Figure("percent_diameter_stenosis", LUMEN_DIAMETER_STENOSIS, "%", method=INTERPOLATED),

@@ -14,6 +14,7 @@ from monai_lora_sam.anatomy import syntax_from_arcade_id
 from monai_lora_sam.data.dicom.codes import CORONARY_ARTERY, CodedTerm, segment_code
 from monai_lora_sam.data.dicom.measurements import (
     CALIBRATION_OBJECT_SIZE,
+    CALIBRATION_UNCERTAINTY,
     FRENCH,
     HORIZONTAL_SPACING,
     LESION_FIGURES,
@@ -182,6 +183,7 @@ class _Groups:
         words = str(calibration.get("source") or "")
         named = (key for key, said in SPACING_SOURCES.items() if words.startswith(said))
         method = calibration.get("method") or next(named, None)
+        values += values_of(calibration, [Figure("expected_error_percent", CALIBRATION_UNCERTAINTY, "%")])
         if method in CALIBRATION_METHODS:
             evaluations.append((CALIBRATION_METHOD, CALIBRATION_METHODS[method]))
         if method == "catheter":
@@ -194,7 +196,9 @@ class _Groups:
             finding=CALIBRATION,
             values=values,
             evaluations=evaluations,
-            comment=words,
+            comment="; ".join(
+                filter(None, (words or str(method or ""), str(calibration.get("detail") or "")))
+            ),
         )
 
     def _segment(self, row: Mapping[str, Any]) -> Any:
@@ -318,7 +322,9 @@ class _Groups:
 
 
 def _spacing(report: Mapping[str, Any]) -> float | None:
-    return (report.get("image") or {}).get("pixel_spacing_mm")
+    """Return the spacing that the figures in mm were made with."""
+    known = (report.get("calibration") or {}).get("pixel_spacing_mm")
+    return known if known is not None else (report.get("image") or {}).get("pixel_spacing_mm")
 
 
 def _frame_of(segmentation: Dataset, label: str) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ from monai_lora_sam.data.dicom import measurements, structured_report
 from monai_lora_sam.data.dicom.codes import CodedTerm
 from monai_lora_sam.data.dicom.segmentation import write_segmentation
 from monai_lora_sam.data.dicom.structured_report import write_structured_report
+from monai_lora_sam.qca.calibration import BY_HAND, EXPECTED_ERRORS, Calibration
 from monai_lora_sam.transforms import SPACING_SOURCES
 
 hd = pytest.importorskip("highdicom")
@@ -148,7 +149,7 @@ def test_the_calibration_says_how(tmp_path, xa_source, report):
         ({"source": SPACING_SOURCES["distances"]}, "Geometric Isocenter"),
         ({"source": SPACING_SOURCES["fiducial"] + ": sphere of 30 mm"}, "Calibration Object Used"),
         ({"method": "beam_centre"}, "Geometric Non-Isocenter"),
-        ({"method": "given", "source": "given by hand"}, None),
+        ({"method": BY_HAND}, None),
     ],
 )
 def test_the_method_is_coded_where_there_is_a_code(tmp_path, xa_source, calibration, said):
@@ -157,6 +158,16 @@ def test_the_method_is_coded_where_there_is_a_code(tmp_path, xa_source, calibrat
     group = read(tmp_path / "sr.dcm")["Calibration", "Calibration"]
     methods = [item.value.meaning for item in group.get_qualitative_evaluations()]
     assert methods == ([said] if said else [])
+
+
+def test_the_calibration_of_the_qca_room_is_understood(tmp_path, xa_source):
+    calibration = Calibration(0.3, "catheter", 3.2, "6 French, 6.67 px wide")
+    write_structured_report(tmp_path / "sr.dcm", xa_source(), 3, {"calibration": calibration.to_json()})
+    group = read(tmp_path / "sr.dcm")["Calibration", "Calibration"]
+    assert figures(group)["Vertical Pixel Spacing", "", ""] == (0.3, "mm/{pixel}")
+    assert figures(group)["Calibration Uncertainty", "", ""] == (3.2, "%")
+    assert comments(group) == ["catheter; 6 French, 6.67 px wide"]
+    assert set(EXPECTED_ERRORS) - set(structured_report.CALIBRATION_METHODS) == {"stated", BY_HAND}
 
 
 def test_without_spacing_the_unit_is_pixels(tmp_path, xa_source):
