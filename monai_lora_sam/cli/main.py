@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from monai_lora_sam import __version__
-from monai_lora_sam.cli import adapters, prepare, qca
-from monai_lora_sam.cli.console import console, errors, one_line_errors, progress
+from monai_lora_sam.cli import adapters, prepare, qca, run
+from monai_lora_sam.cli.console import console, one_line_errors
 
 # Before torch is loaded: its threads must not spin while they wait. Where other programs want the processor, too,
 # spinning made a training step many times longer (docs/training.md).
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(adapters.app, name="adapters")
+app.command(epilog=run.EPILOG)(run.run)
 app.command(epilog=qca.EPILOG)(qca.qca)
 
 
@@ -40,59 +41,6 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
     ] = False,
 ) -> None: ...
-
-
-@app.command(
-    epilog="Examples:\n\n"
-    "monai-lora-sam run angiogram.png --out results\n\n"
-    "monai-lora-sam run study/ more/case.dcm --out results --vessels models/best\n\n"
-    "monai-lora-sam run large.tif --out results --inference tiled"
-)
-def run(
-    images: Annotated[
-        list[Path], typer.Argument(help="PNG, JPEG, TIFF, NIfTI or DICOM files, or folders of them.")
-    ],
-    out: Annotated[Path, typer.Option(help="Gets a folder for each image, and index.html over all.")],
-    vessels: Annotated[
-        Path | None,
-        typer.Option(help="A trained stage: the folder `best` of a training run. Default: the shipped one."),
-    ] = None,
-    inference: Annotated[
-        Literal["whole", "tiled"],
-        typer.Option(
-            help="whole: scale the image into the encoder's square. tiled: windows at its own scale."
-        ),
-    ] = "whole",
-    pretrained: Annotated[
-        str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: cuda if there is one.")
-    ] = None,
-) -> None:
-    """Find the vessels in angiograms and write masks, pictures and a report for each."""
-    with one_line_errors():
-        from monai_lora_sam.pipeline import CoronaryPipeline, find_images, run_files
-        from monai_lora_sam.stages import SHIPPED
-
-        count = len(find_images(images))
-        pipeline = CoronaryPipeline(
-            vessels or SHIPPED / "vessels",
-            inference=inference,
-            device=device,
-            pretrained=pretrained or True,
-        )
-        with progress("angiograms") as bars:
-            bar = bars.add_task("", total=count)
-            outcomes = run_files(images, out, pipeline, done=lambda *_: bars.advance(bar))
-    failed = [(path, error) for path, error in outcomes if error is not None]
-    console.print(
-        f"{len(outcomes) - len(failed)} of {count} done: [bold]{out / 'index.html'}[/]", soft_wrap=True
-    )
-    for path, error in failed:
-        errors.print(f"[bold red]failed:[/] {path.name}: {error}", highlight=False, soft_wrap=True)
-    if failed:
-        raise typer.Exit(1)
 
 
 @app.command(

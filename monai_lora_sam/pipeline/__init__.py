@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from .analysis import CoronaryPipeline, CoronaryResult
-from .files import CaseOutcome, find_images, run_files, write_result
+from .files import CaseOutcome, RunOptions, find_images, run_files, write_result
 from .stage_networks import THRESHOLD, StageNetworks, StageOutputs, shipped_stages
+from .study import Case, read_case
 
 __all__ = [
     "THRESHOLD",
+    "Case",
     "CaseOutcome",
     "CoronaryPipeline",
     "CoronaryResult",
+    "RunOptions",
     "StageNetworks",
     "StageOutputs",
     "find_images",
+    "read_case",
     "run_files",
     "shipped_stages",
     "write_result",

@@ -16,20 +16,20 @@ from torch import Tensor
 
 from ..networks import AdaptedSegmenter, LesionDetector, decode_lesions
 from ..qca import DiameterProfile, QcaResult, diameter_profile, measure, summarise_tree
+from ..qca.calibration import BY_HAND
 from ..transforms import (
     Angiogram,
     GreyToThreeChannelsd,
     NormalizeForEncoderd,
     ResizeLongestSided,
     ViewToTensord,
-    read_angiogram,
 )
 from ..vessel_tree import build_vessel_tree, label_pixels, label_tree, paint_segments
 from .rows import assemble_report, lesion_rows, segment_rows
 from .stage_networks import THRESHOLD, StageNetworks, shipped_stages
+from .study import Case, read_case
 
 SCORE_THRESHOLD = 0.3  # of a lesion, where the stage's card names none
-GIVEN_BY_HAND = "given by hand"
 
 
 @dataclass(frozen=True)
@@ -150,24 +150,28 @@ class CoronaryPipeline:
 
     def __call__(
         self,
-        image: str | Path | Angiogram,
+        image: str | Path | Angiogram | Case,
         view: tuple[float, float] | None = None,
         pixel_spacing_mm: float | None = None,
     ) -> CoronaryResult:
         """Analyse one angiogram.
 
         Args:
-            image: a file (PNG, JPEG, TIFF, NIfTI, single-frame DICOM), or what was read from one.
-            view: primary and secondary positioner angle in degrees (DICOM's signs), for a file that names none;
-                it goes before the file's own.
+            image: a file (PNG, JPEG, TIFF, NIfTI, DICOM), or what was read from one. Of a cine the frame is
+                taken that shows most of the vessels with the least motion; :func:`read_case` takes another.
+            view: primary and secondary positioner angle in degrees (DICOM's signs), for a file that names none
+                or wrong ones; it goes before the file's own.
             pixel_spacing_mm: millimetres per pixel at the patient, likewise.
 
         Raises:
-            ValueError: if the file is empty, damaged, or not a single frame, or an angle or the spacing is out
-                of range; the file is named.
+            ValueError: if the file is empty, damaged or no angiogram, or an angle or the spacing is out of range;
+                the file is named.
         """
         watch = _Stopwatch()
-        angiogram = image if isinstance(image, Angiogram) else read_angiogram(image)
+        if isinstance(image, Angiogram):
+            image = Case(image)
+        case = image if isinstance(image, Case) else read_case(image)
+        angiogram = case.angiogram
         try:
             angiogram = _with_given(angiogram, view, pixel_spacing_mm)
             ViewToTensord()({"view": angiogram.view})
@@ -198,6 +202,7 @@ class CoronaryPipeline:
             report["lesions"] = lesion_rows(detections, measurement, segments)
             watch.lap("lesions")
         report = assemble_report(angiogram, self.networks, report, watch.seconds)
+        report["image"] |= case.frame_facts
         return CoronaryResult(angiogram, probability, vessels, profiles, report, segments, measurement)
 
     def probability(self, angiogram: Angiogram) -> np.ndarray:
@@ -247,9 +252,7 @@ def _with_given(
     if pixel_spacing_mm is not None:
         if not 0 < pixel_spacing_mm < float("inf"):
             raise ValueError(f"pixel spacing: expected millimetres above 0, found {pixel_spacing_mm}")
-        angiogram = replace(
-            angiogram, pixel_spacing_mm=float(pixel_spacing_mm), pixel_spacing_source=GIVEN_BY_HAND
-        )
+        angiogram = replace(angiogram, pixel_spacing_mm=float(pixel_spacing_mm), pixel_spacing_source=BY_HAND)
     return angiogram
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from .. import __version__
 from ..report import write_index, write_report
 from ..transforms import is_image_name
 from .analysis import CoronaryPipeline, CoronaryResult
+from .study import can_write_dicom, content_pseudonym, read_case, write_dicom
 
 #: What every finished case has; the report is written last.
 FINISHED = ("vessels.png", "report.html", "report.json")
@@ -45,15 +47,33 @@ class CaseOutcome:
     summary: str = ""
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """Say how the images of a run are read and what is written of them.
+
+    Attributes:
+        view, pixel_spacing_mm: of all images, see :meth:`CoronaryPipeline.__call__`.
+        frame: of all cines, see :func:`read_case`.
+        anonymise: leave out whose images they are, file names included.
+        anonymise_key: secret from which the names instead of theirs follow; runs with the same key give the same
+            names, so that a second run can skip what is finished. By default a new one.
+        again: analyse images that are finished, too.
+    """
+
+    view: tuple[float, float] | None = None
+    pixel_spacing_mm: float | None = None
+    frame: int | None = None
+    anonymise: bool = False
+    anonymise_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    again: bool = False
+
+
 def run_files(
     inputs: Sequence[str | Path],
     out: str | Path,
     pipeline: CoronaryPipeline | None = None,
     done: Callable[[CaseOutcome], None] | None = None,
-    *,
-    view: tuple[float, float] | None = None,
-    pixel_spacing_mm: float | None = None,
-    again: bool = False,
+    options: RunOptions | None = None,
 ) -> list[tuple[Path, str | None]]:
     """Analyse files and folders of files, and write a folder for each image.
 
@@ -64,12 +84,11 @@ def run_files(
     Args:
         inputs: image files, or folders that are searched for images; `out` is left out of the search.
         out: gets ``<stem>/`` for each image with ``vessels.png`` (0/255), ``segments.png`` (ARCADE category
-            ids), ``probability.npz``, ``report.json``, ``overlay.png`` and ``report.html``, and an
-            ``index.html`` over all.
+            ids), ``probability.npz``, ``report.json``, ``overlay.png`` and ``report.html``, for DICOM also
+            ``segmentation.dcm`` (SEG) and ``report.dcm`` (SR), and an ``index.html`` over all.
         pipeline: by default the one with the shipped weights.
         done: called after each image.
-        view, pixel_spacing_mm: of all images, see :meth:`CoronaryPipeline.__call__`.
-        again: analyse images that are finished, too.
+        options: see :class:`RunOptions`.
 
     Returns:
         Each image with None, or with what was wrong.
@@ -78,40 +97,71 @@ def run_files(
         FileNotFoundError: if an input does not exist or nothing was found in it.
     """
     jobs = find_images(inputs, out)
-    out = Path(out)
+    out, options = Path(out), options or RunOptions()
     pipeline = pipeline or CoronaryPipeline()
     settings = {
         **pipeline.settings,
-        "view": list(view) if view is not None else None,
-        "pixel_spacing_mm": pixel_spacing_mm,
+        "view": list(options.view) if options.view is not None else None,
+        "pixel_spacing_mm": options.pixel_spacing_mm,
+        "frame": options.frame,
+        "anonymise": options.anonymise,
+        "dicom_results": can_write_dicom(),
         "version": __version__,
     }
     outcomes: list[CaseOutcome] = []
     for path, name in jobs:
-        folder = out / name
-        started = time.perf_counter()
-        try:
-            run = {**settings, "image_sha256": _sha256(path)}
-            report = None if again or settings["identity"] is None else _finished(folder, run)
-            skipped = report is not None
-            if report is None:
-                result = pipeline(path, view=view, pixel_spacing_mm=pixel_spacing_mm)
-                result.report["run"] = run
-                write_result(result, folder)
-                report = result.report
-            seconds = time.perf_counter() - started
-            outcome = CaseOutcome(path, folder, None, skipped, seconds, _summary(report))
-        except Exception as problem:  # one bad file among many; nothing is swallowed, all of it is reported
-            seconds = time.perf_counter() - started
-            outcome = CaseOutcome(path, folder, f"{type(problem).__name__}: {problem}", seconds=seconds)
+        outcome = _run_one(path, out, name, pipeline, options, settings)
         outcomes.append(outcome)
         if done is not None:
             done(outcome)
-    finished = [outcome.folder for outcome in outcomes if outcome.error is None]
+    finished = list(dict.fromkeys(outcome.folder for outcome in outcomes if outcome.error is None))
     # By the name of the result's folder, which no other image has.
     failures = {outcome.folder.name: outcome.error for outcome in outcomes if outcome.error is not None}
+    if options.anonymise:
+        failures = {name: _without_names(error, outcomes) for name, error in failures.items()}
     write_index(out, finished, failures)
     return [(outcome.path, outcome.error) for outcome in outcomes]
+
+
+def _run_one(
+    path: Path,
+    out: Path,
+    name: str,
+    pipeline: CoronaryPipeline,
+    options: RunOptions,
+    settings: dict[str, Any],
+) -> CaseOutcome:
+    started = time.perf_counter()
+    folder = out / name
+    try:
+        if options.anonymise:
+            name = content_pseudonym(path, options.anonymise_key)
+            folder = out / name
+        run = {**settings, "image": name if options.anonymise else _sha256(path)}
+        report = None if options.again or settings["identity"] is None else _finished(folder, run)
+        skipped = report is not None
+        if report is None:
+            case = read_case(path, options.frame)
+            if options.anonymise:
+                case = case.anonymised(options.anonymise_key, name)
+            result = pipeline(case, view=options.view, pixel_spacing_mm=options.pixel_spacing_mm)
+            result.report["run"] = run
+            write_dicom(case, result.report, result.vessels, result.segments, folder)
+            write_result(result, folder)
+            report = result.report
+        seconds = time.perf_counter() - started
+        return CaseOutcome(path, folder, None, skipped, seconds, _summary(report))
+    except Exception as problem:  # one bad file among many; nothing is swallowed, all of it is reported
+        seconds = time.perf_counter() - started
+        return CaseOutcome(path, folder, f"{type(problem).__name__}: {problem}", seconds=seconds)
+
+
+def _without_names(error: str, outcomes: Sequence[CaseOutcome]) -> str:
+    """Replace the paths of images in an error by the names of their results."""
+    for outcome in outcomes:
+        for name in (str(outcome.path), outcome.path.name):
+            error = error.replace(name, outcome.folder.name)
+    return error
 
 
 def _finished(folder: Path, run: dict[str, Any]) -> dict[str, Any] | None:

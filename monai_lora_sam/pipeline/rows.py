@@ -12,7 +12,8 @@ import numpy as np
 from .. import __version__
 from ..anatomy import SyntaxSegment, cass_name, segment_name, syntax_from_arcade_id, vessel_of
 from ..qca import DiameterProfile, Lesion, QcaResult, lesion_at
-from ..transforms import Angiogram
+from ..qca.calibration import BY_HAND, Calibration
+from ..transforms import SPACING_SOURCES, Angiogram
 from .stage_networks import StageNetworks
 
 PACKAGES = ("monai", "torch", "transformers", "peft")
@@ -135,14 +136,7 @@ def assemble_report(
     height, width = angiogram.pixels.shape
     view, spacing = angiogram.view, angiogram.pixel_spacing_mm
     calibration = (
-        {}
-        if spacing is None
-        else {
-            "calibration": {
-                "source": angiogram.pixel_spacing_source or "the file",
-                "pixel_spacing_mm": spacing,
-            }
-        }
+        {} if spacing is None else {"calibration": _calibration(spacing, angiogram.pixel_spacing_source)}
     )
     return {
         "schema": "monai-lora-sam/report/1",
@@ -160,6 +154,13 @@ def assemble_report(
         "warnings": report_warnings(angiogram, found),
         "software": {"monai-lora-sam": __version__, **{package: version(package) for package in PACKAGES}},
     }
+
+
+def _calibration(spacing: float, source: str) -> dict[str, Any]:
+    """Return the report's entry on a spacing of which a file, or the user, says in words how it is known."""
+    methods = [key for key, words in SPACING_SOURCES.items() if source.startswith(words)]
+    method = BY_HAND if source == BY_HAND else (methods or ["stated"])[0]
+    return {"source": source or "the file", **Calibration.of(spacing, method).to_json()}
 
 
 def report_warnings(angiogram: Angiogram, found: Mapping[str, Any]) -> list[str]:

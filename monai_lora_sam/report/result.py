@@ -139,6 +139,10 @@ def _facts(report: Mapping[str, Any]) -> Facts:
         "Pixel spacing": "unknown" if spacing is None else f"{spacing:.4g} mm",
         "View": "unknown" if view is None else view_name(view["primary_deg"], view["secondary_deg"]),
     }
+    if image.get("frame"):
+        frame = image["frame"]
+        reasons = f" ({'; '.join(frame['reasons'])})" if frame.get("reasons") else ""
+        facts["Frame"] = f"{frame['number']} of {frame['of']}{reasons}"
     return Facts(facts)
 
 

@@ -52,6 +52,7 @@ def picture(tmp_path: Path) -> Path:
         ["prepare"],
         ["prepare", "arcade"],
         ["prepare", "phantom"],
+        ["prepare", "cine"],
         ["prepare", "folders"],
         ["adapters"],
         ["adapters", "list"],
@@ -72,44 +73,6 @@ def test_version():
     assert run(app, ["--version"]).output.strip() == __version__
 
 
-def test_run_with_a_stage_of_ones_own(picture: Path, stage: Path, base: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    result = run(
-        app, ["run", str(picture), "--out", str(out), "--vessels", str(stage), "--pretrained", str(base)]
-    )
-    assert result.exit_code == 0, result.output
-    assert np.asarray(Image.open(out / "angiogram" / "vessels.png")).shape == (90, 100)
-
-
-def test_run_names_bad_files_and_ends_with_1(picture: Path, stage: Path, base: Path, tmp_path: Path):
-    bad = tmp_path / "broken.png"
-    bad.write_bytes(b"not an image")
-    out = tmp_path / "out"
-    result = run(
-        app,
-        [
-            "run",
-            str(picture),
-            str(bad),
-            "--out",
-            str(out),
-            "--vessels",
-            str(stage),
-            "--pretrained",
-            str(base),
-        ],
-    )
-    assert result.exit_code == 1
-    assert "1 of 2 done" in result.output and "broken.png" in result.output
-    assert (out / "angiogram" / "report.html").is_file()
-
-
-def test_run_says_in_one_line_what_is_missing(tmp_path: Path):
-    result = run(app, ["run", str(tmp_path / "nowhere.png"), "--out", str(tmp_path / "out")])
-    assert result.exit_code == 1
-    assert "nowhere.png" in result.output and "Traceback" not in result.output
-
-
 def test_prepare_phantom(tmp_path: Path):
     result = run(
         app, ["prepare", "phantom", "--out", str(tmp_path), "--count", "2", "--validation-fraction", "0.5"]
@@ -117,6 +80,13 @@ def test_prepare_phantom(tmp_path: Path):
     assert result.exit_code == 0, result.output
     datalist = json.loads((tmp_path / "datalist.json").read_text())
     assert len(datalist["training"]) == len(datalist["validation"]) == 1
+
+
+def test_prepare_cine(tmp_path: Path):
+    result = run(app, ["prepare", "cine", "--out", str(tmp_path), "--frames", "2", "--seed", "0"])
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cine_000000000.dcm", "cine_000000000.json"]
+    assert "cine_000000000.dcm" in result.output
 
 
 def test_prepare_folders(shared_data: Path, tmp_path: Path):

@@ -1,0 +1,164 @@
+"""``monai-lora-sam run``: from angiograms to masks, segments, lesions and reports."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from monai_lora_sam.cli.console import console, errors, one_line_errors, progress
+
+EPILOG = (
+    "Examples:\n\n"
+    "monai-lora-sam run angiogram.png --out results\n\n"
+    "monai-lora-sam run angiogram.png --out results --view -30 20 --spacing 0.28\n\n"
+    "monai-lora-sam run study.dcm more/ --out results --anonymise\n\n"
+    "monai-lora-sam run study/ --out results --vessels models/vessels/best --stages 1"
+)
+
+
+def run(
+    images: Annotated[
+        list[Path], typer.Argument(help="PNG, JPEG, TIFF, NIfTI or DICOM files, or folders of them.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Gets a folder for each image, and index.html over all. What it holds already is not done again."
+        ),
+    ],
+    stages: Annotated[
+        int,
+        typer.Option(
+            min=1, max=3, help="How many run. 1: vessels. 2: named segments, too. 3: measured stenoses, too."
+        ),
+    ] = 3,
+    vessels: Annotated[
+        Path | None,
+        typer.Option(help="Stage 1: the folder `best` of a training run. Default: the shipped one."),
+    ] = None,
+    segments: Annotated[
+        Path | None, typer.Option(help="Stage 2, trained on top of that stage 1. Default: the shipped one.")
+    ] = None,
+    stenosis: Annotated[
+        Path | None, typer.Option(help="Stage 3, trained on top of these stages. Default: the shipped one.")
+    ] = None,
+    graph: Annotated[
+        bool, typer.Option(help="Name whole pieces of the vessel tree, or each pixel by itself.")
+    ] = True,
+    view: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="PRIMARY SECONDARY",
+            help="View angles in degrees, LAO and cranial positive, of all files; go before their own.",
+        ),
+    ] = None,
+    spacing: Annotated[
+        float | None,
+        typer.Option(
+            help="Millimetres per pixel at the patient, of all files; goes before their own.", metavar="MM"
+        ),
+    ] = None,
+    frame: Annotated[
+        int | None, typer.Option(help="Frame of a cine, from 1. Default: the best one.", metavar="N")
+    ] = None,
+    anonymise: Annotated[
+        bool, typer.Option("--anonymise", help="Leave out of all results whose images they are.")
+    ] = False,
+    anonymise_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with a secret, made where missing: runs with the same one give the same names.",
+            metavar="FILE",
+        ),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Do again what is finished.")] = False,
+    inference: Annotated[
+        Literal["whole", "tiled"],
+        typer.Option(
+            help="whole: scale the image into the encoder's square. tiled: vessels by windows at its own scale."
+        ),
+    ] = "whole",
+    pretrained: Annotated[
+        str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: cuda if there is one.")
+    ] = None,
+) -> None:
+    """Find vessels, name their segments, find and measure stenoses; write masks, pictures and a report for each."""
+    with one_line_errors():
+        from monai_lora_sam.pipeline import CaseOutcome, CoronaryPipeline, RunOptions, find_images, run_files
+
+        given = {"vessels": vessels, "segments": segments, "stenosis": stenosis}
+        folders = _stages(stages, given)
+        key = {} if anonymise_key is None else {"anonymise_key": _key(anonymise_key)}
+        options = RunOptions(view, spacing, frame, anonymise or bool(key), again=again, **key)
+        count = len(find_images(images, out))
+        pipeline = CoronaryPipeline(
+            **folders, graph=graph, inference=inference, device=device, pretrained=pretrained or True
+        )
+        with progress("angiograms") as bars:
+            bar = bars.add_task("", total=count)
+
+            def tell(outcome: CaseOutcome) -> None:
+                bars.advance(bar)
+                if outcome.error is None:
+                    how = "finished earlier" if outcome.skipped else f"{outcome.seconds:.1f} s"
+                    console.print(
+                        f"{outcome.path.name}: {outcome.summary} ({how})", highlight=False, soft_wrap=True
+                    )
+                else:
+                    console.print(
+                        f"{outcome.path.name}: [bold red]failed[/]", highlight=False, soft_wrap=True
+                    )
+
+            outcomes = run_files(images, out, pipeline, tell, options)
+    failed = [(path, error) for path, error in outcomes if error is not None]
+    console.print(
+        f"{len(outcomes) - len(failed)} of {count} done: [bold]{out / 'index.html'}[/]", soft_wrap=True
+    )
+    for path, error in failed:
+        errors.print(f"[bold red]failed:[/] {path.name}: {error}", highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _stages(count: int, given: dict[str, Path | None]) -> dict[str, Any]:
+    """Return the folders of the first stages: those given, else those that come with the package.
+
+    A shipped stage goes only with the shipped ones below it.
+    """
+    from monai_lora_sam.pipeline import shipped_stages
+
+    names = list(given)[:count]
+    beyond = [name for name in given if name not in names and given[name] is not None]
+    if beyond:
+        raise ValueError(
+            f"--{beyond[0]}: expected --stages {list(given).index(beyond[0]) + 1}, found {count}"
+        )
+    shipped, folders = shipped_stages(count), {}
+    for name in names:
+        folder = given[name]
+        if folder is None and not any(given[below] for below in folders):
+            folder = shipped.get(name)
+        if folder is None:
+            later = [other for other in names[names.index(name) :] if given[other] is not None]
+            if later:
+                raise ValueError(f"--{later[0]}: expected the stage below it by --{name}, found none")
+            break
+        folders[name] = folder
+    return folders
+
+
+def _key(path: Path) -> bytes:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32), encoding="ascii")
+    key = path.read_text(encoding="ascii").strip()
+    if len(key) < 32:
+        raise ValueError(f"{path}: expected a secret of at least 32 characters, found {len(key)}")
+    return key.encode("ascii")
