@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -21,7 +21,7 @@ from monai_lora_sam.transforms.image_files import to_grey
 ANGIOGRAPHY_MODALITIES = ("XA", "RF", "OT", "")
 
 
-class CineFrames(Sequence[np.ndarray]):
+class CineFrames:
     """Hold frames as stored and give each as (H, W) float32 in 0..1 when it is asked for.
 
     `frames[i]` is one frame, `frames[a:b]` and `numpy.asarray(frames)` are (N, H, W). All frames share one
@@ -46,17 +46,15 @@ class CineFrames(Sequence[np.ndarray]):
         low, high = np.percentile(self._stored, WINDOW_PERCENTILES)
         return float(low), float(high)
 
-    @overload
-    def __getitem__(self, index: int) -> np.ndarray: ...
-    @overload
-    def __getitem__(self, index: slice) -> np.ndarray: ...
-
     def __getitem__(self, index: int | slice) -> np.ndarray:
         if isinstance(index, slice):
             chosen = [self[number] for number in range(*index.indices(len(self)))]
             return np.stack(chosen) if chosen else np.zeros((0, *self.shape[1:]), np.float32)
         pixels = to_unit(to_grey(self._stored[index]), self._eight_bit, self._window)
         return 1 - pixels if self._inverted else pixels
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[index] for index in range(len(self)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:].astype(dtype or np.float32)

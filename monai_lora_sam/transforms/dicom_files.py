@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +148,9 @@ def stored_pixels(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
         except Exception as error:
             raise corrupt(path, error) from error
     frames = number_of_frames(dataset)
+    components = max(array.size // (frames * shape[0] * shape[1]), 1)
     try:
-        array = array.reshape(
-            frames, *shape, *array.shape[-1:] * (int(dataset.get("SamplesPerPixel") or 1) > 1)
-        )
+        array = array.reshape(frames, *shape, *(() if components == 1 else (components,)))
     except ValueError as error:
         raise corrupt(
             path, f"{frames} frames of {shape[0]}x{shape[1]} announced, {array.shape} stored"
@@ -175,11 +175,9 @@ def _decode_with_pydicom(dataset: pydicom.Dataset) -> np.ndarray:
 
 
 def _apply_palette(array: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
-    try:
-        from pydicom.pixels import apply_color_lut
-    except ImportError:
-        from pydicom.pixel_data_handlers.util import apply_color_lut
-    return apply_color_lut(array, dataset)
+    pydicom_2 = pydicom.__version__.startswith("2.")
+    processing = import_module("pydicom.pixel_data_handlers.util" if pydicom_2 else "pydicom.pixels")
+    return processing.apply_color_lut(array, dataset)
 
 
 def _clear_unused_bits(array: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:

@@ -173,6 +173,14 @@ def test_colour_becomes_luminance(xa_file, tmp_path):
     np.testing.assert_allclose(np.asarray(read_cine(path).frames), expected, atol=1.01 / 255)
 
 
+def test_palettes_become_their_colours(xa_file):
+    reverse = (np.arange(256, dtype=np.uint16)[::-1] * 257).tobytes()
+    palette = {f"{name}PaletteColorLookupTableData": reverse for name in ("Red", "Green", "Blue")}
+    palette |= {f"{name}PaletteColorLookupTableDescriptor": [256, 0, 16] for name in ("Red", "Green", "Blue")}
+    stored = _stored(xa_file(SMOOTH, PhotometricInterpretation="PALETTE COLOR", **palette))
+    np.testing.assert_array_equal(stored[..., 1], (255 - SMOOTH.astype(np.uint16)) * 257)
+
+
 def test_cut_off_files_are_refused(xa_file, tmp_path):
     native = xa_file(SMOOTH)
     jpeg = _compressed(xa_file(SMOOTH, name="jpeg.dcm"), JPEGLosslessSV1, _lossless_jpegs(SMOOTH, tmp_path))

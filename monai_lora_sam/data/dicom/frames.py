@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from monai_lora_sam.transforms import Cine
+from monai_lora_sam.transforms import Cine, CineFrames
 
 #: Frames are compared at about this longest side: the main vessels are then two or three pixels wide.
 WORKING_SIDE = 160
@@ -38,7 +37,7 @@ class FrameScore:
     reasons: tuple[str, ...]
 
 
-def rank_frames(cine: Cine | Sequence[np.ndarray] | np.ndarray) -> list[FrameScore]:
+def rank_frames(cine: Cine | CineFrames | np.ndarray) -> list[FrameScore]:
     """Rank all frames of a cine, the best for analysis first.
 
     Dark ridges (the larger eigenvalue of the Hessian, Sato et al., Med Image Anal 1998) of the reduced frames,

@@ -13,14 +13,14 @@ import numpy as np
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.filewriter import validate_file_meta
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from monai_lora_sam import __version__
 from monai_lora_sam.data.phantom.cine import PhantomCine, generate_cine
 from monai_lora_sam.data.phantom.dataset import config_json, truth_json, write_text
 from monai_lora_sam.data.phantom.phantom import Phantom, PhantomConfig
 
-XA_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.12.1"
+XA_IMAGE_STORAGE = UID("1.2.840.10008.5.1.4.1.1.12.1")
 #: Phantoms were never taken: all carry this date and time, so that the same seed gives the same bytes.
 STUDY_DATE, STUDY_TIME = "20260101", "120000"
 
