@@ -8,6 +8,7 @@ from monai_lora_sam.qca.measure import measure
 from monai_lora_sam.qca.place import lesion_at
 from monai_lora_sam.qca.profile import VesselProfile
 from monai_lora_sam.qca.result import QcaResult
+from monai_lora_sam.qca.segment import Segment
 from monai_lora_sam.qca.stenosis import Stenosis
 from monai_lora_sam.qca.summary import summarise_tree
 
@@ -15,6 +16,7 @@ __all__ = [
     "DiameterProfile",
     "Lesion",
     "QcaResult",
+    "Segment",
     "Stenosis",
     "VesselProfile",
     "diameter_profile",

@@ -12,6 +12,8 @@ from monai_lora_sam.qca.paths import Tip
 LONGEST_DIAMETERS = 8.0  # a longer gap is not bridged
 SHORT_DIAMETERS = 2.0  # up to here the ends may point past each other by more
 SHORT_DEGREES, LONG_DEGREES = 40.0, 20.0
+TRACED_DEGREES = 60.0  # where the probability leads across the gap, however low it is
+TRACE = 0.1
 WIDTH_RATIO = 2.5
 FOREIGN = 0.25  # part of a gap's line that may lie on another vessel
 
@@ -47,24 +49,28 @@ def facing_ends(tips: Iterable[Tip], probability: np.ndarray) -> list[tuple[Tip,
 def _misfit(one: Tip, other: Tip, probability: np.ndarray) -> float | None:
     between = other.position - one.position
     distance = float(np.linalg.norm(between))
-    diameter = one.radius_px + other.radius_px
+    diameter = one.widest_px + other.widest_px
     # A centreline stops about one radius short of a free end.
-    gap = max(distance - diameter, 0.0)
+    gap = max(distance - one.end_radius_px - other.end_radius_px, 0.0)
     if distance < 1e-6 or gap > LONGEST_DIAMETERS * diameter:
         return None
-    if max(one.radius_px, other.radius_px) > WIDTH_RATIO * min(one.radius_px, other.radius_px):
+    if max(one.widest_px, other.widest_px) > WIDTH_RATIO * min(one.widest_px, other.widest_px):
+        return None
+    line = one.position + np.linspace(0.0, 1.0, max(int(2 * distance), 2))[:, None] * between
+    along = np.linspace(0.0, distance, len(line))
+    inside = (along > one.end_radius_px + 1) & (along < distance - other.end_radius_px - 1)
+    on_line = map_coordinates(probability, line[inside].T, order=1)
+    if len(on_line) and (on_line >= 0.5).mean() > FOREIGN:
         return None
     direction = between / distance
     angles = [
         np.degrees(np.arccos(np.clip(tip.outward @ towards, -1.0, 1.0)))
         for tip, towards in ((one, direction), (other, -direction))
     ]
-    if max(angles) > (SHORT_DEGREES if gap < SHORT_DIAMETERS * diameter else LONG_DEGREES):
-        return None
-    line = one.position + np.linspace(0.0, 1.0, max(int(2 * distance), 2))[:, None] * between
-    along = np.linspace(0.0, distance, len(line))
-    inside = (along > one.radius_px + 1) & (along < distance - other.radius_px - 1)
-    on_vessel = map_coordinates(probability, line[inside].T, order=1) >= 0.5
-    if len(on_vessel) and on_vessel.mean() > FOREIGN:
+    traced = not len(on_line) or (gap < SHORT_DIAMETERS * diameter and float(np.min(on_line)) >= TRACE)
+    allowed = (
+        TRACED_DEGREES if traced else SHORT_DEGREES if gap < SHORT_DIAMETERS * diameter else LONG_DEGREES
+    )
+    if max(angles) > allowed:
         return None
     return gap / diameter + max(angles) / 20.0

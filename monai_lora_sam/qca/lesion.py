@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ class Lesion:
     length_px: float
     total_occlusion: bool
     stenoses: tuple[Stenosis, ...]
-    profile: VesselProfile
+    profile: VesselProfile = field(repr=False)
 
     @property
     def percent_diameter_stenosis(self) -> float:
@@ -79,17 +79,17 @@ class Lesion:
             "id": self.id,
             "vessel": self.vessel_id,
             "segment_id": self.segment_id or None,
-            "percent_diameter_stenosis": _rounded(self.percent_diameter_stenosis),
-            "percent_area_stenosis": _rounded(self.percent_area_stenosis),
+            "percent_diameter_stenosis": rounded(self.percent_diameter_stenosis),
+            "percent_area_stenosis": rounded(self.percent_area_stenosis),
             "reference_method": "interpolated",
-            "percent_diameter_stenosis_averaged_reference": _rounded(
+            "percent_diameter_stenosis_averaged_reference": rounded(
                 self.percent_diameter_stenosis_averaged_reference
             ),
             "total_occlusion": self.total_occlusion,
             "mld_xy": xy(points[self.minimum]),
             "proximal_border_xy": xy(points[self.begin]),
             "distal_border_xy": xy(points[self.end]),
-            "box_xy": [_rounded(value) for value in self.box_xyxy],
+            "box_xy": [rounded(value) for value in self.box_xyxy],
         }
         lengths = {
             "mld": self.minimum_lumen_diameter_px,
@@ -102,7 +102,7 @@ class Lesion:
         row |= with_units(lengths, pixel_spacing_mm)
         row["stenoses"] = [
             {
-                "percent_diameter_stenosis": _rounded(
+                "percent_diameter_stenosis": rounded(
                     100 * (1 - one.minimum_lumen_diameter_px / float(self.profile.reference_px[one.minimum]))
                 ),
                 "mld_xy": xy(points[one.minimum]),
@@ -174,9 +174,9 @@ def with_units(lengths: dict[str, float | None], pixel_spacing_mm: float | None)
     """Return each length under its name with the unit, in mm besides where the spacing is known."""
     row = {}
     for name, value in lengths.items():
-        row[f"{name}_px"] = _rounded(value)
+        row[f"{name}_px"] = rounded(value)
         if pixel_spacing_mm is not None:
-            row[f"{name}_mm"] = _rounded(None if value is None else value * pixel_spacing_mm)
+            row[f"{name}_mm"] = rounded(None if value is None else value * pixel_spacing_mm)
     return row
 
 
@@ -185,5 +185,6 @@ def xy(point_rc: np.ndarray) -> list[float]:
     return [round(float(point_rc[1]), 3), round(float(point_rc[0]), 3)]
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
+    """Return a number for JSON, to three places; None for none and for NaN."""
     return round(float(value), 3) if value is not None and np.isfinite(value) else None

@@ -15,11 +15,14 @@ from monai_lora_sam.qca.paths import Tip, tips_of, vessel_paths
 from monai_lora_sam.qca.profile import VesselProfile, beside_others, measure_path
 from monai_lora_sam.qca.reference import SideBranch, reference_line
 from monai_lora_sam.qca.result import QcaResult
+from monai_lora_sam.qca.segment import Segment, segments_of
 from monai_lora_sam.qca.stenosis import Stenosis, find_stenoses
 from monai_lora_sam.qca.steps import SIDE, split_at_steps
 from monai_lora_sam.vessel_tree import Branch, VesselTree, build_vessel_tree
+from monai_lora_sam.vessel_tree.build import without_small_holes
 
 THRESHOLD = 0.5
+HOLE_PX = 5.0  # smaller holes in the mask are filled, as for the tree
 ROUNDS = 3  # of fitting the reference and leaving out the stenoses found by it
 FLANK = (
     0.15  # of a stenosis' length is left out besides on either side, lest its flanks draw the reference down
@@ -34,7 +37,30 @@ def measure(
     pixel_spacing_mm: float | None = None,
     tree: VesselTree | None = None,
 ) -> QcaResult:
+    """Measure the vessels of a picture: diameters along each, reference lines, segments and lesions.
+
+    The tree of the mask (probability >= 0.5) is joined to vessels through bifurcations, crossings and gaps;
+    walls are found on lines across, to a fraction of a pixel; a reference line is fitted to each vessel, and
+    what falls below it and comes back is a stenosis. `docs/qca.md` has the definitions and their sources.
+
+    Args:
+        probability: (H, W), vessel probability 0..1, or a bool mask.
+        segments: (H, W) integer, ARCADE category ids, 0 where unknown: names the results, and says which
+            branches are one vessel and where it begins.
+        pixel_spacing_mm: millimetres per pixel at the patient; without it there are only pixels.
+        tree: that of `probability >= 0.5`, where it has been built already.
+
+    Raises:
+        ValueError: the map is not two-dimensional, holds NaN or values outside 0..1; the segment map has
+            another shape or other values; the spacing is not positive.
+
+    Example:
+        >>> result = measure(probability, pixel_spacing_mm=0.3)
+        >>> [(lesion.percent_diameter_stenosis, lesion.length_px) for lesion in result.lesions]
+    """
     probability = _checked(probability, segments, pixel_spacing_mm)
+    mask = probability >= THRESHOLD
+    probability = np.where(without_small_holes(mask, HOLE_PX) & ~mask, 1.0, probability)
     mask = probability >= THRESHOLD
     tree = tree or build_vessel_tree(mask)
     radius = ndimage.distance_transform_edt(mask)
@@ -55,9 +81,12 @@ def measure(
         profiles = _with_references(profiles, found)
         found = [find_stenoses(profile) for profile in profiles]
     lesions: list[Lesion] = []
+    parts: list[Segment] = []
     for profile, stenoses in zip(profiles, found, strict=True):
-        lesions += lesions_of(profile, stenoses, len(lesions) + 1)
-    return QcaResult(tree.shape, pixel_spacing_mm, tuple(profiles), tuple(lesions))
+        here = lesions_of(profile, stenoses, len(lesions) + 1)
+        lesions += here
+        parts += segments_of(profile, here)
+    return QcaResult(tree.shape, pixel_spacing_mm, tuple(profiles), tuple(parts), tuple(lesions))
 
 
 def _checked(
@@ -172,7 +201,7 @@ def _with_references(profiles: list[VesselProfile], found: list[list[Stenosis]])
                     continue
                 distance = np.linalg.norm(profile.points_rc - np.array(node.position_rc), axis=1)
                 nearest = int(distance.argmin())
-                if distance[nearest] <= node.radius_px + 1:
+                if distance[nearest] <= 2 * node.radius_px + 2:  # junctions of three branches have two nodes
                     width = float(np.quantile(profiles[other].diameter_px[usable[other]], 0.75))
                     sides.append(SideBranch(float(profile.arc_length_px[nearest]), width))
         line = reference_line(

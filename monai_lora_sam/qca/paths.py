@@ -16,18 +16,30 @@ STRAIGHT_DEGREES = 50.0  # both vessels of a crossing turn by less
 LARGEST_TURN_DEGREES = 100.0  # a vessel that turns by more at a bifurcation is another vessel
 WIDTH_WEIGHT = 1.0  # a side branch as wide as the rest is worth a turn of one radian
 CALIBRE_WEIGHT = 0.7  # so is going on e times as wide, in radians, the reverse of it
+WIDEST_REACH_PX = 40.0
 DIRECTION_REACH = 2.0  # radii over which a branch's direction is taken, beyond the bifurcation
 
 
 @dataclass(frozen=True)
 class Tip:
-    """One end of a branch: its branch, whether it is the branch's start, where it points to, how wide it is."""
+    """One end of a branch.
+
+    Attributes:
+        branch, at_start: which one.
+        position, outward: (2,) where it is, and the unit vector along which the branch would go on.
+        radius_px: of the vessel near the end.
+        end_radius_px: at the end itself.
+        widest_px: radius of the vessel further on, before it narrowed to the end.
+        label: ARCADE category id, 0 where unknown.
+    """
 
     branch: int
     at_start: bool
     position: np.ndarray
     outward: np.ndarray
     radius_px: float
+    end_radius_px: float
+    widest_px: float
     label: int
 
     @property
@@ -92,14 +104,22 @@ def tips_of(tree: VesselTree, radius: np.ndarray, labels: Sequence[int]) -> dict
             near = (arc >= begin) & (arc <= begin + reach)
             outward = points[near][0] - points[near][-1] if near.sum() > 1 else points[0] - points[-1]
             outward = outward / max(float(np.linalg.norm(outward)), 1e-9)
-            rows, columns = np.rint(points[(arc >= begin) & (arc <= begin + 3 * reach)]).astype(int).T
-            rows = rows.clip(0, radius.shape[0] - 1)
-            columns = columns.clip(0, radius.shape[1] - 1)
-            width = max(float(np.median(radius[rows, columns])) if len(rows) else node.radius_px, 0.5)
+            widths = radius_along(points, radius)
+            beyond = widths[(arc >= begin) & (arc <= begin + 3 * reach)]
+            width = max(float(np.median(beyond)) if len(beyond) else node.radius_px, 0.5)
+            widest = max(
+                float(widths[(arc >= begin) & (arc <= begin + WIDEST_REACH_PX)].max(initial=width)), width
+            )
             tips[branch.id, at_start] = Tip(
-                branch.id, at_start, points[0], outward, width, int(labels[branch.id])
+                branch.id, at_start, points[0], outward, width, node.radius_px, widest, int(labels[branch.id])
             )
     return tips
+
+
+def radius_along(points: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Read a map of radii (H, W) at points (N, 2)."""
+    rows, columns = np.rint(points).astype(int).T
+    return radius[rows.clip(0, radius.shape[0] - 1), columns.clip(0, radius.shape[1] - 1)]
 
 
 def turn(one: Tip, other: Tip) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
-from monai_lora_sam.qca.paths import SPACING_PX, VesselPath, arc_length
+from monai_lora_sam.qca.paths import SPACING_PX, VesselPath, arc_length, radius_along
 from monai_lora_sam.qca.smoothing import fill, smooth
 from monai_lora_sam.qca.walls import clearance, half_widths, in_lumen, normals
 from monai_lora_sam.vessel_tree import Node
@@ -21,7 +21,7 @@ BLUNT_PX = 3.0  # stretch on either side of a gap over which the vessel's width 
 SHORT_GAP_PX = 3.0  # gaps up to here, or half a diameter, are breaks of the mask and no occlusion
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VesselProfile:
     """Hold the diameters along one vessel, from its proximal to its distal end; arrays have one entry a point.
 
@@ -56,6 +56,9 @@ class VesselProfile:
     beside: np.ndarray
     start: Node | None
     end: Node | None
+
+    def __repr__(self) -> str:
+        return f"VesselProfile({self.vessel_id}, {self.length_px:.1f} px)"
 
     @property
     def length_px(self) -> float:
@@ -113,10 +116,12 @@ def measure_path(path: VesselPath, probability: np.ndarray, beside: np.ndarray) 
             occluded |= empty
         elif _is_blunt(diameter, inside, width):
             short |= inside
-    free = clearance(np.vstack([left[diameter > 0], right[diameter > 0]]), points)
     bridged = occluded | short
     for begin, end in path.bridges:
         bridged |= (path.arc_length_px >= begin - 1) & (path.arc_length_px <= end + 1)
+    # The blunt end of a vessel is no wall along it.
+    walled = (diameter > 0) & ~bridged
+    free = clearance(np.vstack([left[walled], right[walled]]), points)
     measured = np.isfinite(diameter) & ~beside & ~short & (bridged | in_lumen(probability, points, across))
     # Half an oblique or steep cross-section is less than 1.5 radii.
     measured &= ~(diameter > 3.0 * free + 1.5)
@@ -168,7 +173,7 @@ def beside_others(paths: list[VesselPath], others: list[np.ndarray], radius: np.
         One (N,) bool array per vessel.
     """
     lines = [path.points_rc for path in paths] + others
-    radii = [_radius_along(line, radius) for line in lines]
+    radii = [radius_along(line, radius) for line in lines]
     trees = [cKDTree(line) for line in lines]
     flags = [np.zeros(len(path.points_rc), dtype=bool) for path in paths]
     for p, path in enumerate(paths):
@@ -201,8 +206,3 @@ def _boxes_apart(one: np.ndarray, other: np.ndarray, margin: float) -> bool:
         np.any(one.min(axis=0) > other.max(axis=0) + margin)
         | np.any(other.min(axis=0) > one.max(axis=0) + margin)
     )
-
-
-def _radius_along(points: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    rows, columns = np.rint(points).astype(int).T
-    return radius[rows.clip(0, radius.shape[0] - 1), columns.clip(0, radius.shape[1] - 1)]

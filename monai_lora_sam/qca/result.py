@@ -5,18 +5,49 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from monai_lora_sam.qca.lesion import Lesion
+import numpy as np
+
+from monai_lora_sam.qca.lesion import Lesion, rounded, xy
 from monai_lora_sam.qca.profile import VesselProfile
+from monai_lora_sam.qca.segment import Segment
 
 
 @dataclass(frozen=True, eq=False)
 class QcaResult:
-    """Hold the vessels of a picture with their diameter functions, and their lesions."""
+    """Hold the vessels of a picture with their diameter functions, their segments and their lesions.
+
+    Attributes:
+        shape: rows and columns of the picture.
+        pixel_spacing_mm: millimetres per pixel at the patient, None where unknown.
+        profiles: one per vessel.
+        segments: one per segment and vessel; one per vessel where no labels were given.
+        lesions: numbered from 1.
+    """
 
     shape: tuple[int, int]
     pixel_spacing_mm: float | None
     profiles: tuple[VesselProfile, ...]
+    segments: tuple[Segment, ...]
     lesions: tuple[Lesion, ...]
 
     def to_json(self) -> dict[str, Any]:
-        return {"lesions": [lesion.to_json(self.pixel_spacing_mm) for lesion in self.lesions]}
+        """Return everything as JSON can hold it; points as (x, y), fields in mm only with a spacing."""
+        return {
+            "pixel_spacing_mm": self.pixel_spacing_mm,
+            "lesions": [lesion.to_json(self.pixel_spacing_mm) for lesion in self.lesions],
+            "segments": [segment.to_json(self.pixel_spacing_mm) for segment in self.segments],
+            "profiles": [_profile(profile) for profile in self.profiles],
+        }
+
+
+def _profile(profile: VesselProfile) -> dict[str, Any]:
+    diameter = np.where(profile.is_measured | profile.occluded, profile.diameter_px, np.nan)
+    return {
+        "vessel": profile.vessel_id,
+        "direction_known": profile.direction_known,
+        "centreline_xy": [xy(point) for point in profile.points_rc],
+        "segment_id": profile.segment_ids.tolist(),
+        "arc_length_px": [rounded(value) for value in profile.arc_length_px],
+        "diameter_px": [rounded(value) for value in diameter],
+        "reference_diameter_px": [rounded(value) for value in profile.reference_px],
+    }

@@ -14,7 +14,7 @@ from monai_lora_sam.qca.smoothing import fill, smooth
 LEAST_STENOSIS = 0.20  # of the reference diameter
 LEAST_DEPTH_PX = 1.2  # what a mask's grid cannot make up
 LEAST_OSTIAL_STENOSIS = 0.35  # where no lumen before it shows what is normal
-LEAST_SEEN = 0.5  # part of a stenosis that must have been measured; the rest lies beside other vessels
+LEAST_SEEN = 0.3  # part of a stenosis that must have been measured; the rest lies beside other vessels
 LEAST_LENGTH = 0.6  # reference diameters; a shorter dent is one of the mask
 LEAST_LENGTH_PX = 4.0
 SOFT_DEPTH = 0.08  # misfits of the relative depth beyond this count less than squared

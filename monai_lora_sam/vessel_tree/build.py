@@ -48,7 +48,7 @@ def build_vessel_tree(mask: np.ndarray, minimum_branch_length_px: float = 5.0) -
     """
     _check(mask, minimum_branch_length_px)
     radius = ndimage.distance_transform_edt(mask)  # the picture's border is no wall
-    graph, loops = skeleton_graph(_without_small_holes(mask, minimum_branch_length_px))
+    graph, loops = skeleton_graph(without_small_holes(mask, minimum_branch_length_px))
     for node in graph:
         graph.nodes[node]["radius"] = _radius_at(radius, graph.nodes[node]["position"])
     loops, pruned = prune(graph, loops, minimum_branch_length_px)
@@ -92,7 +92,8 @@ def _check(mask: np.ndarray, minimum_branch_length_px: float) -> None:
         raise ValueError(f"expected minimum_branch_length_px >= 0, found {minimum_branch_length_px}")
 
 
-def _without_small_holes(mask: np.ndarray, diameter: float) -> np.ndarray:
+def without_small_holes(mask: np.ndarray, diameter: float) -> np.ndarray:
+    """Fill the holes of a mask (H, W) that are smaller than a disc of a diameter in px."""
     margin = math.ceil(diameter) + 1  # what lies open to the picture's border is no hole
     padded = remove_small_holes(np.pad(mask, margin), max_size=math.pi / 4 * diameter**2)
     return padded[margin:-margin, margin:-margin]
