@@ -2,6 +2,7 @@
 
 from monai_lora_sam.adapters.atomic import atomic_folder
 from monai_lora_sam.adapters.budget import BudgetRow, budget_table, format_budget
+from monai_lora_sam.adapters.lineage import Ancestor, Branch, family_tree
 from monai_lora_sam.adapters.presets import PRESETS, layer_indices, lora_config, target_modules
 from monai_lora_sam.adapters.stack import AdapterStack
 from monai_lora_sam.adapters.store import STRATEGIES, list_adapters, load_extra, read_card, verify_folder
@@ -11,10 +12,13 @@ __all__ = [
     "PRESETS",
     "STRATEGIES",
     "AdapterStack",
+    "Ancestor",
+    "Branch",
     "BudgetRow",
     "apply_strategy",
     "atomic_folder",
     "budget_table",
+    "family_tree",
     "format_budget",
     "layer_indices",
     "list_adapters",

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
 
 from monai_lora_sam.cli.console import console, one_line_errors
+
+if TYPE_CHECKING:
+    from monai_lora_sam.adapters import Branch
+
+#: So many characters of a fingerprint are shown.
+SHORT = 8
 
 app = typer.Typer(no_args_is_help=True, help="Look at trained adapters, merge them, plan their size.")
 
@@ -22,41 +29,73 @@ def list_(
         Path | None, typer.Argument(help="Folder to search. Default: those shipped with the package.")
     ] = None,
 ) -> None:
-    """List the adapters below a folder: base, parents, size, scores; damaged ones with what is wrong."""
+    """Show the adapters below a folder as a tree, each below what it was trained on; damaged ones with why."""
     with one_line_errors():
-        from monai_lora_sam.adapters import list_adapters
+        from monai_lora_sam.adapters import family_tree, list_adapters
         from monai_lora_sam.stages import SHIPPED
 
         root = root or SHIPPED
         cards = list_adapters(root)
         if not cards:
             raise FileNotFoundError(f"{root}: expected folders with a card.json, found none")
-        table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
-        for column in ("folder", "name, version", "strategy", "base", "on top of", "size", "scores"):
-            table.add_column(column, no_wrap=column != "on top of")
-        trained_on = {}
+        tree = Tree(Text(str(root), "bold"))
+        bases: dict[tuple[str, str], Tree] = {}
+        for branch in family_tree(cards):
+            encoder = branch.card["encoder"]
+            base = (str(encoder.get("name")), str(encoder.get("fingerprint"))[:SHORT])
+            if base not in bases:
+                bases[base] = tree.add(Text(f"{base[0]} (base {base[1]})"))
+            _grow(bases[base], branch, root)
+        damaged = [card for card in cards if "error" in card]
+        if damaged:
+            unusable = tree.add(Text("unusable", "red"))
+            for card in damaged:
+                unusable.add(Text.assemble((_below(card, root), "cyan"), f": {card['error']}"))
+        console.print(tree)
+        trained_on: dict[str, list[str]] = {}
         for card in cards:
-            folder = Path(card["folder"])
-            shown = str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder)
-            if "error" in card:
-                table.add_row(shown, f"[red]unusable:[/] {card['error']}")
-                continue
-            size = sum((folder / file).stat().st_size for file in card["files"])
-            metrics = {name: value for name, value in card.get("metrics", {}).items() if value is not None}
-            table.add_row(
-                shown,
-                f"{card['name']} {card['version']}",
-                card["strategy"],
-                card["encoder"]["name"],
-                ", ".join(parent["name"] for parent in card["parents"]) or "–",
-                f"{size / 1e6:.2f} MB",
-                "\n".join(f"{name} {value:.3f}" for name, value in metrics.items()),
-            )
             if "training_data" in card:
-                trained_on[shown] = card["training_data"]
-        console.print(table)
-        for shown, data in trained_on.items():
-            console.print(f"[bold]{shown}[/] was trained on: {data}", highlight=False)
+                trained_on.setdefault(str(card["training_data"]), []).append(_below(card, root))
+        for data, folders in trained_on.items():
+            console.print(Text.assemble(("Trained on ", "bold"), f"{data}: {', '.join(folders)}"))
+
+
+def _below(card: dict[str, Any], root: Path) -> str:
+    """Return an adapter's folder as seen from the root of the listing."""
+    folder = Path(card["folder"])
+    return str(folder.relative_to(root)) if folder != root else folder.absolute().name
+
+
+def _grow(tree: Tree, branch: Branch, root: Path) -> None:
+    """Add an adapter to the tree, and below it what was trained on top of it."""
+    card = branch.card
+    folder = Path(card["folder"])
+    what = [card["strategy"]]
+    if card["strategy"] == "lora":
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        what.append(f"r = {config.get('r')}")
+    what.append(f"{sum((folder / file).stat().st_size for file in card['files']) / 1e6:.2f} MB")
+    if card["strategy"] != "frozen":  # which has the fingerprint of nothing
+        what.append(f"fingerprint {card['fingerprint'][:SHORT]}")
+    text = Text.assemble(
+        (card["name"], "bold"), f" version {card['version']}  ", (_below(card, root), "cyan")
+    )
+    text.append("\n" + ", ".join(what))
+    metrics = card.get("metrics")
+    scores = [
+        f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in (metrics.items() if isinstance(metrics, dict) else ())
+        if value is not None
+    ]
+    if scores:
+        text.append("\n" + ", ".join(scores), "green")
+    for ancestor in branch.missing:
+        known = [f"fingerprint {ancestor.fingerprint[:SHORT]}"] if ancestor.fingerprint else []
+        known += [f"head {ancestor.head[:SHORT]}"] if ancestor.head else []
+        text.append(f"\nmissing: {ancestor.name} ({', '.join(known)}), which it was trained on", "yellow")
+    grown = tree.add(text)
+    for child in branch.children:
+        _grow(grown, child, root)
 
 
 @app.command(epilog="Example:\n\nmonai-lora-sam adapters show models/best")

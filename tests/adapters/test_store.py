@@ -136,6 +136,35 @@ def test_a_parent_is_found_under_another_name(saved, trained_pair, make_encoder,
     assert same(features(stack, image()), features(trained_pair, image()))
 
 
+def test_two_versions_on_one_stack_are_switched_bit_for_bit(
+    saved, trained_pair, make_encoder, image, features, same, train_steps
+):
+    (saved / "segments").rename(saved / "segments_v1")
+    expected = {}
+    with trained_pair.using("vessels"):
+        expected["vessels",] = features(trained_pair, image())
+    expected["vessels", "segments_v1"] = features(trained_pair, image())
+    train_steps(trained_pair, image())
+    trained_pair.save("segments", saved / "segments_v2", card={"version": "2"})
+    expected["vessels", "segments_v2"] = features(trained_pair, image())
+    apply_strategy(trained_pair, "lora", "stenosis", r=2)
+    train_steps(trained_pair, image())
+    trained_pair.save("stenosis", saved / "stenosis")
+    expected["vessels", "segments_v2", "stenosis"] = features(trained_pair, image())
+
+    stack = AdapterStack(make_encoder())
+    stack.load(saved / "vessels")
+    for name in ("segments_v1", "segments_v2"):
+        assert stack.load(saved / name, name) == name
+    stack.load(saved / "stenosis")
+    newer = read_card(saved / "segments_v2")["fingerprint"]
+    assert stack.skill("stenosis").parents["segments_v2"] == newer and stack.skill("stenosis").card
+    for names in [*expected, *reversed(expected)]:
+        with stack.using(*names):
+            assert same(features(stack, image()), expected[names]), names
+    assert not same(expected["vessels", "segments_v1"], expected["vessels", "segments_v2"])
+
+
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json", "head.safetensors"])
 @pytest.mark.parametrize("damage", ["truncated", "one byte", "empty", "missing"])
 def test_a_damaged_file_is_refused_by_name(saved, make_encoder, name, damage):
