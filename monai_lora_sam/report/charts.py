@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,7 @@ def line_chart(
     y_from_zero: bool = True,
     spans: Sequence[Span] = (),
     marks: Sequence[Mark] = (),
+    x_ticks: Mapping[float, str] | None = None,
 ) -> Markup:
     """Draw lines over one pair of axes.
 
@@ -58,12 +59,15 @@ def line_chart(
         y_from_zero: whether the vertical axis starts at zero.
         spans: regions to shade; parts beyond the lines' own range are left out.
         marks: places to mark with a vertical line; those beyond the lines' range are left out.
+        x_ticks: places on the horizontal axis with what to write there, instead of round numbers: two or
+            more, that enclose the lines. So logarithms can be labelled with what they are of.
 
     Returns:
         An `<svg>` element; colours come from the CSS variables `--series-1` ... of the page.
 
     Raises:
-        ValueError: there are too many lines, or a line's x and y differ in length.
+        ValueError: there are too many lines, a line's x and y differ in length, or fewer than two ticks are
+            given.
     """
     if len(series) > COLOURS:
         raise ValueError(f"expected at most {COLOURS} lines, found {len(series)}")
@@ -76,18 +80,23 @@ def line_chart(
         curves.append(
             (np.asarray(line.x, dtype=float), np.array([math.nan if v is None else v for v in line.y]))
         )
-    x_ticks = _ticks(np.concatenate([x for x, _ in curves] or [np.zeros(0)]), from_zero=False)
+    if x_ticks is None:
+        places = _ticks(np.concatenate([x for x, _ in curves] or [np.zeros(0)]), from_zero=False)
+        x_ticks = {float(place): _number(place) for place in places}
+    elif len(x_ticks) < 2:
+        raise ValueError(f"expected two or more ticks, found {dict(x_ticks)}")
+    left, right = min(x_ticks), max(x_ticks)
     y_ticks = _ticks(np.concatenate([y for _, y in curves] or [np.zeros(0)]), from_zero=y_from_zero)
 
     def across(value: float) -> float:
-        return LEFT + (value - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (WIDTH - LEFT - RIGHT)
+        return LEFT + (value - left) / (right - left) * (WIDTH - LEFT - RIGHT)
 
     def up(value: float) -> float:
         return HEIGHT - BOTTOM - (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (HEIGHT - TOP - BOTTOM)
 
     parts = [Markup('<svg class="chart" viewBox="0 0 {} {}" role="img">').format(WIDTH, HEIGHT)]
     parts.append(Markup("<title>{}: {}</title>").format(y_label, ", ".join(line.name for line in series)))
-    parts += [_span(span, x_ticks, across) for span in spans]
+    parts += [_span(span, left, right, across) for span in spans]
     for tick in y_ticks:
         parts.append(
             Markup('<line class="grid" x1="{}" x2="{}" y1="{y:.1f}" y2="{y:.1f}"/>').format(
@@ -97,10 +106,10 @@ def line_chart(
                 LEFT - 8, up(tick), _number(tick)
             )
         )
-    for tick in x_ticks:
+    for tick, name in x_ticks.items():
         parts.append(
             Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
-                across(tick), HEIGHT - BOTTOM + 20, _number(tick)
+                across(tick), HEIGHT - BOTTOM + 20, name
             )
         )
     parts.append(
@@ -118,7 +127,7 @@ def line_chart(
             )
         )
     for mark in marks:
-        if x_ticks[0] <= mark.x <= x_ticks[-1]:
+        if left <= mark.x <= right:
             parts.append(
                 Markup('<line class="marker" x1="{x:.1f}" x2="{x:.1f}" y1="{}" y2="{}"/>').format(
                     TOP, HEIGHT - BOTTOM, x=across(mark.x)
@@ -131,8 +140,8 @@ def line_chart(
     return Markup("").join(parts) + _legend(series, spans)
 
 
-def _span(span: Span, x_ticks: np.ndarray, across: Callable[[float], float]) -> Markup:
-    start, end = (min(max(value, x_ticks[0]), x_ticks[-1]) for value in sorted((span.start, span.end)))
+def _span(span: Span, left: float, right: float, across: Callable[[float], float]) -> Markup:
+    start, end = (min(max(value, left), right) for value in sorted((span.start, span.end)))
     return Markup('<rect class="span" x="{:.1f}" y="{}" width="{:.1f}" height="{}"/>').format(
         across(start), TOP, across(end) - across(start), HEIGHT - TOP - BOTTOM
     )

@@ -91,3 +91,15 @@ def test_a_dashed_line_is_dashed_in_the_legend_too():
     root = parse(line_chart([Series("a", [0], [0]), Series("b", [0], [0], dashed=True)], "x", "y"))
     assert [path.get("class") for path in root.iter("path")] == ["line", "line dashed"]
     assert [key.get("class") for key in root.iter("i")] == [None, "dashed"]
+
+
+def test_given_ticks_take_the_place_of_round_numbers():
+    chart = line_chart([Series("a", [2, 3, 4], [1, 2, 3])], "rank", "y", x_ticks={2: "4", 3: "8", 4: "<16>"})
+    labels = [text for text in parse(chart).iter("text") if text.get("text-anchor") == "middle"]
+    names = {text.text: float(text.get("x")) for text in labels if text.get("x") and text.text != "rank"}
+    (path,) = lines(chart)
+    assert list(names) == ["4", "8", "<16>"]
+    x = np.array(re.findall(r"-?[\d.]+", path), dtype=float)[::2]
+    assert list(names.values()) == pytest.approx(x)
+    with pytest.raises(ValueError, match="two or more ticks"):
+        line_chart([Series("a", [2], [1])], "x", "y", x_ticks={2: "4"})
