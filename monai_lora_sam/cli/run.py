@@ -139,7 +139,8 @@ def _stages(count: int, given: dict[str, Path | None]) -> dict[str, Any]:
         raise ValueError(
             f"--{beyond[0]}: expected --stages {list(given).index(beyond[0]) + 1}, found {count}"
         )
-    shipped, folders = shipped_stages(count), {}
+    shipped = shipped_stages(count)
+    folders: dict[str, Any] = {}
     for name in names:
         folder = given[name]
         if folder is None and not any(given[below] for below in folders):

@@ -210,6 +210,7 @@ class CoronaryPipeline:
         item, image, view = self._prepared(angiogram, self.preprocessing)
         with torch.inference_mode():
             logits = self.inferer(image, self.networks.vessels, view=view)
+        assert isinstance(logits, Tensor)  # the network gives one tensor, so does the inferer
         return self._own_size(item, logits)
 
     def predict(

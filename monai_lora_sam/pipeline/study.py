@@ -92,11 +92,10 @@ def read_case(path: str | Path, frame: int | None = None) -> Case:
     count = len(cine)
     if frame is not None and not 1 <= frame <= count:
         raise ValueError(f"{path}: expected a frame from 1 to {count}, found frame {frame}")
-    index, reasons = (0, ()) if frame is None else (frame - 1, ("chosen by hand",))
-    if frame is None and count > 1:
-        best = rank_frames(cine)[0]
-        index, reasons = best.index, best.reasons
-    return Case(cine.angiogram(index), cine.header, index, count, tuple(reasons))
+    if frame is not None:
+        return Case(cine.angiogram(frame - 1), cine.header, frame - 1, count, ("chosen by hand",))
+    best = rank_frames(cine)[0]
+    return Case(cine.angiogram(best.index), cine.header, best.index, count, best.reasons)
 
 
 def can_write_dicom() -> bool:

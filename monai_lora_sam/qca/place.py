@@ -61,7 +61,7 @@ def _narrowest(
     profile: VesselProfile, low: np.ndarray, high: np.ndarray
 ) -> tuple[float, VesselProfile, Stenosis] | None:
     """Return diameter over reference at a vessel's narrowest place in the box, and that place."""
-    within = ((profile.points_rc >= low) & (profile.points_rc <= high)).all(axis=1)
+    within: np.ndarray = np.all((profile.points_rc >= low) & (profile.points_rc <= high), axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         relative = profile.smoothed_px / profile.reference_px
     known = within & profile.is_measured & np.isfinite(relative)

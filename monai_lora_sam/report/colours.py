@@ -35,6 +35,7 @@ SEGMENT_COLOURS: dict[int, str] = {
 VESSEL_COLOUR = "#ffd400"  # yellow: no grey of an angiogram comes near it
 LESION_COLOUR = "#ff5a4f"
 BORDER_COLOUR = "#ffffff"
+UNNAMED_COLOUR = "#ffffff"  # vessels that no segment names
 
 
 def segment_colour(category_id: object) -> str:

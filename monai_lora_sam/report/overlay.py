@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from monai_lora_sam.report.colours import BORDER_COLOUR, LESION_COLOUR, rgb, segment_colour
+from monai_lora_sam.report.colours import BORDER_COLOUR, LESION_COLOUR, UNNAMED_COLOUR, rgb, segment_colour
 from monai_lora_sam.report.labels import label_box, place_labels
 from monai_lora_sam.report.lesions import lesion_label, lesion_labels
 from monai_lora_sam.report.pictures import grey, overlay
@@ -26,7 +26,7 @@ def segment_overlay(
 
     Args:
         image: (H, W), 0..1.
-        vessels: (H, W), bool; its outline is drawn, too, where no segment is.
+        vessels: (H, W), bool; what has no name is outlined in white.
         segments: (H, W), ARCADE category ids.
         rows: the report's `segments`: `id` and `name`, optionally `syntax`, which is written beside the vessel.
         lesions: the report's `lesions`: `id`, optionally `box_xy`, `segment`, `percent_diameter_stenosis`.
@@ -37,7 +37,8 @@ def segment_overlay(
     Example:
         >>> picture = segment_overlay(image, segments > 0, segments, [{"id": 6, "name": "6 LAD proximal"}])
     """
-    painted = overlay(image, vessels).astype(np.float32)
+    unnamed = vessels & (segments == 0)
+    painted = overlay(image, unnamed, rgb(UNNAMED_COLOUR)).astype(np.float32)
     for row in rows:
         inside = segments == row["id"]
         colour = np.array(rgb(segment_colour(row["id"])), dtype=np.float32)
@@ -57,12 +58,14 @@ def segment_overlay(
         draw.text(
             place, text, fill=BORDER_COLOUR, font=font, anchor="mm", stroke_width=2, stroke_fill="black"
         )
-    return _with_legend(np.asarray(picture), rows, lesions)
+    return _with_legend(np.asarray(picture), rows, lesions, bool(unnamed.any()))
 
 
-def _with_legend(picture: np.ndarray, rows: Rows, lesions: Rows) -> np.ndarray:
+def _with_legend(picture: np.ndarray, rows: Rows, lesions: Rows, unnamed: bool) -> np.ndarray:
     font = ImageFont.load_default(13)
     entries = [(segment_colour(row["id"]), str(row["name"]), True) for row in rows]
+    if unnamed:
+        entries.append((UNNAMED_COLOUR, "vessel without a name", False))
     for lesion in lesions:
         segment = lesion.get("segment")
         place = f" ({segment})" if segment else ""

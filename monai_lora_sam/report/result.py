@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from monai_lora_sam.report import pictures
 from monai_lora_sam.report.charts import Series, line_chart
-from monai_lora_sam.report.colours import LESION_COLOUR, VESSEL_COLOUR, segment_colour
+from monai_lora_sam.report.colours import LESION_COLOUR, UNNAMED_COLOUR, VESSEL_COLOUR, segment_colour
 from monai_lora_sam.report.drawing import outline, svg
 from monai_lora_sam.report.files import write_atomically
 from monai_lora_sam.report.labels import label_box, place_labels
@@ -167,6 +167,10 @@ def _viewer(report, image, vessels, probability, segments) -> Viewer:
         rows = report["segments"]
         legend = {str(row["name"]): segment_colour(row["id"]) for row in rows}
         drawn = [outline(segments == row["id"], segment_colour(row["id"]), filled=True) for row in rows]
+        unnamed = vessels & (segments == 0)
+        if unnamed.any():
+            legend["vessels without a name"] = UNNAMED_COLOUR
+            drawn.append(outline(unnamed, UNNAMED_COLOUR))
         names = {row["id"]: str(row["syntax"]) for row in rows if row.get("syntax")}
         places = place_labels(segments, names, [label_box(*one) for one in labels])
         written = [_name(names[number], *xy) for number, xy in places.items()]
@@ -181,7 +185,11 @@ def _viewer(report, image, vessels, probability, segments) -> Viewer:
         caption="Numbers on the vessels are branches of the table below; short ones have none."
         if marks
         else "",
-        legend={**legend, "vessels": VESSEL_COLOUR, **({"lesions": LESION_COLOUR} if lesions else {})},
+        legend={
+            **legend,
+            **({} if legend else {"vessels": VESSEL_COLOUR}),
+            **({"lesions": LESION_COLOUR} if lesions else {}),
+        },
     )
 
 
