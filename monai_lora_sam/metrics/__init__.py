@@ -10,6 +10,7 @@ from monai_lora_sam.metrics.arcade_instances import (
     lesions_to_instances,
     make_instance,
 )
+from monai_lora_sam.metrics.branch_accuracy import branch_accuracy
 from monai_lora_sam.metrics.centreline_dice import CenterlineDiceMetric, centreline_dice
 from monai_lora_sam.metrics.lesion_matching import average_precision, match_by_distance, match_by_iou
 from monai_lora_sam.metrics.lesion_metrics import (
@@ -47,6 +48,7 @@ __all__ = [
     "SegmentSetMetric",
     "agreement",
     "average_precision",
+    "branch_accuracy",
     "centreline_dice",
     "f1_per_class",
     "instances_from_coco",

@@ -37,7 +37,8 @@ class Assignment:
 class ConnectedLabels:
     """State the problem; `lower_bound` is quick, `solve` exact.
 
-    Label 0 is free: it is a neighbour of every label and may lie in many places.
+    Label 0 is free: it is a neighbour of every label and may lie in many places. Any other label is one connected
+    run of nodes, or absent.
 
     Args:
         cost: (P, K) of each label at each node, finite.
@@ -46,8 +47,6 @@ class ConnectedLabels:
             label may stay connected over it, but it demands nothing.
         allowed: (K, K) bool, symmetric: which labels may be neighbours.
         change_cost: price of two different labels along an edge of kind 0, >= 0.
-        run_cost: (K,) price of each connected run of a label beyond its first, >= 0; infinite: only one.
-            The entry of label 0 does not count.
 
     Raises:
         ValueError: shapes that do not fit, costs that are not finite, or edges that close a loop.
@@ -55,8 +54,7 @@ class ConnectedLabels:
     Example:
         >>> cost = np.array([[1, 0], [0, 1], [1, 0.5]])
         >>> edges = np.array([[0, 1], [1, 2]])
-        >>> one_run = np.full(2, np.inf)
-        >>> ConnectedLabels(cost, edges, np.zeros(2, int), np.ones((2, 2), bool), 0.0, one_run).solve().labels
+        >>> ConnectedLabels(cost, edges, np.zeros(2, int), np.ones((2, 2), bool), 0.0).solve().labels
         array([1, 0, 0])
     """
 
@@ -67,20 +65,18 @@ class ConnectedLabels:
         kinds: np.ndarray,
         allowed: np.ndarray,
         change_cost: float,
-        run_cost: np.ndarray,
     ) -> None:
         self.count, self.classes = cost.shape
         if not np.isfinite(cost).all():
             raise ValueError("expected finite costs of the labels, found NaN or infinity")
         if allowed.shape != (self.classes, self.classes) or not (allowed == allowed.T).all():
             raise ValueError(f"expected allowed as a symmetric table of {self.classes} labels")
-        if run_cost.shape != (self.classes,) or not (change_cost >= 0 and (run_cost >= 0).all()):
-            raise ValueError(f"expected prices >= 0, found change_cost {change_cost}, run_cost {run_cost}")
+        if not change_cost >= 0:
+            raise ValueError(f"expected change_cost >= 0, found {change_cost}")
         self.cost, self.edges, self.kinds = cost.astype(float), edges.reshape(-1, 2), kinds
         self.allowed = allowed | np.eye(self.classes, dtype=bool)
         self.allowed[0] = self.allowed[:, 0] = True
         self.change_cost = float(change_cost)
-        self.run_cost = np.where(np.arange(self.classes) > 0, run_cost, 0.0)
         self._forest = Forest(self.count, self.edges, kinds)
         different = ~np.eye(self.classes, dtype=bool)
         self._pair_cost = np.stack(
@@ -91,15 +87,13 @@ class ConnectedLabels:
         """Return what labels cost, infinite where they break a condition."""
         first, second = labels[self.edges].T
         demanding = self.kinds == 0
-        if not self.allowed[first, second][demanding].all():
+        if not self.allowed[first, second][demanding].all() or (self._runs_of(labels)[1:] > 1).any():
             return np.inf
-        further = np.maximum(self._runs_of(labels) - 1, 0)
-        runs = float(self.run_cost[further > 0] @ further[further > 0])
         own = self.cost[np.arange(self.count), labels].sum()
-        return float(own + self.change_cost * (first != second)[demanding].sum() + runs)
+        return float(own + self.change_cost * (first != second)[demanding].sum())
 
     def lower_bound(self) -> float:
-        """Return what the labels cost at least: the optimum where further runs are free."""
+        """Return what the labels cost at least: the optimum where a label may lie in many places."""
         return self._forest.solve(self.cost, self._pair_cost)[1]
 
     def solve(self, cutoff: float = np.inf) -> Assignment | None:
@@ -116,19 +110,19 @@ class ConnectedLabels:
             else:
                 stalled += 1
             excess = self._runs_of(found) - 1.0
-            at_end = ((prices <= 0) & (excess < 0)) | ((prices >= self.run_cost) & (excess > 0))
-            excess[at_end] = 0.0
+            excess[0] = 0.0
+            excess[(prices <= 0) & (excess < 0)] = 0.0
             if iteration % 4 == 0 or not excess.any():
-                for solution in (found, self._repaired(found, prices)):
-                    if (price := self.total(solution)) < cost:
-                        labels, cost = solution, price
+                repaired = self._repaired(found, prices)
+                if (price := self.total(repaired)) < cost:
+                    labels, cost = repaired, price
             if cost - bound <= _tolerance(cost) or bound >= cutoff or not excess.any():
                 break
             if stalled == 3:
                 prices, step, stalled = best_prices, step / 2, 0
                 continue
             ahead = prices + 0.7 * step * (cost - value) / (excess @ excess) * excess
-            prices = np.clip(ahead, 0.0, self.run_cost)
+            prices = np.maximum(ahead, 0.0)
         if cost - bound > _tolerance(cost) and bound < cutoff:
             labels, cost, bound = self._decided(best_prices, labels, cost, bound, cutoff)
         return Assignment(labels, cost, bound) if cost < cutoff else None
@@ -177,7 +171,6 @@ class ConnectedLabels:
             self.kinds,
             self.allowed,
             self.change_cost,
-            self.run_cost,
             keep=marginals <= limit + _tolerance(limit),
         )
         if found is not None and (value := self.total(found)) < cost:

@@ -15,13 +15,12 @@ def integer_programme(
     kinds: np.ndarray,
     allowed: np.ndarray,
     change_cost: float,
-    run_cost: np.ndarray,
     keep: np.ndarray,
 ) -> tuple[np.ndarray | None, float]:
-    """Minimise the cost of labels, of changes along edges, and of each label's runs beyond its first.
+    """Minimise the cost of labels and of changes along edges, where each label but 0 is one connected run.
 
-    Variables are 1 where a node has a label and where both ends of an edge have it; one more per label counts
-    its further runs. Only labels that are kept at a node get a variable.
+    Variables are 1 where a node has a label and where both ends of an edge have it. Only labels that are kept at
+    a node get a variable.
 
     Args:
         cost: (P, K) of each label at each node.
@@ -29,7 +28,6 @@ def integer_programme(
         kinds: (E,) 0: the two ends have equal or allowed labels, and a change costs; 1: they are free.
         allowed: (K, K) bool, True on its diagonal.
         change_cost: price of two different labels along an edge of kind 0.
-        run_cost: (K,) price of a run beyond the first; infinite: there is no second one.
         keep: (P, K) bool, the labels to be considered.
 
     Returns:
@@ -41,16 +39,10 @@ def integer_programme(
     # A variable that does not exist has the number -1 and drops out of every row.
     node = _numbered(keep, 0)
     both = _numbered(inside, int(keep.sum()))
-    limited = np.flatnonzero(run_cost > 0)
-    more = np.full(classes, -1)
-    more[limited] = keep.sum() + inside.sum() + np.arange(len(limited))
-    size = int(keep.sum() + inside.sum() + len(limited))
-    objective, upper, integral = np.zeros(size), np.ones(size), np.zeros(size)
+    size = int(keep.sum() + inside.sum())
+    objective, integral = np.zeros(size), np.zeros(size)
     objective[node[keep]] = cost[keep]
     objective[both[kinds == 0][inside[kinds == 0]]] = -change_cost
-    finite = np.isfinite(run_cost[limited])
-    objective[more[limited]] = np.where(finite, run_cost[limited], 0.0)
-    upper[more[limited]] = np.where(finite, np.inf, 0.0)
     integral[node[keep]] = 1
 
     rows = [(node[index], np.ones(classes), 1.0, 1.0) for index in range(count)]
@@ -59,9 +51,9 @@ def integer_programme(
             rows.append(
                 (np.array([both[edge, label], node[end, label]]), np.array([1.0, -1.0]), -np.inf, 0.0)
             )
-    for label in limited:
-        columns = np.concatenate([node[:, label], both[:, label], more[[label]]])
-        signs = np.repeat([1.0, -1.0], [count, len(edges) + 1])
+    for label in range(1, classes):
+        columns = np.concatenate([node[:, label], both[:, label]])
+        signs = np.repeat([1.0, -1.0], [count, len(edges)])
         rows.append((columns, signs, -np.inf, 1.0))
     different = ~np.eye(classes, dtype=bool)
     for edge in np.flatnonzero(kinds == 0):
@@ -81,7 +73,7 @@ def integer_programme(
     result = milp(
         objective,
         integrality=integral,
-        bounds=Bounds(np.zeros(size), upper),
+        bounds=Bounds(0, 1),
         constraints=LinearConstraint(matrix, [low for *_, low, _ in rows], [high for *_, high in rows]),
         options={"time_limit": TIME_LIMIT_S, "mip_rel_gap": 0.0},
     )

@@ -12,7 +12,6 @@ from monai_lora_sam.anatomy import (
     Side,
     SyntaxSegment,
     adjoins,
-    arcade_id,
     exists_in,
     side_of,
     syntax_from_arcade_id,
@@ -23,8 +22,6 @@ from monai_lora_sam.vessel_tree.pixels import check_probabilities
 from monai_lora_sam.vessel_tree.tree import VesselTree
 
 CLASSES = len(ARCADE_CLASS_NAMES)
-#: The left main is short and in front of all others: it is never hidden in between.
-ONLY_ONCE = (arcade_id(SyntaxSegment.LEFT_MAIN),)
 
 
 @dataclass(frozen=True)
@@ -33,21 +30,18 @@ class LabellingWeights:
 
     Attributes:
         change_px: what a change of label costs, in pixels of vessel whose evidence is one nat against it.
-        run_px: what each run of a segment costs beyond its first, in the same unit. A segment is one run in the
-            body, but may be hidden behind another one in the picture. The left main is always one run.
         doubt: chance that the probabilities of a piece are about something else; bounds its evidence.
         piece_px: length of the pieces.
         gap_px: over what gap in the mask a segment may go on.
     """
 
     change_px: float = 10.0
-    run_px: float = 30.0
     doubt: float = 0.1
-    piece_px: float = 12.0
+    piece_px: float = 8.0
     gap_px: float = 40.0
 
     def __post_init__(self) -> None:
-        lengths = (self.change_px, self.run_px, self.gap_px)
+        lengths = (self.change_px, self.gap_px)
         if not (all(length >= 0 for length in lengths) and 0 < self.doubt <= 1 and self.piece_px > 0):
             raise ValueError(f"expected doubt in (0, 1], piece_px > 0 and the others >= 0, found {self}")
 
@@ -141,9 +135,7 @@ def label_tree(
         numbers = _numbers_of(side, dominance)
         cost = np.zeros((len(evidence) + pieces.joints, len(numbers)))  # joints have no length
         cost[: len(evidence)] = -pieces.lengths_px[:, None] * evidence[:, numbers]
-        run_cost = np.full(len(numbers), weights.run_px)
-        run_cost[[number in ONLY_ONCE for number in numbers]] = np.inf
-        problem = ConnectedLabels(cost, edges, kinds, _allowed(numbers), weights.change_px, run_cost)
+        problem = ConnectedLabels(cost, edges, kinds, _allowed(numbers), weights.change_px)
         problems.append((problem.lower_bound(), side, numbers, problem))
     # The side that could be cheaper goes first; the other one is left out when it cannot undercut it.
     (_, side, numbers, problem), (_, other_side, other_numbers, other) = sorted(problems, key=lambda p: p[0])
