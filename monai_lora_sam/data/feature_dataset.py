@@ -88,6 +88,7 @@ class FeatureDataset(Randomizable, Dataset):
         flat = transform.flatten()
         plain = [step for step in flat.transforms if not isinstance(step, RandomizableTrait)]
         self._plain, self._augmented = Compose(plain), flat
+        self._copy = 0
         self._keys: list[str] = []
         self._items: list[dict[str, Any] | None] = []
         filler = _Filler(cache, read, batch_size, device, shard_bytes)
@@ -108,12 +109,13 @@ class FeatureDataset(Randomizable, Dataset):
             cache.refresh()
         cache.verify(self._keys, progress)
 
-    def randomize(self, data: Any = None) -> int:
+    def randomize(self, data: Any = None) -> None:
         """Draw the number of a copy."""
-        return int(self.R.randint(self.copies + 1)) if self.copies else 0
+        self._copy = int(self.R.randint(self.copies + 1)) if self.copies else 0
 
     def _transform(self, index: int) -> dict[str, Any]:
-        number = self.randomize() * len(self.data) + range(len(self.data))[index]
+        self.randomize()
+        number = self._copy * len(self.data) + range(len(self.data))[index]
         item = self._items[number]
         if item is None:
             item = self._slim(self._make(number))

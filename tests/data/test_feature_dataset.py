@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 import pytest
 import torch
@@ -115,6 +116,24 @@ def test_images_of_several_sizes(entries, tmp_path):
     items = make(entries, tmp_path / "features", reader, batch_size=4)
     assert items[1]["features"].shape == (3, 4, 6) and items[2]["features"].shape == (3, 8, 8)
     assert reader.batches == [1, 1, 3]
+
+
+def test_processes_of_a_distributed_run_share_the_work(entries, tmp_path, monkeypatch):
+    rank, readers = [0], [Reader(), Reader()]
+
+    def barrier() -> None:
+        """The second process comes here, too; in the test it starts only now."""
+        if rank == [0]:
+            rank[0] = 1
+            make(entries, tmp_path / "features", readers[1])
+            rank[0] = 0
+
+    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(idist, "get_rank", lambda: rank[0])
+    monkeypatch.setattr(idist, "barrier", barrier)
+    items = make(entries, tmp_path / "features", readers[0])
+    assert readers[0].count and readers[1].count and readers[0].count + readers[1].count == 5
+    assert all(item["features"].shape == (3, 8, 8) for item in items)
 
 
 # ---- augmented copies ----------------------------------------------------------------------------------------
