@@ -21,6 +21,7 @@ def test_examples_run_in_their_order(page, tmp_path, monkeypatch):
     for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(code, scope)
     assert sorted(scope["stack"].names) == ["vessels"]
+    assert sorted(scope["versions"].names) == ["segments_v1", "segments_v2", "vessels"]
     assert {path.name for path in (tmp_path / "adapters").iterdir()} == {"vessels", "segments"}
 
 
