@@ -35,7 +35,7 @@ class Assignment:
 
 
 class ConnectedLabels:
-    """State the problem; `lower_bound` is quick, `solve` exact.
+    """State the problem; `lower_bound` is quick, `solve` and `solve_below` are exact.
 
     Label 0 is free: it is a neighbour of every label and may lie in many places. Any other label is one connected
     run of nodes, or absent.
@@ -96,8 +96,17 @@ class ConnectedLabels:
         """Return what the labels cost at least: the optimum where a label may lie in many places."""
         return self._forest.solve(self.cost, self._pair_cost)[1]
 
-    def solve(self, cutoff: float = np.inf) -> Assignment | None:
-        """Return the optimum, or None when it does not lie below `cutoff`."""
+    def solve(self) -> Assignment:
+        """Return the optimum."""
+        return self._search(np.inf)
+
+    def solve_below(self, cutoff: float) -> Assignment | None:
+        """Return the optimum, or None when it does not cost less than `cutoff`."""
+        found = self._search(cutoff)
+        return found if found.cost < cutoff else None
+
+    def _search(self, cutoff: float) -> Assignment:
+        """Return the optimum if it costs less than `cutoff`, else any labels that do not."""
         prices = np.zeros(self.classes)
         best_prices, bound = prices, -np.inf
         labels = np.zeros(self.count, dtype=int)
@@ -125,7 +134,7 @@ class ConnectedLabels:
             prices = np.maximum(ahead, 0.0)
         if cost - bound > _tolerance(cost) and bound < cutoff:
             labels, cost, bound = self._decided(best_prices, labels, cost, bound, cutoff)
-        return Assignment(labels, cost, bound) if cost < cutoff else None
+        return Assignment(labels, cost, bound)
 
     def _priced_costs(self, prices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.cost + prices, self._pair_cost - np.diag(prices)

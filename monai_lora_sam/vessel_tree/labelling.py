@@ -140,7 +140,7 @@ def label_tree(
     # The side that could be cheaper goes first; the other one is left out when it cannot undercut it.
     (_, side, numbers, problem), (_, other_side, other_numbers, other) = sorted(problems, key=lambda p: p[0])
     best = problem.solve()
-    if (undercut := other.solve(cutoff=best.cost)) is not None:
+    if (undercut := other.solve_below(best.cost)) is not None:
         best, side, numbers = undercut, other_side, other_numbers
     return LabelledTree(
         tree,

@@ -84,7 +84,7 @@ def cut_into_pieces(tree: VesselTree, piece_px: float, gap_px: float) -> Pieces:
             away = inwards[min(step, len(line) - 1)] - inwards[0]
             outward = away / max(float(np.linalg.norm(away)), 1e-9)
             arms.setdefault(node.id, []).append(_Arm(piece, outward, inwards[0]))
-    links = []
+    links: list[tuple[int, int]] = []
     joint = len(points)
     for meeting in arms.values():
         groups = _crossing(meeting) if len(meeting) > 1 else []
@@ -154,16 +154,19 @@ def _crossing(meeting: list[_Arm]) -> list[list[_Arm]]:
     """Return the branches that meet at a node as one group, or as two where two vessels cross."""
     if len(meeting) < 4:
         return [meeting]
-    straight = sorted(
-        (float(one.outward @ other.outward), first, second)
+    turns = [
+        (float(one.outward @ other.outward), {first, second})
         for (first, one), (second, other) in combinations(enumerate(meeting), 2)
-    )
-    _, *over = straight[0]
-    under = next((turn, *pair) for turn, *pair in straight if not {*pair} & {*over})
-    if under[0] > -np.cos(np.radians(STRAIGHT_DEGREES)):
+    ]
+    turns.sort(key=lambda item: item[0])
+    _, over = turns[0]
+    turn, under = next((turn, pair) for turn, pair in turns if not pair & over)
+    if turn > -np.cos(np.radians(STRAIGHT_DEGREES)):
         return [meeting]
-    rest = [arm for index, arm in enumerate(meeting) if index not in under[1:]]
-    return [rest, [meeting[index] for index in under[1:]]]
+    return [
+        [arm for index, arm in enumerate(meeting) if index not in under],
+        [meeting[index] for index in sorted(under)],
+    ]
 
 
 def _gaps(

@@ -71,9 +71,9 @@ def test_the_integer_programme_alone_finds_the_same(seed):
 def test_what_cannot_undercut_the_cutoff_is_none():
     labels = ConnectedLabels(*problem(3))
     optimum = labels.solve().cost
-    assert labels.solve(cutoff=optimum) is None
-    assert labels.solve(cutoff=optimum - 5.0) is None
-    assert labels.solve(cutoff=optimum + 0.1).cost == pytest.approx(optimum)
+    assert labels.solve_below(optimum) is None
+    assert labels.solve_below(optimum - 5.0) is None
+    assert labels.solve_below(optimum + 0.1).cost == pytest.approx(optimum)
 
 
 def test_minimum_marginals_are_those_of_the_enumeration():
