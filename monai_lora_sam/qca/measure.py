@@ -27,6 +27,7 @@ ROUNDS = 3  # of fitting the reference and leaving out the stenoses found by it
 FLANK = (
     0.15  # of a stenosis' length is left out besides on either side, lest its flanks draw the reference down
 )
+ORIGIN_PX = 60.0  # around a bifurcation, where a side branch shows how wide it leaves
 BORDER_PX = 3.0  # an end that is so near to the picture's border faces no other end
 
 
@@ -194,15 +195,20 @@ def _with_references(profiles: list[VesselProfile], found: list[list[Stenosis]])
     for place, profile in enumerate(profiles):
         sides = []
         for other, side in enumerate(profiles):
-            if other == place or not usable[other].any():
+            if other == place:
                 continue
             for node in (side.start, side.end):
                 if node is None or node.kind != "bifurcation":
                     continue
-                distance = np.linalg.norm(profile.points_rc - np.array(node.position_rc), axis=1)
+                at = np.array(node.position_rc)
+                distance = np.linalg.norm(profile.points_rc - at, axis=1)
                 nearest = int(distance.argmin())
-                if distance[nearest] <= 2 * node.radius_px + 2:  # junctions of three branches have two nodes
-                    width = float(np.quantile(profiles[other].diameter_px[usable[other]], 0.75))
+                # Junctions of three branches have two nodes.
+                if distance[nearest] > 2 * node.radius_px + 2:
+                    continue
+                near = usable[other] & (np.linalg.norm(side.points_rc - at, axis=1) < ORIGIN_PX)
+                if near.sum() >= 4:
+                    width = float(np.quantile(side.diameter_px[near], 0.75))
                     sides.append(SideBranch(float(profile.arc_length_px[nearest]), width))
         line = reference_line(
             profile.arc_length_px, profile.diameter_px, usable[place], sides, profile.direction_known

@@ -13,6 +13,8 @@ WIDENING_LIMIT = 0.004  # the same for widening, where it is known which end is 
 OUTLIER = 2.5  # deviations
 LEAST_DEVIATION = 0.03  # relative; healthy vessels are not smoother
 STEP_FREEDOM = 0.5  # deviation of a step from Murray's law, as a part of it
+BEHIND_DIAMETERS = 4.0  # stretch behind a bifurcation that shows how wide the vessel goes on
+LARGEST_RATIO = 1.5  # of a side branch's diameter to that; beyond, the vessel behind is diseased
 FIT_SPACING = 3  # every so many points are used
 
 
@@ -55,7 +57,7 @@ def reference_line(
     rows = rows[:: FIT_SPACING if len(rows) > 40 else 1]
     typical = float(np.quantile(diameter_px[rows], UPPER_QUANTILE))
     values = np.log(np.maximum(diameter_px[rows], 0.05 * typical) / typical)
-    steps = _murray_steps(side_branches, typical)
+    steps = _murray_steps(side_branches, arc_px[rows], diameter_px[rows], typical)
     design = _design(arc_px, steps, typical)
     prior, stiffness = _prior(steps, len(rows))
     bounds = (-TAPER_LIMIT, WIDENING_LIMIT if direction_known else TAPER_LIMIT)
@@ -83,12 +85,15 @@ def reference_line(
     return typical * np.exp(design @ fitted)
 
 
-def _murray_steps(side_branches: Sequence[SideBranch], typical: float) -> list[tuple[float, float]]:
+def _murray_steps(
+    side_branches: Sequence[SideBranch], arc: np.ndarray, diameter: np.ndarray, typical: float
+) -> list[tuple[float, float]]:
+    """Return where the vessel steps down, and by how much of the logarithm of its diameter."""
     steps = []
     for branch in sorted(side_branches, key=lambda one: one.arc_px):
-        ratio = min(branch.diameter_px / typical, 1.0)
-        # Half of the cube's loss on either side of the typical diameter.
-        loss = float(np.log1p(ratio**3) / 3)
+        behind = diameter[(arc > branch.arc_px) & (arc < branch.arc_px + BEHIND_DIAMETERS * typical)]
+        daughter = float(np.quantile(behind, UPPER_QUANTILE)) if len(behind) >= 4 else typical
+        loss = float(np.log1p(min(branch.diameter_px / daughter, LARGEST_RATIO) ** 3) / 3)
         if loss > 0.01:
             steps.append((branch.arc_px, loss))
     return steps
