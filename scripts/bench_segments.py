@@ -30,6 +30,7 @@ from monai_lora_sam.cli.console import one_line_errors
 from monai_lora_sam.data import read_task
 from monai_lora_sam.data.datalist import write_json
 from monai_lora_sam.metrics import (
+    branch_accuracy,
     f1_per_class,
     instances_from_coco,
     label_map_to_instances,
@@ -51,6 +52,7 @@ QUICK = 10
 MINIMUM_AREA_PX = 50
 HEADINGS = {
     "accuracy": "acc.",
+    "branch_accuracy": "branch",
     "macro_f1": "F1",
     "macro_f1_rare": "F1 rare",
     "set_f1": "set F1",
@@ -70,6 +72,7 @@ class Cell:
     graph: bool
     counts: list[torch.Tensor] = field(default_factory=list)
     maps: list[np.ndarray] = field(default_factory=list)
+    branches: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
 
@@ -138,12 +141,14 @@ def score_image(
         probability, classes = predictions[cell.view]
         mask = truth > 0 if cell.mask == "true" else probability >= 0.5
         started = time.perf_counter()
+        tree = build_vessel_tree(mask)
         if cell.graph:
-            named = paint_segments(label_tree(build_vessel_tree(mask), classes, mask), mask)
+            named = paint_segments(label_tree(tree, classes, mask), mask, classes)
         else:
             named = label_pixels(classes, mask)
         cell.seconds.append(time.perf_counter() - started)
         cell.maps.append(named)
+        cell.branches.append(branch_accuracy([b.centreline_rc for b in tree.branches], named, truth))
         tensors = (torch.from_numpy(x.astype(np.int64))[None, None] for x in (named, truth))
         cell.counts.append(segment_counts(*tensors))
 
@@ -155,6 +160,7 @@ def summary(cell: Cell, rare: Sequence[int], published: Sequence[Any] | None) ->
     per_class = f1_per_class(counts).tolist()
     figures = {
         "accuracy": float(vessel_accuracy(counts)),
+        "branch_accuracy": float(np.nanmean(cell.branches)),
         "macro_f1": float(macro_f1(counts)),
         "macro_f1_rare": float(macro_f1(counts, rare)) if rare else float("nan"),
         "set_f1": float(set_f1(predicted, true).mean()),

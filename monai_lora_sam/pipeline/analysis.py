@@ -191,7 +191,7 @@ class CoronaryPipeline:
         segments = measurement = None
         if class_probability is not None:
             segments = (
-                paint_segments(label_tree(tree, class_probability, vessels), vessels)
+                paint_segments(label_tree(tree, class_probability, vessels), vessels, class_probability)
                 if self.graph
                 else label_pixels(class_probability, vessels)
             )

@@ -1,0 +1,109 @@
+"""Score found and measured stenoses on a datalist: F1 by place and by box, ARCADE's scorers, %DS and MLD.
+
+    python scripts/bench_stenoses.py --datalist data/phantoms/datalist.json --limit 100 --json phantoms.json
+    python scripts/bench_stenoses.py --datalist data/arcade_stenosis/datalist.json
+
+Each image goes through the whole pipeline. %DS and MLD are compared over the lesions found within 20 pixels of a true
+one: as the report has them, measured on the contours where that is possible, and as stage 3 itself says.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from monai_lora_sam.cli.console import one_line_errors
+from monai_lora_sam.data import read_task
+from monai_lora_sam.data.datalist import write_json
+from monai_lora_sam.metrics import lesions_to_instances, score_arcade_stenoses, score_lesions
+from monai_lora_sam.pipeline import CoronaryPipeline
+
+QUICK = 10
+MEASURED = ("percent_diameter_stenosis", "mld_px")
+CENTRE_DISTANCE_PX = 20.0
+
+
+@one_line_errors()
+def main(
+    datalist: Annotated[Path, typer.Option(help="What `monai-lora-sam prepare` wrote.")],
+    vessels: Annotated[Path | None, typer.Option(help="Stage 1. Default: the shipped one.")] = None,
+    segments: Annotated[Path | None, typer.Option(help="Stage 2. Default: the shipped one.")] = None,
+    stenosis: Annotated[Path | None, typer.Option(help="Stage 3. Default: the shipped one.")] = None,
+    score_threshold: Annotated[
+        float | None, typer.Option(help="Lesions below it are left out. Default: as the stage says.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="training, validation or test.")] = "validation",
+    limit: Annotated[int | None, typer.Option(help="The first so many images only.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the results here as well.")] = None,
+    quick: Annotated[bool, typer.Option(help=f"The first {QUICK} images only.")] = False,
+) -> None:
+    """Score stage 3 and the measurement of what it finds."""
+    console = Console()
+    content = read_task(datalist, "stenosis")
+    if split not in ("training", "validation", "test") or not content[split]:
+        raise ValueError(f"{datalist}: expected images in the split {split!r}, found none")
+    entries = content[split][: QUICK if quick else limit]
+    pipeline = CoronaryPipeline(vessels, segments, stenosis, score_threshold=score_threshold)
+    if pipeline.networks.stenosis is None:
+        raise ValueError("expected a stage 3 to score, found none")
+    found, instances, seconds = [], [], []
+    with Progress(console=console, transient=True) as bars:
+        bar = bars.add_task("images", total=len(entries))
+        for entry in entries:
+            started = time.perf_counter()
+            result = pipeline(entry["image"], entry.get("view"), entry.get("pixel_spacing_mm"))
+            seconds.append(time.perf_counter() - started)
+            found.append([as_detection(row) for row in result.report["lesions"]])
+            instances.append(lesions_to_instances(found[-1], result.vessels))
+            bars.advance(bar)
+    true = [entry["lesions"] for entry in entries]
+    figures = summary(found, true)
+    figures |= {"seconds_per_image": float(np.median(seconds))}
+    if all("polygons_xy" in lesion for lesions in true for lesion in lesions):
+        published = [lesions_to_instances(lesions) for lesions in true]
+        for version in ("official", "corrected"):
+            figures[f"arcade_{version}"] = score_arcade_stenoses(published, instances, version).f1
+    console.print(as_table(figures, f"{datalist.parent.name}, {split}, {len(entries)} images"))
+    if json_file is not None:
+        facts = {"command": [Path(sys.argv[0]).name, *sys.argv[1:]], "threads": torch.get_num_threads()}
+        write_json(json_file, {**facts, "score_threshold": pipeline.score_threshold, "results": figures})
+
+
+def as_detection(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a lesion of a report in the coordinates of datalists, where the image spans 0 to its width."""
+    kept = ("score", "percent_diameter_stenosis", "mld_px", *(f"{key}_network" for key in MEASURED))
+    return {**{key: row.get(key) for key in kept}, "box_xyxy": [value + 0.5 for value in row["box_xy"]]}
+
+
+def summary(found: list[list[dict]], true: list[list[dict]]) -> dict[str, Any]:
+    """Return the scores of the report's lesions, and the agreement of the network's own %DS and MLD."""
+    reported = score_lesions(found, true, 0.0, centre_distance_px=CENTRE_DISTANCE_PX).as_dict()
+    own = [[{**one, **{key: one[f"{key}_network"] for key in MEASURED}} for one in of] for of in found]
+    network = score_lesions(own, true, 0.0, centre_distance_px=CENTRE_DISTANCE_PX).as_dict()
+    figures = {**reported, **{f"network_{k}": v for k, v in network.items() if k.startswith(MEASURED)}}
+    return {key: None if value != value else value for key, value in figures.items()}
+
+
+def as_table(figures: dict[str, Any], title: str) -> Table:
+    """Return the figures for the console."""
+    table = Table("figure", "value", title=title, box=box.SIMPLE, pad_edge=False)
+    for name, value in figures.items():
+        shown = "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    return table
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False)
+    app.command()(main)
+    app()
