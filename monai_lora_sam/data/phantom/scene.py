@@ -53,8 +53,10 @@ def project_branch(branch: Branch, arm: CArm, offset_mm: np.ndarray) -> Projecte
     scale = arm.pixels_per_mm(depth)
     source = -arm.source_patient_mm * arm.axes[2]
     radius = 0.5 * branch.diameter_mm * scale
-    # Every other sample is enough to draw a curve sampled at 0.4 mm; the drawing's indices are put back.
-    keep = np.unique(np.append(np.arange(0, len(points), 2), len(points) - 1))
+    # Every other sample is enough to draw a curve sampled at 0.4 mm, but not a short stenosis: it would be drawn
+    # wider than its truth. The drawing's indices are put back.
+    narrowed = np.flatnonzero(branch.diameter_mm < branch.reference_diameter_mm)
+    keep = np.unique(np.concatenate([np.arange(0, len(points), 2), narrowed, [len(points) - 1]]))
     drawn = draw_vessel(
         pixels[keep], radius[keep], 1 / scale[keep], ray_stretch(points, source)[keep], arm.shape
     )

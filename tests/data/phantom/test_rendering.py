@@ -7,6 +7,7 @@ import pytest
 
 from monai_lora_sam.anatomy import SyntaxSegment
 from monai_lora_sam.data.phantom.detector import expose
+from monai_lora_sam.data.phantom.lesions import stenosis_profile
 from monai_lora_sam.data.phantom.projection import CArm
 from monai_lora_sam.data.phantom.rendering import LARGEST_FORESHORTENING, draw_vessel, merge_at_origin
 from monai_lora_sam.data.phantom.scene import project_branch, vessel_attenuation
@@ -99,3 +100,17 @@ def test_a_vessel_outside_the_picture_is_not_drawn() -> None:
     points = np.stack([np.linspace(-90, -50, 20), np.full(20, 40.0)], axis=1)
     ones = np.ones(20)
     assert draw_vessel(points, 3 * ones, 0.3 * ones, ones, (64, 64)) is None
+
+
+def test_a_short_stenosis_is_drawn_as_narrow_as_its_truth():
+    # Its narrowest sample lies at an odd place on the branch, beside every other of which the curve is drawn.
+    arm = CArm(0.0, 0.0, 1000.0, 750.0, 0.2 * 1000 / 750, (96, 96))
+    count, lowest, length = 45, 23, 4.0
+    along = np.arange(count) * 0.4
+    points = np.column_stack([along - along[lowest], np.zeros(count), np.zeros(count)])
+    diameter = 3.0 * stenosis_profile(along, along[lowest], length, 70.0)
+    branch = Branch(points, diameter, np.full(count, 3.0), [(None, 0, count)])
+    drawn = project_branch(branch, arm, np.zeros(3)).drawn
+    column = round(arm.project(np.zeros(3))[0][1]) - drawn.columns.start
+    # 0.9 mm are 4.5 px about the border between two rows: 2 on either side of it.
+    assert drawn.inside[:, column - 1 : column + 2].sum(axis=0).min() == 4
