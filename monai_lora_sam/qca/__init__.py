@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monai_lora_sam.qca.calibration import Calibration, calibrate_by_catheter
 from monai_lora_sam.qca.diameter import DiameterProfile, diameter_profile
 from monai_lora_sam.qca.lesion import Lesion
 from monai_lora_sam.qca.measure import measure
@@ -11,16 +12,35 @@ from monai_lora_sam.qca.result import QcaResult
 from monai_lora_sam.qca.segment import Segment
 from monai_lora_sam.qca.stenosis import Stenosis
 from monai_lora_sam.qca.summary import summarise_tree
+from monai_lora_sam.qca.syntax_score import (
+    AdverseCharacteristics,
+    ScoredLesion,
+    SyntaxScore,
+    UnsupportedScore,
+    scored_lesions,
+    syntax_score,
+)
+from monai_lora_sam.qca.uncertainty import Intervals, stenosis_intervals
 
 __all__ = [
+    "AdverseCharacteristics",
+    "Calibration",
     "DiameterProfile",
+    "Intervals",
     "Lesion",
     "QcaResult",
+    "ScoredLesion",
     "Segment",
     "Stenosis",
+    "SyntaxScore",
+    "UnsupportedScore",
     "VesselProfile",
+    "calibrate_by_catheter",
     "diameter_profile",
     "lesion_at",
     "measure",
+    "scored_lesions",
+    "stenosis_intervals",
     "summarise_tree",
+    "syntax_score",
 ]

@@ -37,7 +37,6 @@ EXPECTED_ERRORS: dict[str, tuple[float, str]] = {
 STEP_PX = 0.25  # across the catheter
 BLOCK_PX = 25.0  # the catheter is straight over this stretch
 EDGE_SIGMA_PX = 1.0  # of the derivative by which the fit starts
-USUAL_BLUR_PX = 0.8  # standard deviation of what focal spot and detector blur
 MARGIN_PX = 5.0  # of background beside the catheter
 REACH_PX = 24.0  # half-length of the profiles: 8 French at 0.15 mm per pixel is 18 px wide
 LEAST_LENGTH_PX = 15.0
@@ -213,14 +212,11 @@ def _tube_width(profile: np.ndarray, offsets: np.ndarray, left: float, right: fl
 
     def residuals(p: np.ndarray) -> np.ndarray:
         columns = design(p)
-        misfit = columns @ np.linalg.lstsq(columns, grey, rcond=None)[0] - grey
-        # A wide tube that is sharp and a narrow one that is blurred look alike: the blur is held near to the usual.
-        return np.append(misfit, hold * (p[3] - np.log(USUAL_BLUR_PX)))
+        return columns @ np.linalg.lstsq(columns, grey, rcond=None)[0] - grey
 
-    hold = 0.002 * float(np.std(grey)) * np.sqrt(len(grey))
     best = None
-    for bore, blur in ((0.1, 0.5), (0.1, 1.1), (0.7, 0.5), (0.7, 1.1)):
-        start = [middle, np.log(0.5 * width), bore, np.log(blur)]
+    for bore in (0.3, 0.7):
+        start = [middle, np.log(0.5 * width), bore, np.log(0.8)]
         low = [middle - 3, np.log(0.3 * width), 0.0, np.log(0.3)]
         high = [middle + 3, np.log(0.9 * width), 0.9, np.log(2.0)]
         found = least_squares(residuals, start, bounds=(low, high), max_nfev=40)

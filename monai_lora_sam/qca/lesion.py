@@ -10,6 +10,7 @@ import numpy as np
 
 from monai_lora_sam.qca.profile import VesselProfile
 from monai_lora_sam.qca.stenosis import Stenosis
+from monai_lora_sam.qca.uncertainty import Intervals, stenosis_intervals
 
 ONE_LESION_DIAMETERS = 3.0  # stenoses closer than this are one lesion (SYNTAX score, syntaxscore.org)
 ADJOINING_DIAMETERS = 2.0  # stretch beyond a border over which a measured reference is averaged
@@ -72,8 +73,19 @@ class Lesion:
         (top, left), (bottom, right) = (points - half).min(axis=0), (points + half).max(axis=0)
         return float(left), float(top), float(right), float(bottom)
 
-    def to_json(self, pixel_spacing_mm: float | None = None) -> dict[str, Any]:
-        """Return plain numbers; fields in mm only with a spacing, points as (x, y)."""
+    def intervals(self, calibration_error_percent: float = 0.0) -> Intervals:
+        """Return the 95 % intervals of the narrowest stenosis, see `stenosis_intervals`."""
+        narrowest = next(one for one in self.stenoses if one.minimum == self.minimum)
+        return stenosis_intervals(self.profile, narrowest, calibration_error_percent)
+
+    def to_json(
+        self, pixel_spacing_mm: float | None = None, calibration_error_percent: float | None = None
+    ) -> dict[str, Any]:
+        """Return plain numbers; fields in mm only with a spacing, points as (x, y).
+
+        With a calibration error (`Calibration.expected_error_percent`) the 95 % intervals of %DS and MLD are
+        there as well; it widens those in mm alone.
+        """
         points, arc = self.profile.points_rc, self.profile.arc_length_px
         row: dict[str, Any] = {
             "id": self.id,
@@ -100,6 +112,14 @@ class Lesion:
             "length": self.length_px,
         }
         row |= with_units(lengths, pixel_spacing_mm)
+        if calibration_error_percent is not None:
+            found = self.intervals(calibration_error_percent)
+            row["percent_diameter_stenosis_interval"] = [rounded(value) for value in found.percent]
+            row["mld_px_interval"] = [rounded(value) for value in found.mld_px]
+            if pixel_spacing_mm is not None:
+                row["mld_mm_interval"] = [
+                    rounded(value * pixel_spacing_mm) for value in found.mld_calibrated_px
+                ]
         row["stenoses"] = [
             {
                 "percent_diameter_stenosis": rounded(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_lora_sam.qca.calibration import Calibration
 from monai_lora_sam.qca.lesion import Lesion, rounded, xy
 from monai_lora_sam.qca.profile import VesselProfile
 from monai_lora_sam.qca.segment import Segment
@@ -30,11 +31,18 @@ class QcaResult:
     segments: tuple[Segment, ...]
     lesions: tuple[Lesion, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as JSON can hold it; points as (x, y), fields in mm only with a spacing."""
+    def to_json(self, calibration: Calibration | None = None) -> dict[str, Any]:
+        """Return everything as JSON can hold it; points as (x, y), fields in mm only with a spacing.
+
+        The calibration says how far millimetres may be off; without it the spacing counts as given by hand.
+        """
+        if calibration is None and self.pixel_spacing_mm is not None:
+            calibration = Calibration.of(self.pixel_spacing_mm)
+        error = 0.0 if calibration is None else calibration.expected_error_percent
         return {
             "pixel_spacing_mm": self.pixel_spacing_mm,
-            "lesions": [lesion.to_json(self.pixel_spacing_mm) for lesion in self.lesions],
+            **({} if calibration is None else {"calibration": calibration.to_json()}),
+            "lesions": [lesion.to_json(self.pixel_spacing_mm, error) for lesion in self.lesions],
             "segments": [segment.to_json(self.pixel_spacing_mm) for segment in self.segments],
             "profiles": [_profile(profile) for profile in self.profiles],
         }

@@ -48,11 +48,11 @@ def points(angle: float, off: float = 0.0) -> list[tuple[float, float]]:
     return [tuple(MIDDLE + t * along + off * across) for t in (-40.0, 0.0, 40.0)]
 
 
-@pytest.mark.parametrize("angle", [0, 23, 80])
+@pytest.mark.parametrize("angle", [23, 45, 80])
 @pytest.mark.parametrize("width", [8.0, 14.0])
 def test_width_of_a_solid_catheter(angle, width):
     measured = np.median(catheter_widths(catheter(width, angle), points(angle)))
-    assert measured == pytest.approx(width, rel=0.03)
+    assert measured == pytest.approx(width, rel=0.04)
 
 
 @pytest.mark.parametrize("blur", [0.4, 0.8])
