@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import escape
 
 from ..metrics import agreement
 
@@ -55,8 +56,9 @@ def bland_altman(pairs: Sequence[tuple[float, float]], unit: str) -> str:
         )
     for tick in np.linspace(-top, top, 5):
         parts.append(f'<text x="{margin - 6}" y="{at(0, tick)[1]:.0f}" text-anchor="end">{tick:.2g}</text>')
+    shown = escape(unit)
     parts.append(
-        f'<text x="{width / 2}" y="{height - 8}" text-anchor="middle">mean of measured and true {unit}</text>'
-        f'<text x="{width / 2}" y="18" text-anchor="middle">measured - true {unit}, {found.n} lesions</text></svg>'
+        f'<text x="{width / 2}" y="{height - 8}" text-anchor="middle">mean of measured and true {shown}</text>'
+        f'<text x="{width / 2}" y="18" text-anchor="middle">measured - true {shown}, {found.n} lesions</text></svg>'
     )
     return "\n".join(parts)

@@ -1,0 +1,374 @@
+"""Measure phantom lesions and compare with their exact truth: MLD, %DS, length, place, detection, intervals.
+
+    python scripts/bench_qca.py --cache phantoms_qca --out bench_qca --json bench_qca/figures.json
+    python scripts/bench_qca.py --cache phantoms_qca --quick
+
+Phantoms are drawn once into the cache, and each input of each phantom is measured once: a run that was broken
+off goes on where it stopped. Inputs: the exact mask, the exact mask blurred, and the probability that stage 1
+gives. A lesion is "clear" when no other vessel lies beside it and it is seen at half its length at least: a
+frame that a core laboratory would choose. What the picture does not show whole counts nowhere. MLD in mm is
+the lesion's own, at its depth, so that its error is that of the walls alone; the intervals in mm have the
+calibration's too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from PIL import Image, ImageDraw
+from rich import box
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from scipy.ndimage import gaussian_filter
+
+from monai_lora_sam.cli.console import one_line_errors
+from monai_lora_sam.data.datalist import write_json
+from monai_lora_sam.data.phantom import PhantomConfig, prepare_phantoms
+from monai_lora_sam.data.phantom.lesion_line import lesion_line, share_beside
+from monai_lora_sam.metrics import agreement
+from monai_lora_sam.pipeline import CoronaryPipeline, shipped_stages
+from monai_lora_sam.qca import QcaResult, measure
+from monai_lora_sam.qca.calibration import EXPECTED_ERRORS
+from monai_lora_sam.qca.lesion import Lesion
+from monai_lora_sam.qca.stenosis import Stenosis
+from monai_lora_sam.qca.uncertainty import stenosis_intervals
+from monai_lora_sam.report.bland_altman import bland_altman
+from monai_lora_sam.transforms import read_angiogram, read_label
+
+CONFIG = PhantomConfig(
+    lesion_probability=1.0,
+    stenosis_range_percent=(20.0, 95.0),
+    pixel_spacing_range_mm=(0.15, 0.40),
+    photons_range=(100.0, 4000.0),
+)
+REFERENCE_MM = (1.5, 4.5)
+INPUTS = ("exact", "blurred", "predicted")
+BLUR_PX = 1.0
+CLEAR_SHARE, CLEAR_FORESHORTENING = 0.02, 0.5
+QUICK, WORST = 12, 10
+
+EXAMPLES = """Examples:
+
+python scripts/bench_qca.py --cache phantoms_qca --out bench_qca --json bench_qca/figures.json
+
+python scripts/bench_qca.py --cache phantoms_qca --input exact --quick
+"""
+
+
+@one_line_errors()
+def main(
+    cache: Annotated[Path, typer.Option(help="Folder for phantoms and what was measured on them; kept.")],
+    count: Annotated[int, typer.Option(help="Phantoms; each has one to three lesions.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the phantoms. The intervals were fitted on seed 7.")] = 8,
+    input_: Annotated[
+        list[str] | None, typer.Option("--input", help=f"{', '.join(INPUTS)}; repeatable. Default: all.")
+    ] = None,
+    stage: Annotated[Path | None, typer.Option(help="A vessel stage. Default: the shipped one.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for Bland-Altman plots and the ten worst cases.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures and every lesion here as well.")
+    ] = None,
+    quick: Annotated[bool, typer.Option(help=f"The first {QUICK} phantoms only.")] = False,
+) -> None:
+    """Measure phantom lesions and compare with their truth."""
+    console = Console()
+    inputs = input_ or list(INPUTS)
+    unknown = set(inputs) - set(INPUTS)
+    if unknown:
+        raise ValueError(f"--input: expected {', '.join(INPUTS)}, found {', '.join(sorted(unknown))}")
+    count = min(count, QUICK) if quick else count
+    with Progress(console=console, transient=True) as bars:
+        bar = bars.add_task("phantoms", total=count)
+        datalist = prepare_phantoms(
+            cache / f"phantoms_{seed}",
+            count,
+            seed,
+            validation_fraction=0.0,
+            progress=lambda done, _: bars.update(bar, completed=done),
+            config=CONFIG,
+        )
+        entries = json.loads(datalist.read_text())["training"]
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for name in inputs:
+            pipeline = (
+                CoronaryPipeline(stage or shipped_stages(1)["vessels"]) if name == "predicted" else None
+            )
+            bar = bars.add_task(name, total=count)
+            rows[name] = []
+            for entry in entries:
+                rows[name] += measured_once(cache, datalist.parent, entry, name, pipeline)
+                bars.advance(bar)
+    figures = {
+        name: {
+            "clear": summary([row for row in found if row["clear"]]),
+            "all": summary(found),
+        }
+        for name, found in rows.items()
+    }
+    console.print(as_table(figures, f"{count} phantoms, seed {seed}"))
+    for name, found in rows.items():
+        missed = [row for row in found if row["clear"] and not row["found"]]
+        console.print(f"{name}: {len(missed)} clear lesions not found" + (":" if missed else "."))
+        for row in missed:
+            console.print(f"  {describe(row)}", highlight=False)
+    if json_file is not None:
+        command = [Path(sys.argv[0]).name, *sys.argv[1:]]
+        write_json(json_file, {"command": command, "seed": seed, "figures": figures, "lesions": rows})
+    if out is not None:
+        for name, found in rows.items():
+            write_pictures(out / name, datalist.parent, [row for row in found if row["clear"]])
+        console.print(f"Plots and worst cases: {out}", soft_wrap=True)
+
+
+def measured_once(
+    cache: Path, folder: Path, entry: dict[str, Any], name: str, pipeline: CoronaryPipeline | None
+) -> list[dict[str, Any]]:
+    """Return one row for each lesion of a phantom, from the cache where it has been measured before."""
+    identity = "" if pipeline is None else f"_{(pipeline.networks.identity() or 'unsaved')[:8]}"
+    kept = cache / f"measured_{folder.name}_{name}{identity}" / f"{entry['case_id']}.json"
+    if kept.is_file():
+        return json.loads(kept.read_text())
+    truth = json.loads((folder / entry["truth"]).read_text())
+    mask = read_label(folder / entry["label"], classes=2) > 0
+    segments: np.ndarray | None = np.asarray(Image.open(folder / entry["segments"]))
+    if pipeline is None:
+        probability = (
+            mask if name == "exact" else gaussian_filter(mask.astype(np.float32), BLUR_PX).clip(0, 1)
+        )
+    else:
+        probability, segments = pipeline.probability(read_angiogram(folder / entry["image"])), None
+    started = time.process_time()
+    result = measure(probability, segments=segments, pixel_spacing_mm=truth["pixel_spacing_mm"])
+    seconds = time.process_time() - started
+    rows = [
+        {"case": entry["case_id"], "input": name, "seconds": round(seconds, 4), **row}
+        for row in compare(truth, mask, result)
+    ]
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_json(kept, rows)
+    return rows
+
+
+def compare(truth: dict[str, Any], mask: np.ndarray, result: QcaResult) -> list[dict[str, Any]]:
+    """Match each true lesion that the picture shows with what was measured nearest to it."""
+    rows = []
+    taken: set[tuple[int, int]] = set()
+    for lesion in truth["lesions"]:
+        line = lesion_line(truth, lesion)
+        if line is None or not REFERENCE_MM[0] <= lesion["reference_diameter_mm"] <= REFERENCE_MM[1]:
+            continue
+        points = line.points_rc
+        beside = share_beside(mask, line)
+        if beside is None:
+            continue
+        spacing = lesion["minimum_lumen_diameter_mm"] / lesion["minimum_lumen_diameter_px"]
+        centre = np.array(lesion["centre_xy_px"])[::-1]
+        row: dict[str, Any] = {
+            "segment": lesion["segment"],
+            "xy": [round(value, 1) for value in lesion["centre_xy_px"]],
+            "percent": lesion["percent_diameter_stenosis"],
+            "mld_mm": lesion["minimum_lumen_diameter_mm"],
+            "mld_px": lesion["minimum_lumen_diameter_px"],
+            "reference_mm": lesion["reference_diameter_mm"],
+            "length_mm": line.length_px * spacing,
+            "clear": beside < CLEAR_SHARE and line.foreshortening > CLEAR_FORESHORTENING,
+            "found": False,
+        }
+        reach = max(4.0, float(line.diameter_px.max()) / 2)
+        near = [
+            (float(np.linalg.norm(at - centre)), found, one)
+            for found, one, at in all_stenoses(result)
+            if np.linalg.norm(points - at, axis=1).min() < reach
+            and (found.vessel_id, one.minimum) not in taken
+        ]
+        if near:
+            far, found, one = min(near, key=lambda item: item[0])
+            taken.add((found.vessel_id, one.minimum))
+            row |= measured_row(found, one, far, spacing, result.pixel_spacing_mm or 1.0)
+        rows.append(row)
+    return rows
+
+
+def measured_row(
+    lesion: Lesion, one: Stenosis, far_px: float, spacing: float, isocentre_mm: float
+) -> dict[str, Any]:
+    profile = lesion.profile
+    reference = float(profile.reference_px[one.minimum])
+    error = EXPECTED_ERRORS["distances"][0]
+    intervals = stenosis_intervals(profile, one, calibration_error_percent=error)
+    return {
+        "found": True,
+        "measured_percent": 100.0 * (1.0 - one.minimum_lumen_diameter_px / reference),
+        "measured_mld_mm": one.minimum_lumen_diameter_px * spacing,
+        "measured_reference_mm": reference * spacing,
+        "measured_length_mm": float(profile.arc_length_px[one.end] - profile.arc_length_px[one.begin])
+        * spacing,
+        "place_mm": far_px * spacing,
+        "occlusion": one.total_occlusion,
+        "percent_interval": intervals.percent,
+        "mld_px_interval": intervals.mld_px,
+        "mld_mm_interval": [value * isocentre_mm for value in intervals.mld_calibrated_px],
+    }
+
+
+def all_stenoses(result: QcaResult) -> Iterator[tuple[Lesion, Stenosis, np.ndarray]]:
+    for lesion in result.lesions:
+        for one in lesion.stenoses:
+            yield lesion, one, lesion.profile.points_rc[one.minimum]
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the figures over lesions; those that were not found count in the detection rate alone."""
+    found = [row for row in rows if row["found"]]
+    severe = [row for row in rows if row["percent"] >= 50]
+    mld = agreement([row["measured_mld_mm"] for row in found], [row["mld_mm"] for row in found])
+    percent = agreement([row["measured_percent"] for row in found], [row["percent"] for row in found])
+    length = [abs(row["measured_length_mm"] / row["length_mm"] - 1) for row in found]
+
+    def covered(name: str, truth: str) -> float:
+        return _mean([row[name][0] <= row[truth] <= row[name][1] for row in found])
+
+    errors = [row["measured_mld_mm"] - row["mld_mm"] for row in found]
+    figures = {
+        "detected": _mean([row["found"] for row in rows]),
+        "detected_from_50_percent": _mean([row["found"] for row in severe]),
+        "mld_bias_mm": mld.bias,
+        "mld_sd_mm": mld.standard_deviation,
+        "mld_median_mm": _median(errors),
+        "percent_mae": percent.mean_absolute_error,
+        "percent_bias": percent.bias,
+        "length_error_percent": 100 * _mean(length),
+        "length_error_median_percent": 100 * _median(length),
+        "place_within_1_mm": _mean([row["place_mm"] <= 1 for row in found]),
+        "coverage_percent": covered("percent_interval", "percent"),
+        "coverage_mld_px": covered("mld_px_interval", "mld_px"),
+        "coverage_mld_mm": covered("mld_mm_interval", "mld_mm"),
+        "seconds_per_image": _median([row["seconds"] for row in rows]),
+    }
+    known = {name: value if np.isfinite(value) else None for name, value in figures.items()}
+    return {"lesions": len(rows), **known}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
+
+
+#: Heading and format of each figure in the table.
+SHOWN = {
+    "lesions": ("lesions", "{:d}"),
+    "detected": ("found", "{:.1%}"),
+    "detected_from_50_percent": ("found, of 50 %DS and more", "{:.1%}"),
+    "mld_bias_mm": ("MLD, bias (mm)", "{:+.3f}"),
+    "mld_sd_mm": ("MLD, SD (mm)", "{:.3f}"),
+    "mld_median_mm": ("MLD, median error (mm)", "{:+.3f}"),
+    "percent_mae": ("%DS, mean absolute error", "{:.2f}"),
+    "percent_bias": ("%DS, bias", "{:+.2f}"),
+    "length_error_percent": ("length, mean absolute error (%)", "{:.1f}"),
+    "length_error_median_percent": ("length, median (%)", "{:.1f}"),
+    "place_within_1_mm": ("place within 1 mm", "{:.1%}"),
+    "coverage_percent": ("%DS within its 95 % interval", "{:.1%}"),
+    "coverage_mld_px": ("MLD (px) within its interval", "{:.1%}"),
+    "coverage_mld_mm": ("MLD (mm) within its interval", "{:.1%}"),
+    "seconds_per_image": ("seconds an image", "{:.2f}"),
+}
+
+
+def as_table(figures: dict[str, dict[str, dict[str, Any]]], title: str) -> Table:
+    """Return the figures for the console: a column for each input, of clear lesions and of all."""
+    table = Table(title=title, box=box.SIMPLE, pad_edge=False, collapse_padding=True)
+    table.add_column("")
+    columns = [(name, group, found) for name, groups in figures.items() for group, found in groups.items()]
+    for name, group, _ in columns:
+        table.add_column(f"{name}\n{group}", justify="right", no_wrap=True)
+    for key, (heading, form) in SHOWN.items():
+        cells = ["–" if found[key] is None else form.format(found[key]) for _, _, found in columns]
+        table.add_row(heading, *cells)
+    return table
+
+
+def describe(row: dict[str, Any]) -> str:
+    """Return a line on a lesion, and what went wrong with it."""
+    x, y = row["xy"]
+    line = (
+        f"{row['case']} segment {row['segment']} at x={x:.0f}, y={y:.0f}: {row['percent']:.0f} %DS, "
+        f"MLD {row['mld_mm']:.2f} mm ({row['mld_px']:.1f} px), reference {row['reference_mm']:.2f} mm"
+    )
+    return f"{line}; {what_went_wrong(row)}"
+
+
+def what_went_wrong(row: dict[str, Any]) -> str:
+    """Name the part of a measurement that is off most."""
+    if not row["found"]:
+        depth = (row["percent"] / 100) * row["mld_px"] / max(1 - row["percent"] / 100, 0.01)
+        return "not found" + (f": only {depth:.1f} px deep" if depth < 1.5 else "")
+    if row["occlusion"]:
+        return "the mask is broken at it: taken for an occlusion"
+    off = row["measured_percent"] - row["percent"]
+    reference = 100 * (row["measured_reference_mm"] / row["reference_mm"] - 1)
+    mld = row["measured_mld_mm"] - row["mld_mm"]
+    by_reference = (1 - row["percent"] / 100) * reference
+    cause = (
+        f"reference {reference:+.0f} %"
+        if abs(by_reference) > abs(100 * mld / row["reference_mm"])
+        else f"smallest diameter {mld:+.2f} mm"
+    )
+    place = f", {row['place_mm']:.1f} mm beside the place" if row["place_mm"] > 1 else ""
+    return f"{off:+.1f} points by its {cause}{place}"
+
+
+def write_pictures(folder: Path, phantoms: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write Bland-Altman plots as SVG and the worst cases as PNG, with a line on each in worst.txt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = [row for row in rows if row["found"]]
+    for name, unit in (("mld_mm", "MLD (mm)"), ("percent", "%DS")):
+        pairs = [(row[f"measured_{name}"], row[name]) for row in found]
+        (folder / f"bland_altman_{name}.svg").write_text(bland_altman(pairs, unit), encoding="utf-8")
+    worst = sorted(
+        rows, key=lambda r: -(abs(r["measured_percent"] - r["percent"]) if r["found"] else r["percent"])
+    )
+    lines = []
+    for place, row in enumerate(worst[:WORST], start=1):
+        name = f"worst_{place:02d}.png"
+        picture(phantoms, row).save(folder / name)
+        lines.append(f"{name}: {describe(row)}")
+    (folder / "worst.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def picture(phantoms: Path, row: dict[str, Any], half: int = 40, zoom: int = 5) -> Image.Image:
+    """Return the angiogram about a lesion beside its true mask, the lesion's place marked."""
+    x, y = row["xy"]
+    region = (round(x) - half, round(y) - half, round(x) + half, round(y) + half)
+    grey = Image.open(phantoms / "images" / f"{row['case']}.png").convert("L").crop(region)
+    mask = Image.open(phantoms / "labels" / f"{row['case']}.png").convert("L").point(lambda v: 255 * (v > 0))
+    sheet = Image.new("L", (4 * half * zoom, 2 * half * zoom))
+    for place, part in enumerate((grey, mask.crop(region))):
+        sheet.paste(
+            part.resize((2 * half * zoom, 2 * half * zoom), Image.Resampling.NEAREST),
+            (2 * half * zoom * place, 0),
+        )
+    draw = ImageDraw.Draw(sheet)
+    for place in (0, 1):
+        middle = (half + 0.5) * zoom
+        left = middle + 2 * half * zoom * place
+        draw.ellipse((left - 60, middle - 60, left + 60, middle + 60), outline=128, width=2)
+    return sheet
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False)
+    app.command(epilog=EXAMPLES)(main)
+    app()
