@@ -98,8 +98,8 @@ def as_table(figures: dict[str, Any], title: str) -> Table:
     """Return the figures for the console."""
     table = Table("figure", "value", title=title, box=box.SIMPLE, pad_edge=False)
     for name, value in figures.items():
-        shown = "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
-        table.add_row(name.replace("_", " "), shown)
+        if value is not None:  # ARCADE knows no %DS and no MLD
+            table.add_row(name.replace("_", " "), f"{value:.3f}")
     return table
 
 

@@ -88,8 +88,10 @@ def combine_datalists(sources: Sequence[str | Path], out: str | Path, task: str)
         for split in SPLITS:
             if split == "training" or source not in sources[:index]:
                 splits[split] += content[split]
-    held_out = {entry.get("case_id") for split in SPLITS[1:] for entry in splits[split]} - {None}
-    leaked = sorted({case for entry in splits["training"] if (case := entry.get("case_id")) in held_out})
+    held_out = {
+        str(entry["case_id"]) for split in SPLITS[1:] for entry in splits[split] if "case_id" in entry
+    }
+    leaked = sorted(held_out & {str(entry.get("case_id")) for entry in splits["training"]})
     if leaked:
         raise ValueError(
             f"{', '.join(map(str, dict.fromkeys(sources)))}: expected no case in training and held out, "
