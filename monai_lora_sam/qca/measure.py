@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.qca.courses import RANK
+from monai_lora_sam.qca.forks import split_at_forks
 from monai_lora_sam.qca.gaps import facing_ends
 from monai_lora_sam.qca.lesion import Lesion, lesions_of
 from monai_lora_sam.qca.paths import Tip, tips_of, vessel_paths
@@ -74,8 +75,12 @@ def measure(
     flags = beside_others(paths, inner, radius)
     profiles = []
     for path, beside in zip(paths, flags, strict=True):
-        for profile in split_at_steps(measure_path(path, probability, beside)):
-            profiles.append(replace(profile, vessel_id=len(profiles) + 1))
+        for whole in split_at_steps(measure_path(path, probability, beside)):
+            forks = (
+                [whole] if segments is None else split_at_forks(whole, _ids_along(whole.points_rc, segments))
+            )
+            for profile in forks:
+                profiles.append(replace(profile, vessel_id=len(profiles) + 1))
     profiles = [_oriented(profile, _leaves(profile, profiles), segments) for profile in profiles]
     found: list[list[Stenosis]] = [[] for _ in profiles]
     for _ in range(ROUNDS):
