@@ -267,16 +267,25 @@ def plot(
     size = [over_rank("adapter", {r: row["adapter_bytes"] / 1e6 for r, row in found.items()})]
     label = "rank (logarithmic axis)"
     ticks = {math.log2(r): str(r) for r in ranks}
-    shown = {key: json.dumps(value, ensure_ascii=False) for key, value in facts.items() if key != "command"}
+    shown = {key: plain(value) for key, value in facts.items() if key != "command"}
+    runs = max(len(row["scores"]) for row in rows)
+    caption = f"The vertical axis does not start at zero. {runs} seed{'s' if runs > 1 else ''} a rank."
     sections = [
         Section(
             f"{facts['score']} on the validation split, after the last epoch",
-            [Chart(line_chart(scores, label, facts["score"], y_from_zero=False, x_ticks=ticks))],
+            [Chart(line_chart(scores, label, facts["score"], y_from_zero=False, x_ticks=ticks), caption)],
         ),
         Section("Bytes of the adapter", [Chart(line_chart(size, label, "MB", x_ticks=ticks))]),
         Section("Figures", [PageTable(headings(facts["score"]), [cells(row) for row in rows]), Facts(shown)]),
     ]
     write_page(path, f"Rank ablation of {facts['bundle']}", sections, subtitle)
+
+
+def plain(value: Any) -> str:
+    """Return a fact of the run as it is read."""
+    return (
+        ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+    )
 
 
 if __name__ == "__main__":
