@@ -3,20 +3,22 @@
     python scripts/bench_qca.py --cache phantoms_qca --out bench_qca --json bench_qca/figures.json
     python scripts/bench_qca.py --cache phantoms_qca --quick
 
-Phantoms are drawn once into the cache, and each input of each phantom is measured once: a run that was broken
-off goes on where it stopped. Inputs: the exact mask, the exact mask blurred, and the probability that stage 1
-gives. A lesion is "clear" when no other vessel lies beside it and it is seen at half its length at least: a
-frame that a core laboratory would choose. What the picture does not show whole counts nowhere. MLD in mm is
-the lesion's own, at its depth, so that its error is that of the walls alone; the intervals in mm have the
-calibration's too.
+Phantoms are drawn once into the cache, and each input of each phantom is measured once by each version of the
+code: a run that was broken off goes on where it stopped. Inputs: the exact mask, the exact mask blurred, and the
+probability that stage 1 gives. The first two come with the exact segment map. A lesion is "clear" when no other
+vessel lies beside it and it is seen at half its length at least: a frame that a core laboratory would choose.
+What the picture does not show whole counts nowhere. MLD in mm is the lesion's own, at its depth, so that its
+error is that of the walls alone; the intervals in mm have the calibration's too.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache as cache_result
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +31,7 @@ from rich.progress import Progress
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
 
+from monai_lora_sam import qca, vessel_tree
 from monai_lora_sam.cli.console import one_line_errors
 from monai_lora_sam.data.datalist import write_json
 from monai_lora_sam.data.phantom import PhantomConfig, prepare_phantoms
@@ -135,7 +138,7 @@ def measured_once(
 ) -> list[dict[str, Any]]:
     """Return one row for each lesion of a phantom, from the cache where it has been measured before."""
     identity = "" if pipeline is None else f"_{(pipeline.networks.identity() or 'unsaved')[:8]}"
-    kept = cache / f"measured_{folder.name}_{name}{identity}" / f"{entry['case_id']}.json"
+    kept = cache / f"measured_{folder.name}_{name}{identity}_{code_identity()}" / f"{entry['case_id']}.json"
     if kept.is_file():
         return json.loads(kept.read_text())
     truth = json.loads((folder / entry["truth"]).read_text())
@@ -157,6 +160,16 @@ def measured_once(
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_json(kept, rows)
     return rows
+
+
+@cache_result
+def code_identity() -> str:
+    """Return a hash of what measures, so that figures of another version are never taken for this one's."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for room in (qca, vessel_tree):
+        for file in sorted(Path(room.__file__ or "").parent.glob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def compare(truth: dict[str, Any], mask: np.ndarray, result: QcaResult) -> list[dict[str, Any]]:

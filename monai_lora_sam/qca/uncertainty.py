@@ -14,7 +14,7 @@ from monai_lora_sam.qca.stenosis import Stenosis, minimum_sigma
 LEVEL = 0.95
 MASK_ERROR_PX = 0.5  # a wall of the mask lies anywhere within this of the true one
 # The next three were fitted so that intervals hold the truth on phantoms (docs/qca.md).
-CORRELATION_PX = 3.0  # standard deviation of the kernel that makes wall errors alike along the vessel
+CORRELATION_PX = 0.7  # standard deviation of the kernel that makes wall errors alike along the vessel
 ROUGHNESS = (
     1.0  # of what a vessel's own unevenness says of its walls, where that is more than the mask's error
 )

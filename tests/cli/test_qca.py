@@ -78,3 +78,51 @@ def test_names_a_missing_file(tmp_path: Path):
 def test_help_has_examples():
     result = run(app, ["qca", "--help"])
     assert result.exit_code == 0 and "Example" in result.output
+
+
+def test_calibrates_by_a_catheter_in_the_angiogram(tmp_path: Path):
+    mask, image, out = tmp_path / "mask.png", tmp_path / "image.png", tmp_path / "lesions.json"
+    Image.fromarray(stripe((0, 255))).save(mask)
+    # A solid cylinder 10 px wide by transmission, along the columns: 6 French are 2 mm, so 0.2 mm per pixel.
+    depth = 2 * np.sqrt(np.maximum(25 - (np.arange(90) - 44.5) ** 2, 0))
+    Image.fromarray(np.repeat((200 - 8 * depth)[:, None], 200, axis=1).astype(np.uint8)).save(image)
+    catheter = ["--image", str(image), "--catheter-french", "6", "--catheter", "30", "44", "170", "45"]
+    result = run(app, ["qca", str(mask), *catheter, "--json", str(out)], terminal_width=120)
+    assert result.exit_code == 0, result.output
+    assert "Catheter: 6 French" in result.output
+    (lesion,) = json.loads(out.read_text())
+    assert lesion["mld_mm"] == pytest.approx(0.2 * lesion["mld_px"], rel=0.06)
+    low, high = lesion["percent_diameter_stenosis_interval"]
+    assert low < lesion["percent_diameter_stenosis"] < high
+    relative = [end / lesion["mld_mm"] for end in lesion["mld_mm_interval"]]
+    assert relative[0] < lesion["mld_px_interval"][0] / lesion["mld_px"]
+    assert relative[1] > lesion["mld_px_interval"][1] / lesion["mld_px"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--catheter-french", "6"], "together"),
+        (
+            [
+                "--image",
+                "a.png",
+                "--catheter-french",
+                "6",
+                "--catheter",
+                "0",
+                "0",
+                "9",
+                "9",
+                "--spacing",
+                "1",
+            ],
+            "both",
+        ),
+    ],
+)
+def test_half_a_calibration_is_an_error(options, message, tmp_path: Path):
+    mask = tmp_path / "mask.png"
+    Image.fromarray(stripe((0, 255))).save(mask)
+    result = run(app, ["qca", str(mask), *options])
+    assert result.exit_code == 1 and message in result.output
