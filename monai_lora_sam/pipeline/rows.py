@@ -61,7 +61,10 @@ def segment_rows(segments: np.ndarray, profiles: Sequence[DiameterProfile]) -> l
 
 
 def lesion_rows(
-    detections: Sequence[Mapping[str, Any]], measurement: QcaResult, segments: np.ndarray | None
+    detections: Sequence[Mapping[str, Any]],
+    measurement: QcaResult,
+    segments: np.ndarray | None,
+    calibration_error_percent: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Return a row for each lesion that stage 3 found, best first, measured at its place.
 
@@ -72,6 +75,7 @@ def lesion_rows(
         detections: as :func:`monai_lora_sam.networks.decode_lesions` gives them.
         measurement: of the same image.
         segments: (H, W) ARCADE category ids, or None.
+        calibration_error_percent: of the spacing, for the intervals in mm.
     """
     rows: list[dict[str, Any]] = []
     taken: list[Lesion] = []
@@ -86,7 +90,11 @@ def lesion_rows(
         row: dict[str, Any] = {"id": number, "segment": None, "score": round(detection["score"], 4)}
         if lesion is not None:
             taken.append(lesion)
-            row |= {**lesion.to_json(spacing), "id": number, "measured_by": "contours"}
+            row |= {
+                **lesion.to_json(spacing, calibration_error_percent),
+                "id": number,
+                "measured_by": "contours",
+            }
             row["profile"] = _profile(lesion)
         else:
             row |= {
@@ -135,9 +143,9 @@ def assemble_report(
     """Put what was found into the form of ``report.json``, with image, stages, calibration and warnings."""
     height, width = angiogram.pixels.shape
     view, spacing = angiogram.view, angiogram.pixel_spacing_mm
-    calibration = (
-        {} if spacing is None else {"calibration": _calibration(spacing, angiogram.pixel_spacing_source)}
-    )
+    known = calibration_of(angiogram)
+    source = angiogram.pixel_spacing_source or "the file"
+    calibration = {} if known is None else {"calibration": {"source": source, **known.to_json()}}
     return {
         "schema": "monai-lora-sam/report/1",
         "image": {
@@ -156,11 +164,14 @@ def assemble_report(
     }
 
 
-def _calibration(spacing: float, source: str) -> dict[str, Any]:
-    """Return the report's entry on a spacing of which a file, or the user, says in words how it is known."""
+def calibration_of(angiogram: Angiogram) -> Calibration | None:
+    """Return what is known of an angiogram's spacing, of which its file, or the user, says in words how; or None."""
+    if angiogram.pixel_spacing_mm is None:
+        return None
+    source = angiogram.pixel_spacing_source
     methods = [key for key, words in SPACING_SOURCES.items() if source.startswith(words)]
     method = BY_HAND if source == BY_HAND else (methods or ["stated"])[0]
-    return {"source": source or "the file", **Calibration.of(spacing, method).to_json()}
+    return Calibration.of(angiogram.pixel_spacing_mm, method)
 
 
 def report_warnings(angiogram: Angiogram, found: Mapping[str, Any]) -> list[str]:
