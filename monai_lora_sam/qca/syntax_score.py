@@ -191,7 +191,7 @@ def syntax_score(
         raise UnsupportedScore(
             "expected right or left dominance, found co-dominance, for which the SYNTAX score has no points"
         )
-    rows = []
+    rows: list[dict[str, Any]] = []
     for lesion in lesions:
         segments = {
             segment.value: segment_points(segment, dominance)
@@ -204,7 +204,8 @@ def syntax_score(
     for segment in diffuse_segments:
         segment_points(segment, dominance)  # for its error
     diffuse = float(len(set(diffuse_segments)))
-    return SyntaxScore(sum(row["points"] for row in rows) + diffuse, dominance, tuple(rows), diffuse)
+    total = sum(float(row["points"]) for row in rows) + diffuse
+    return SyntaxScore(total, dominance, tuple(rows), diffuse)
 
 
 def segment_points(segment: SyntaxSegment, dominance: Dominance) -> float:

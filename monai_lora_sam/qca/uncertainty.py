@@ -124,7 +124,7 @@ def _shifts(profile: VesselProfile, stenosis: Stenosis, noise: np.ndarray) -> np
     about = np.arange(
         max(stenosis.minimum - int(2 * sigma), low), min(stenosis.minimum + int(2 * sigma) + 1, high)
     )
-    weights = np.stack([regression_weights(at, valid, point, sigma) for point in about])
+    weights = np.stack([regression_weights(at, valid, point, sigma) for point in about.tolist()])
     measured = weights @ np.where(valid, profile.diameter_px[at], 0.0)
     moved = measured + noise[:, low:high] @ weights.T
     return moved.min(axis=1) - float(measured.min())
