@@ -66,7 +66,9 @@ def random_detector(random_segmenter) -> Callable[..., LesionDetector]:
 
         def move(stack: AdapterStack) -> None:
             for name, parameter in stack.named_parameters():
-                if "lora_B" in name and parameter.requires_grad:  # zero at first: the adapter would do nothing
+                if (
+                    "lora_B" in name and parameter.requires_grad
+                ):  # zero at first: the adapter would do nothing
                     torch.nn.init.normal_(parameter, std=0.05)
 
         vessels = random_segmenter("lora", seed)

@@ -200,8 +200,8 @@ class CoronaryPipeline:
         if detections is not None:
             measurement = measure(probability, segments=segments, pixel_spacing_mm=spacing, tree=tree)
             known = calibration_of(angiogram)
-            error = 0.0 if known is None else known.expected_error_percent
-            report["lesions"] = lesion_rows(detections, measurement, segments, error)
+            spacing_error = 0.0 if known is None else known.expected_error_percent
+            report["lesions"] = lesion_rows(detections, measurement, segments, spacing_error)
             watch.lap("lesions")
         report = assemble_report(angiogram, self.networks, report, watch.seconds)
         report["image"] |= case.frame_facts

@@ -49,7 +49,7 @@ class Segment:
         row = self.extent.to_json(pixel_spacing_mm)
         for key in ("id", "stenoses", "box_xy"):
             del row[key]
-        diameters = {
+        diameters: dict[str, float | None] = {
             "median_diameter": self.median_diameter_px,
             "proximal_diameter": self.proximal_diameter_px,
             "distal_diameter": self.distal_diameter_px,
