@@ -35,6 +35,7 @@ BORDER_PX = 3.0  # an end that is so near to the picture's border faces no other
 def measure(
     probability: np.ndarray,
     *,
+    image: np.ndarray | None = None,
     segments: np.ndarray | None = None,
     pixel_spacing_mm: float | None = None,
     tree: VesselTree | None = None,
@@ -42,25 +43,28 @@ def measure(
     """Measure the vessels of a picture: diameters along each, reference lines, segments and lesions.
 
     The tree of the mask (probability >= 0.5) is joined to vessels through bifurcations, crossings and gaps;
-    walls are found on lines across, to a fraction of a pixel; a reference line is fitted to each vessel, and
-    what falls below it and comes back is a stenosis. `docs/qca.md` has the definitions and their sources.
+    the lumen is found on lines across, to a fraction of a pixel, in the map or, where it is given, in the
+    angiogram; a reference line is fitted to each vessel, and what falls below it and comes back is a
+    stenosis. `docs/qca.md` has the definitions and their sources.
 
     Args:
         probability: (H, W), vessel probability 0..1, or a bool mask.
+        image: (H, W), the angiogram, contrast agent dark, in any linear scale: a network's map says where the
+            vessels are, the angiogram how wide. Leave it out where the map is exact, as a corrected mask is.
         segments: (H, W) integer, ARCADE category ids, 0 where unknown: names the results, and says which
             branches are one vessel and where it begins.
         pixel_spacing_mm: millimetres per pixel at the patient; without it there are only pixels.
         tree: that of `probability >= 0.5`, where it has been built already.
 
     Raises:
-        ValueError: the map is not two-dimensional, holds NaN or values outside 0..1; the segment map has
-            another shape or other values; the spacing is not positive.
+        ValueError: the map is not two-dimensional, holds NaN or values outside 0..1; the image or the segment
+            map has another shape or other values; the spacing is not positive.
 
     Example:
         >>> result = measure(probability, pixel_spacing_mm=0.3)
         >>> [(lesion.percent_diameter_stenosis, lesion.length_px) for lesion in result.lesions]
     """
-    probability = _checked(probability, segments, pixel_spacing_mm)
+    probability = _checked(probability, image, segments, pixel_spacing_mm)
     mask = probability >= THRESHOLD
     probability = np.where(without_small_holes(mask, HOLE_PX) & ~mask, 1.0, probability)
     mask = probability >= THRESHOLD
@@ -75,7 +79,7 @@ def measure(
     flags = beside_others(paths, inner, radius)
     profiles = []
     for path, beside in zip(paths, flags, strict=True):
-        for whole in split_at_steps(measure_path(path, probability, beside)):
+        for whole in split_at_steps(measure_path(path, probability, beside, image)):
             forks = (
                 [whole] if segments is None else split_at_forks(whole, _ids_along(whole.points_rc, segments))
             )
@@ -96,7 +100,10 @@ def measure(
 
 
 def _checked(
-    probability: np.ndarray, segments: np.ndarray | None, pixel_spacing_mm: float | None
+    probability: np.ndarray,
+    image: np.ndarray | None,
+    segments: np.ndarray | None,
+    pixel_spacing_mm: float | None,
 ) -> np.ndarray:
     if np.ndim(probability) != 2 or 0 in np.shape(probability):
         raise ValueError(
@@ -108,6 +115,11 @@ def _checked(
         raise ValueError(f"expected probabilities within 0..1, found {low} to {high}")
     if pixel_spacing_mm is not None and not (np.isfinite(pixel_spacing_mm) and pixel_spacing_mm > 0):
         raise ValueError(f"expected a pixel spacing above 0 mm, found {pixel_spacing_mm}")
+    if image is not None and (np.shape(image) != probability.shape or not np.isfinite(image).all()):
+        raise ValueError(
+            f"expected a finite image in the shape {probability.shape}, found {np.shape(image)}"
+            + ("" if np.isfinite(image).all() else " with NaN")
+        )
     if segments is not None:
         if segments.shape != probability.shape:
             raise ValueError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
+from monai_lora_sam.qca.lumen import lumen_diameters
 from monai_lora_sam.qca.paths import SPACING_PX, VesselPath, arc_length, radius_along
 from monai_lora_sam.qca.smoothing import fill, smooth
 from monai_lora_sam.qca.walls import clearance, half_widths, in_lumen, normals
@@ -17,6 +18,9 @@ DIAMETER_SIGMA_PX = 2.0
 END_REACH = 1.5  # radii before a free end that are left out
 OWN_RADIUS = 1.3  # times its median radius a vessel is at most wide where it leaves another
 MOUTH_PX = 1.0  # beside another vessel's lumen, in addition to that vessel's radius
+EMPTY_PX = 0.25  # by the probability, less is no lumen
+UNSEEN_PX = 0.9  # the same by the angiogram
+LEAST_TRUSTED = 12  # points of a vessel, for a fit to the angiogram
 BLUNT_PX = 3.0  # stretch on either side of a gap over which the vessel's width is looked at
 SHORT_GAP_PX = 3.0  # gaps up to here, or half a diameter, are breaks of the mask and no occlusion
 
@@ -84,13 +88,17 @@ _ARRAYS = (
 )
 
 
-def measure_path(path: VesselPath, probability: np.ndarray, beside: np.ndarray) -> VesselProfile:
+def measure_path(
+    path: VesselPath, probability: np.ndarray, beside: np.ndarray, image: np.ndarray | None = None
+) -> VesselProfile:
     """Measure the diameter at every point of a vessel, after moving its line to the middle of the lumen.
 
     Args:
         path: the vessel.
         probability: (H, W), 0..1.
         beside: (N,) bool, points beside a bifurcation or another vessel (`beside_others`).
+        image: (H, W) angiogram, contrast agent dark: then the lumen is fitted to it, where the probability
+            says it is.
     """
     points, arc = path.points_rc, path.arc_length_px
     across = normals(points, path.closed)
@@ -104,17 +112,22 @@ def measure_path(path: VesselPath, probability: np.ndarray, beside: np.ndarray) 
         sides = half_widths(probability, points, across)
         arc = arc_length(points)
     diameter = sides.sum(axis=0)
+    lumen = np.isfinite(diameter) & in_lumen(probability, points, across)
+    if image is not None and (trusted := lumen & ~beside & (diameter > 0)).sum() >= LEAST_TRUSTED:
+        fitted, offset = lumen_diameters(image, points, across, fill(diameter, trusted), trusted)
+        diameter = np.where(np.isfinite(diameter), fitted, np.nan)
+        sides = np.stack([diameter / 2 - offset, diameter / 2 + offset])
     left, right = points - sides[0][:, None] * across, points + sides[1][:, None] * across
     occluded = np.zeros(len(points), dtype=bool)
     width = float(np.nanmedian(diameter)) if np.isfinite(diameter).any() else 0.0
     short = np.zeros(len(points), dtype=bool)
     for begin, end in path.bridges:
         inside = (path.arc_length_px >= begin - 1) & (path.arc_length_px <= end + 1)
-        empty = inside & (diameter < 0.25)
+        empty = inside & (diameter < (EMPTY_PX if image is None else UNSEEN_PX))
         # Half a pixel between samples.
         if empty.sum() * SPACING_PX > max(SHORT_GAP_PX, 0.5 * width):
             occluded |= empty
-        elif _is_blunt(diameter, inside, width):
+        elif image is None and _is_blunt(diameter, inside, width):
             short |= inside
     bridged = occluded | short
     for begin, end in path.bridges:
@@ -122,7 +135,7 @@ def measure_path(path: VesselPath, probability: np.ndarray, beside: np.ndarray) 
     # The blunt end of a vessel is no wall along it.
     walled = (diameter > 0) & ~bridged
     free = clearance(np.vstack([left[walled], right[walled]]), points)
-    measured = np.isfinite(diameter) & ~beside & ~short & (bridged | in_lumen(probability, points, across))
+    measured = np.isfinite(diameter) & ~beside & ~short & (bridged | lumen)
     # Half an oblique or steep cross-section is less than 1.5 radii.
     measured &= ~(diameter > 3.0 * free + 1.5)
     if not path.closed:

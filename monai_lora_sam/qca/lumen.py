@@ -1,0 +1,119 @@
+"""The lumen in the angiogram itself: a round vessel's shadow fitted to the grey values across it."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d, map_coordinates, median_filter
+
+STEP_PX = 0.5
+ALONG_PX = 1.0  # smoothing of the grey values along the vessel
+BLUR_PX = 1.0  # of focal spot and detector, as a standard deviation
+INDEPENDENT = 0.07  # part of the samples that is independent of the others
+WINDOW_STEP = 0.25
+BEYOND = 1.3  # half-length of a line across, in radii of the vessel, and
+BEYOND_PX = 3.0  # this much more for the background
+RADII = 32  # sizes that are tried
+OFFSETS_PX = np.arange(-2.0, 2.01, 0.5)  # places of the middle that are tried
+OPACITY_PX = 60.0  # stretch over which the contrast agent's density is taken as one
+OPACITY_RANGE = (0.95, 1.05)  # about that density
+CHANGE = 1.5  # price of a change of the radius by its own size, in noise deviations squared
+
+
+def lumen_diameters(
+    image: np.ndarray, points: np.ndarray, across: np.ndarray, width_px: np.ndarray, trusted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit the shadow of a round lumen to the angiogram across each point.
+
+    Along a line across, a round vessel of radius r takes away 2·opacity·sqrt(r² − t²) of the grey value, blurred.
+    The opacity is that of the neighbourhood, so that a lumen narrower than the blur shows by its faintness (as in
+    densitometry) and a wide one by its edges. The radii along the vessel are those of the least sum of misfits
+    and changes (dynamic programming).
+
+    Args:
+        image: (H, W), contrast agent dark.
+        points, across: (N, 2) midline and unit vectors across it.
+        width_px: (N,) what the probability says, without NaN.
+        trusted: (N,) bool, where that is the width of this vessel alone.
+
+    Returns:
+        Diameters (N,) and how far beside the points their middle lies along `across` (N,).
+    """
+    guess = np.maximum(width_px / 2, 0.5)
+    radii = np.geomspace(0.3, 1.5 * float(guess.max()) + 1.0, RADII)
+    shape = (len(points), len(radii), len(OFFSETS_PX))
+    match, power, energy = np.zeros(shape), np.ones(shape), np.zeros(len(points))
+    windows = np.round(np.log(guess) / WINDOW_STEP)
+    samples = np.zeros(len(points))
+    for window in np.unique(windows):
+        rows = np.flatnonzero(windows == window)
+        half = BEYOND * float(np.exp(window * WINDOW_STEP)) + BEYOND_PX
+        t = np.arange(-half, half + STEP_PX / 2, STEP_PX)
+        near = np.arange(max(rows[0] - 12, 0), min(rows[-1] + 13, len(points)))
+        places = points[near, None] + t[None, :, None] * across[near, None]
+        grey = -map_coordinates(image, places.transpose(2, 0, 1), order=1, mode="nearest").astype(np.float64)
+        grey = gaussian_filter1d(grey, ALONG_PX / 0.5, axis=0, mode="nearest")[rows - near[0]]
+        background = np.linalg.qr(np.column_stack([np.ones(len(t)), t]))[0]
+        grey = grey - (grey @ background) @ background.T
+        shadows = _shadows(t, radii)
+        shadows = shadows - (shadows @ background) @ background.T
+        match[rows] = np.einsum("nt,rot->nro", grey, shadows)
+        power[rows] = np.maximum(np.square(shadows).sum(axis=-1), 1e-9)
+        energy[rows] = np.square(grey).sum(axis=1)
+        samples[rows] = len(t)
+    free = match / power
+    opacity = _opacity(free, energy[:, None, None] - match * free, trusted)[:, None, None]
+    used = np.clip(free, OPACITY_RANGE[0] * opacity, OPACITY_RANGE[1] * opacity)
+    misfit = energy[:, None, None] - 2 * used * match + used**2 * power
+    offset = misfit.argmin(axis=2)
+    misfit = misfit.min(axis=2)
+    noise = max(float(np.median(misfit.min(axis=1) / samples)), 1e-9)
+    # Neighbouring samples are not independent.
+    cost = misfit / noise * INDEPENDENT
+    chosen = _cheapest(cost, CHANGE * np.abs(np.log(radii[:, None] / radii[None, :])))
+    return 2 * _between(cost, chosen, radii), OFFSETS_PX[offset[np.arange(len(points)), chosen]]
+
+
+def _shadows(t: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    fine = np.arange(t[0] - 6, t[-1] + 6, 0.05)
+    shadows = []
+    for radius in radii:
+        shadow = 2 * np.sqrt(np.maximum(radius**2 - fine**2, 0.0))
+        shadow = gaussian_filter1d(shadow, BLUR_PX / 0.05)
+        shadows.append([np.interp(t - offset, fine, shadow) for offset in OFFSETS_PX])
+    return np.array(shadows)
+
+
+def _opacity(free: np.ndarray, misfit: np.ndarray, trusted: np.ndarray) -> np.ndarray:
+    """Return the opacity along the vessel: a running median of the best free fits at trusted points."""
+    flat = misfit.reshape(len(misfit), -1).argmin(axis=1)
+    best = free.reshape(len(free), -1)[np.arange(len(free)), flat]
+    rows = np.flatnonzero(trusted & (best > 0))
+    if len(rows) < 4:
+        return np.full(len(free), max(float(np.median(best)), 1e-6))
+    size = min(int(2 * OPACITY_PX / 0.5) | 1, 2 * len(rows) - 1)
+    return np.interp(np.arange(len(free)), rows, median_filter(best[rows], size=size, mode="nearest"))
+
+
+def _cheapest(cost: np.ndarray, change: np.ndarray) -> np.ndarray:
+    total = cost[0].copy()
+    came = np.zeros(cost.shape, dtype=int)
+    for row in range(1, len(cost)):
+        step = total[None, :] + change
+        came[row] = step.argmin(axis=1)
+        total = step[np.arange(len(total)), came[row]] + cost[row]
+    chosen = np.zeros(len(cost), dtype=int)
+    chosen[-1] = int(total.argmin())
+    for row in range(len(cost) - 1, 0, -1):
+        chosen[row - 1] = came[row, chosen[row]]
+    return chosen
+
+
+def _between(cost: np.ndarray, chosen: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """Refine the chosen radius by a parabola through its neighbours' costs."""
+    rows = np.arange(len(cost))
+    middle = np.clip(chosen, 1, len(radii) - 2)
+    low, mid, high = cost[rows, middle - 1], cost[rows, middle], cost[rows, middle + 1]
+    curve = low - 2 * mid + high
+    shift = np.where(curve > 1e-9, 0.5 * (low - high) / np.maximum(curve, 1e-9), 0.0)
+    step = np.log(radii[1] / radii[0])
+    return np.where(chosen == middle, radii[middle] * np.exp(np.clip(shift, -0.5, 0.5) * step), radii[chosen])
