@@ -77,7 +77,7 @@ def measure(
     part_of = {index for path in paths for index, _ in path.branches}
     inner = [branch.centreline_rc for branch in tree.branches if branch.id not in part_of]
     flags = beside_others(paths, inner, radius)
-    profiles = []
+    profiles: list[VesselProfile] = []
     for path, beside in zip(paths, flags, strict=True):
         for whole in split_at_steps(measure_path(path, probability, beside, image)):
             forks = (

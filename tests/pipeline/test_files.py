@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from monai_lora_sam.networks import AdaptedSegmenter
-from monai_lora_sam.pipeline import CaseOutcome, CoronaryPipeline, find_images, run_files
+from monai_lora_sam.pipeline import CaseOutcome, CoronaryPipeline, RunOptions, find_images, run_files
 
 
 def test_run_writes_every_file_at_the_images_size(network: AdaptedSegmenter, picture: Path, tmp_path: Path):
@@ -109,7 +109,7 @@ def test_three_stages_write_segments_and_lesions(pipeline: CoronaryPipeline, pic
 
 def run(picture: Path, out: Path, pipeline: CoronaryPipeline, **options) -> CaseOutcome:
     outcomes: list[CaseOutcome] = []
-    run_files([picture], out, pipeline, outcomes.append, **options)
+    run_files([picture], out, pipeline, outcomes.append, RunOptions(**options))
     (outcome,) = outcomes
     assert outcome.error is None
     return outcome
