@@ -80,6 +80,7 @@ def stenosis_intervals(
     log_reference = reference_response(profile, stenosis.minimum, noise)
     log_reference += REFERENCE_ERROR * rng.standard_normal(draws)
     percent = 100.0 * (1.0 - smallest / (reference * np.exp(-log_reference)))
+    percent = np.maximum(percent, 0.0)  # wider than the reference: no stenosis, rather than a negative one
     return Intervals(_range(percent), _range(smallest), _range(smallest * scale))
 
 
