@@ -94,8 +94,8 @@ def by_shadow(
     trusted = np.isfinite(width) & (width > 0) & (map_coordinates(probability, points.T, order=1) >= 0.5)
     if trusted.sum() < 12:
         return np.full(len(points), np.nan)
-    fitted, _ = lumen_diameters(source, points, across, fill(width, trusted), trusted)
-    return np.where(trusted, fitted, np.nan)
+    shadow = lumen_diameters(source, points, across, fill(width, trusted), trusted)
+    return np.where(trusted, width if shadow is None else shadow[0], np.nan)
 
 
 def sample(source: np.ndarray, points: np.ndarray, direction: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -198,7 +198,9 @@ class CoronaryPipeline:
             report["segments"] = segment_rows(segments, profiles)
             watch.lap("segments")
         if detections is not None:
-            measurement = measure(probability, segments=segments, pixel_spacing_mm=spacing, tree=tree)
+            measurement = measure(
+                probability, image=angiogram.pixels, segments=segments, pixel_spacing_mm=spacing, tree=tree
+            )
             known = calibration_of(angiogram)
             spacing_error = 0.0 if known is None else known.expected_error_percent
             report["lesions"] = lesion_rows(detections, measurement, segments, spacing_error)

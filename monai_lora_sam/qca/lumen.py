@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, map_coordinates, median_filter
 
@@ -9,10 +11,12 @@ STEP_PX = 0.5
 ALONG_PX = 1.0  # smoothing of the grey values along the vessel
 BLUR_PX = 1.0  # of focal spot and detector, as a standard deviation
 INDEPENDENT = 0.07  # part of the samples that is independent of the others
+FEW = 6  # of so many places one is enough to see whether shadows are round
+CLEARLY = 0.7  # of the misfit of round shadows; thin vessels, blurred, are either
 WINDOW_STEP = 0.25
 BEYOND = 1.3  # half-length of a line across, in radii of the vessel, and
 BEYOND_PX = 3.0  # this much more for the background
-RADII = 32  # sizes that are tried
+RADII = np.geomspace(0.3, 64.0, 48)  # that are tried, in px
 OFFSETS_PX = np.arange(-2.0, 2.01, 0.5)  # places of the middle that are tried
 OPACITY_PX = 60.0  # stretch over which the contrast agent's density is taken as one
 OPACITY_RANGE = (0.95, 1.05)  # about that density
@@ -21,7 +25,7 @@ CHANGE = 1.5  # price of a change of the radius by its own size, in noise deviat
 
 def lumen_diameters(
     image: np.ndarray, points: np.ndarray, across: np.ndarray, width_px: np.ndarray, trusted: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Fit the shadow of a round lumen to the angiogram across each point.
 
     Along a line across, a round vessel of radius r takes away 2·opacity·sqrt(r² − t²) of the grey value, blurred.
@@ -36,30 +40,39 @@ def lumen_diameters(
         trusted: (N,) bool, where that is the width of this vessel alone.
 
     Returns:
-        Diameters (N,) and how far beside the points their middle lies along `across` (N,).
+        Diameters (N,) and how far beside the points their middle lies along `across` (N,); None where flat bands
+        fit clearly better than round shadows, as in a drawing or a picture of another kind: its grey values say nothing
+        of the depth.
     """
-    guess = np.maximum(width_px / 2, 0.5)
-    radii = np.geomspace(0.3, 1.5 * float(guess.max()) + 1.0, RADII)
+    guess = np.clip(width_px / 2, 0.5, RADII[-1] / 1.5 - 1)
+    radii = RADII[: int(np.searchsorted(RADII, 1.5 * guess.max() + 1)) + 1]
     shape = (len(points), len(radii), len(OFFSETS_PX))
     match, power, energy = np.zeros(shape), np.ones(shape), np.zeros(len(points))
-    windows = np.round(np.log(guess) / WINDOW_STEP)
+    windows = np.round(np.log(guess) / WINDOW_STEP).astype(int)
     samples = np.zeros(len(points))
-    for window in np.unique(windows):
+    round_misfit = flat_misfit = 0.0
+    for window in np.unique(windows).tolist():
         rows = np.flatnonzero(windows == window)
-        half = BEYOND * float(np.exp(window * WINDOW_STEP)) + BEYOND_PX
-        t = np.arange(-half, half + STEP_PX / 2, STEP_PX)
+        t, background, shadows, energies = _templates(window, True)
         near = np.arange(max(rows[0] - 12, 0), min(rows[-1] + 13, len(points)))
         places = points[near, None] + t[None, :, None] * across[near, None]
         grey = -map_coordinates(image, places.transpose(2, 0, 1), order=1, mode="nearest").astype(np.float64)
         grey = gaussian_filter1d(grey, ALONG_PX / 0.5, axis=0, mode="nearest")[rows - near[0]]
-        background = np.linalg.qr(np.column_stack([np.ones(len(t)), t]))[0]
         grey = grey - (grey @ background) @ background.T
-        shadows = _shadows(t, radii)
-        shadows = shadows - (shadows @ background) @ background.T
-        match[rows] = np.einsum("nt,rot->nro", grey, shadows)
-        power[rows] = np.maximum(np.square(shadows).sum(axis=-1), 1e-9)
+        match[rows] = (grey @ shadows[: len(radii)].reshape(-1, len(t)).T).reshape(-1, *shape[1:])
+        power[rows] = energies[: len(radii)]
         energy[rows] = np.square(grey).sum(axis=1)
         samples[rows] = len(t)
+        some = np.flatnonzero(trusted[rows])[::FEW]
+        if len(some):
+            bands, band_energies = _templates(window, False)[2:]
+            flat = (grey[some] @ bands[: len(radii)].reshape(-1, len(t)).T).reshape(-1, *shape[1:])
+            explained = (np.maximum(match[rows[some]], 0) ** 2 / power[rows[some]]).max(axis=(1, 2))
+            round_misfit += float((energy[rows[some]] - explained).sum())
+            explained = (np.maximum(flat, 0) ** 2 / band_energies[: len(radii)]).max(axis=(1, 2))
+            flat_misfit += float((energy[rows[some]] - explained).sum())
+    if flat_misfit < CLEARLY * round_misfit:
+        return None
     free = match / power
     opacity = _opacity(free, energy[:, None, None] - match * free, trusted)[:, None, None]
     used = np.clip(free, OPACITY_RANGE[0] * opacity, OPACITY_RANGE[1] * opacity)
@@ -73,14 +86,25 @@ def lumen_diameters(
     return 2 * _between(cost, chosen, radii), OFFSETS_PX[offset[np.arange(len(points)), chosen]]
 
 
-def _shadows(t: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    fine = np.arange(t[0] - 6, t[-1] + 6, 0.05)
-    shadows = []
-    for radius in radii:
-        shadow = 2 * np.sqrt(np.maximum(radius**2 - fine**2, 0.0))
-        shadow = gaussian_filter1d(shadow, BLUR_PX / 0.05)
-        shadows.append([np.interp(t - offset, fine, shadow) for offset in OFFSETS_PX])
-    return np.array(shadows)
+@cache
+def _shadows(is_round: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return places across, and the shadow there of a lumen (or a flat band) of each radius, opacity 1."""
+    fine = np.arange(-RADII[-1] - 8, RADII[-1] + 8, 0.05)
+    depth = 2 * np.sqrt(np.maximum(RADII[:, None] ** 2 - fine**2, 0.0))
+    sharp = depth if is_round else (depth > 0).astype(float)
+    return fine, gaussian_filter1d(sharp, BLUR_PX / 0.05, axis=1)
+
+
+@cache
+def _templates(window: int, is_round: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return places across (T,), a basis of straight backgrounds (T, 2), shadows without them, their energies."""
+    half = BEYOND * float(np.exp(window * WINDOW_STEP)) + BEYOND_PX
+    t = np.arange(-half, half + STEP_PX / 2, STEP_PX)
+    background = np.linalg.qr(np.column_stack([np.ones(len(t)), t]))[0]
+    fine, drawn = _shadows(is_round)
+    shadows = np.array([[np.interp(t - offset, fine, one) for offset in OFFSETS_PX] for one in drawn])
+    shadows = shadows - (shadows @ background) @ background.T
+    return t, background, shadows, np.maximum(np.square(shadows).sum(axis=-1), 1e-9)
 
 
 def _opacity(free: np.ndarray, misfit: np.ndarray, trusted: np.ndarray) -> np.ndarray:

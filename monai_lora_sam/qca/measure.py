@@ -87,9 +87,9 @@ def measure(
                 profiles.append(replace(profile, vessel_id=len(profiles) + 1))
     profiles = [_oriented(profile, _leaves(profile, profiles), segments) for profile in profiles]
     found: list[list[Stenosis]] = [[] for _ in profiles]
-    for _ in range(ROUNDS):
+    for left in reversed(range(ROUNDS)):
         profiles = _with_references(profiles, found)
-        found = [find_stenoses(profile) for profile in profiles]
+        found = [find_stenoses(profile, fit_borders=not left) for profile in profiles]
     lesions: list[Lesion] = []
     parts: list[Segment] = []
     for profile, stenoses in zip(profiles, found, strict=True):

@@ -113,8 +113,12 @@ def measure_path(
         arc = arc_length(points)
     diameter = sides.sum(axis=0)
     lumen = np.isfinite(diameter) & in_lumen(probability, points, across)
-    if image is not None and (trusted := lumen & ~beside & (diameter > 0)).sum() >= LEAST_TRUSTED:
-        fitted, offset = lumen_diameters(image, points, across, fill(diameter, trusted), trusted)
+    trusted = lumen & ~beside & (diameter > 0)
+    shadow = None
+    if image is not None and trusted.sum() >= LEAST_TRUSTED:
+        shadow = lumen_diameters(image, points, across, fill(diameter, trusted), trusted)
+    if shadow is not None:
+        fitted, offset = shadow
         diameter = np.where(np.isfinite(diameter), fitted, np.nan)
         sides = np.stack([diameter / 2 - offset, diameter / 2 + offset])
     left, right = points - sides[0][:, None] * across, points + sides[1][:, None] * across
@@ -123,11 +127,11 @@ def measure_path(
     short = np.zeros(len(points), dtype=bool)
     for begin, end in path.bridges:
         inside = (path.arc_length_px >= begin - 1) & (path.arc_length_px <= end + 1)
-        empty = inside & (diameter < (EMPTY_PX if image is None else UNSEEN_PX))
+        empty = inside & (diameter < (EMPTY_PX if shadow is None else UNSEEN_PX))
         # Half a pixel between samples.
         if empty.sum() * SPACING_PX > max(SHORT_GAP_PX, 0.5 * width):
             occluded |= empty
-        elif image is None and _is_blunt(diameter, inside, width):
+        elif shadow is None and _is_blunt(diameter, inside, width):
             short |= inside
     bridged = occluded | short
     for begin, end in path.bridges:

@@ -66,7 +66,7 @@ def reference_line(
     precision = np.clip(diameter_px[rows] / typical, 0.3, 1.2) ** 2
     weights = precision.copy()
     fitted = _solve(known, values, weights, prior, stiffness, bounds)
-    for _ in range(25):
+    for _ in range(12):
         residual = values - known @ fitted
         slope = np.where(residual > 0, UPPER_QUANTILE, 1 - UPPER_QUANTILE)
         fitted = _solve(

@@ -35,7 +35,9 @@ def test_diameters_although_the_map_is_too_wide(width: float):
     across = np.tile([1.0, 0.0], (len(columns), 1))
     image = shadow(np.full(240, width))
     guess = np.full(len(columns), 1.25 * width)
-    diameters, offset = lumen_diameters(image, points, across, guess, np.ones(len(columns), dtype=bool))
+    fitted = lumen_diameters(image, points, across, guess, np.ones(len(columns), dtype=bool))
+    assert fitted is not None
+    diameters, offset = fitted
     assert np.median(diameters) == pytest.approx(width, abs=0.35)
     assert np.median(offset) == pytest.approx(-0.4, abs=0.2)
 
@@ -64,6 +66,13 @@ def test_an_occlusion_in_the_angiogram_stays_one():
     mask = np.abs(ROWS - MIDDLE) < width / 2
     (lesion,) = measure(mask, image=shadow(width)).lesions
     assert lesion.total_occlusion and lesion.percent_diameter_stenosis == 100
+
+
+def test_a_picture_that_is_no_shadow_changes_nothing():
+    mask = np.abs(ROWS - MIDDLE) < narrowed(60) / 2
+    painted = np.where(mask, 0.3, 0.8)
+    (plain,), (lesion,) = measure(mask).lesions, measure(mask, image=painted).lesions
+    assert lesion.percent_diameter_stenosis == plain.percent_diameter_stenosis
 
 
 @pytest.mark.parametrize("image", [np.zeros((70, 239)), np.full((70, 240), np.nan)])
