@@ -60,7 +60,8 @@ def _misfit(one: Tip, other: Tip, probability: np.ndarray) -> float | None:
     along = np.linspace(0.0, distance, len(line))
     inside = (along > one.end_radius_px + 1) & (along < distance - other.end_radius_px - 1)
     on_line = map_coordinates(probability, line[inside].T, order=1)
-    if len(on_line) and (on_line >= 0.5).mean() > FOREIGN:
+    # Islands in a short gap are what the grid has left of a lumen below a pixel.
+    if gap > diameter / 2 and len(on_line) and (on_line >= 0.5).mean() > FOREIGN:
         return None
     direction = between / distance
     angles = [

@@ -100,16 +100,17 @@ def tips_of(tree: VesselTree, radius: np.ndarray, labels: Sequence[int]) -> dict
             points = branch.centreline_rc if at_start else branch.centreline_rc[::-1]
             arc = np.linspace(0.0, branch.length_px, len(points))
             begin = min(node.radius_px if node.kind == "bifurcation" else 0.0, 0.4 * branch.length_px)
-            reach = max(DIRECTION_REACH * node.radius_px, 6.0)
+            widths = radius_along(points, radius)
+            widest = float(widths[(arc >= begin) & (arc <= begin + WIDEST_REACH_PX)].max(initial=0.5))
+            # The last pixels of a vessel that narrows to its end point anywhere.
+            scale = node.radius_px if node.kind == "bifurcation" else widest
+            reach = max(DIRECTION_REACH * scale, 6.0)
             near = (arc >= begin) & (arc <= begin + reach)
             outward = points[near][0] - points[near][-1] if near.sum() > 1 else points[0] - points[-1]
             outward = outward / max(float(np.linalg.norm(outward)), 1e-9)
-            widths = radius_along(points, radius)
             beyond = widths[(arc >= begin) & (arc <= begin + 3 * reach)]
             width = max(float(np.median(beyond)) if len(beyond) else node.radius_px, 0.5)
-            widest = max(
-                float(widths[(arc >= begin) & (arc <= begin + WIDEST_REACH_PX)].max(initial=width)), width
-            )
+            widest = max(widest, width)
             tips[branch.id, at_start] = Tip(
                 branch.id, at_start, points[0], outward, width, node.radius_px, widest, int(labels[branch.id])
             )

@@ -218,6 +218,16 @@ def test_a_total_occlusion_is_a_gap_in_the_vessel(gap: float):
     assert lesion.length_px == pytest.approx(gap, abs=9)
 
 
+def test_islands_of_a_lumen_below_a_pixel_do_not_part_the_vessel():
+    mask = oblique((MIDDLE, 60, 92), diameter=9.0)
+    row, column = np.round((np.array(START) + STOP) / 2).astype(int)
+    mask[row - 4 : row + 5, column - 4 : column + 5] = False
+    mask[row, column - 1 : column + 1] = True  # what the grid has left
+    (lesion,) = measure(mask).lesions
+    assert lesion.percent_diameter_stenosis > 90
+    assert lesion.minimum_rc == pytest.approx([row, column], abs=5)
+
+
 def test_ends_that_do_not_face_each_other_are_no_occlusion():
     apart = joined(
         vessel(SHAPE, line((30, 10), (30, 110)), 10), vessel(SHAPE, line((100, 140), (100, 250)), 10)
