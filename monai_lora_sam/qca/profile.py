@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
+from scipy.special import erfc
 
 from monai_lora_sam.qca.lumen import lumen_diameters
 from monai_lora_sam.qca.paths import SPACING_PX, VesselPath, arc_length, radius_along
@@ -23,7 +23,7 @@ EMPTY_PX = 0.25  # by the probability, less is no lumen
 UNSEEN_PX = 0.9  # the same by the angiogram
 LEAST_TRUSTED = 12  # points of a vessel, for a fit to the angiogram
 BLUNT_PX = 3.0  # stretch on either side of a gap over which the vessel's width is looked at
-THIN = 0.75  # of the spread of a lumen of the vessel's width, blurred by a pixel; a thinner one narrows to the gap
+BLUR_PX = 1.5  # of a soft mask, at most; what is left in a gap beyond that of its blurred ends is lumen
 SHORT_GAP_PX = 3.0  # gaps up to here, or half a diameter, are breaks of the mask and no occlusion
 
 
@@ -134,7 +134,8 @@ def measure_path(
         if empty.sum() * SPACING_PX > max(SHORT_GAP_PX, 0.5 * width):
             occluded |= empty
         elif shadow is None and _is_blunt(diameter, inside, width):
-            if not _is_narrow(probability, points[inside], across[inside], width):
+            remains = float(np.nanmin(diameter[inside]))
+            if remains < EMPTY_PX + _blurred_ends(end - begin, width):
                 short |= inside
     bridged = occluded | short
     for begin, end in path.bridges:
@@ -177,17 +178,9 @@ def _is_blunt(diameter: np.ndarray, inside: np.ndarray, width: float) -> bool:
     return all(len(part) > 0 and np.nanmean(part) > 0.5 * width for part in beside)
 
 
-def _is_narrow(probability: np.ndarray, points: np.ndarray, across: np.ndarray, width: float) -> bool:
-    """Say whether the little that a soft map has in a gap is a thin lumen, and not the blurred ends of a wide one."""
-    offsets = np.arange(-width, width + 0.25, 0.5)
-    places = points[:, None, :] + offsets[None, :, None] * across[:, None, :]
-    samples = map_coordinates(probability, places.transpose(2, 0, 1), order=1)
-    total = samples.sum(axis=1)
-    if (total * 0.5).min() < EMPTY_PX:
-        return False
-    mean = (samples * offsets).sum(axis=1) / total
-    spread = np.sqrt((samples * (offsets - mean[:, None]) ** 2).sum(axis=1) / total)
-    return bool(spread[int(total.argmin())] < THIN * np.sqrt(width**2 / 12 + 1))
+def _blurred_ends(gap_px: float, width: float) -> float:
+    """Return the diameter that two blunt ends, blurred, would show half-way between them."""
+    return float(width * erfc(gap_px / 2 / (np.sqrt(2) * BLUR_PX)))
 
 
 def beside_others(paths: list[VesselPath], others: list[np.ndarray], radius: np.ndarray) -> list[np.ndarray]:
