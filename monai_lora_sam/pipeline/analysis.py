@@ -25,7 +25,7 @@ from ..transforms import (
     ViewToTensord,
 )
 from ..vessel_tree import build_vessel_tree, label_pixels, label_tree, paint_segments
-from .rows import assemble_report, calibration_of, lesion_rows, segment_rows
+from .rows import add_measurements, assemble_report, calibration_of, lesion_rows, segment_rows
 from .stage_networks import THRESHOLD, StageNetworks, shipped_stages
 from .study import Case, read_case
 
@@ -204,6 +204,7 @@ class CoronaryPipeline:
             known = calibration_of(angiogram)
             spacing_error = 0.0 if known is None else known.expected_error_percent
             report["lesions"] = lesion_rows(detections, measurement, segments, spacing_error)
+            add_measurements(report.get("segments", ()), measurement, report["lesions"])
             watch.lap("lesions")
         report = assemble_report(angiogram, self.networks, report, watch.seconds)
         report["image"] |= case.frame_facts

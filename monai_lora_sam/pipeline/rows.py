@@ -13,6 +13,7 @@ from .. import __version__
 from ..anatomy import SyntaxSegment, cass_name, segment_name, syntax_from_arcade_id, vessel_of
 from ..qca import DiameterProfile, Lesion, QcaResult, lesion_at
 from ..qca.calibration import BY_HAND, Calibration
+from ..qca.lesion import with_units
 from ..transforms import SPACING_SOURCES, Angiogram
 from .stage_networks import StageNetworks
 
@@ -60,6 +61,44 @@ def segment_rows(segments: np.ndarray, profiles: Sequence[DiameterProfile]) -> l
     return rows
 
 
+def add_measurements(
+    rows: Sequence[dict[str, Any]], measurement: QcaResult, lesions: Sequence[Mapping[str, Any]]
+) -> None:
+    """Put the quantitative analysis of each segment into its row, in place of the figures along the branches.
+
+    They stay where the analysis could not measure a segment. Of a segment in several pieces, ``pieces`` says how
+    many, and the figures are those of the longest.
+
+    Args:
+        rows: as of :func:`segment_rows`.
+        measurement: of the same image.
+        lesions: as of :func:`lesion_rows`; a segment's row lists those that lie in it.
+    """
+    spacing = measurement.pixel_spacing_mm
+    for row in rows:
+        pieces = [one for one in measurement.segments if one.segment_id == row["id"]]
+        for key in [key for key in row if key.startswith("minimum_diameter_")]:
+            del row[key]
+        if pieces:
+            longest = max(pieces, key=lambda one: one.extent.length_px)
+            figures = longest.to_json(spacing)
+            for key in ("segment_id", "name", "vessel", "lesions"):
+                del figures[key]
+            row |= {**figures, **_positions(longest.extent, spacing), "pieces": len(pieces)}
+        row["lesions"] = [lesion["id"] for lesion in lesions if lesion["segment_id"] == row["id"]]
+
+
+def _positions(lesion: Lesion, spacing: float | None) -> dict[str, float | None]:
+    """Return where borders and smallest lumen lie, along the midline from where the diameter function begins."""
+    arc = lesion.profile.arc_length_px
+    places = {
+        "proximal_border_position": lesion.begin,
+        "mld_position": lesion.minimum,
+        "distal_border_position": lesion.end,
+    }
+    return with_units({name: float(arc[index]) for name, index in places.items()}, spacing)
+
+
 def lesion_rows(
     detections: Sequence[Mapping[str, Any]],
     measurement: QcaResult,
@@ -92,6 +131,7 @@ def lesion_rows(
             taken.append(lesion)
             row |= {
                 **lesion.to_json(spacing, calibration_error_percent),
+                **_positions(lesion, spacing),
                 "id": number,
                 "measured_by": "contours",
             }

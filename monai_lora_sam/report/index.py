@@ -13,18 +13,25 @@ from markupsafe import Markup
 from PIL import Image
 
 from monai_lora_sam.report import pictures
+from monai_lora_sam.report.lesions import lesion_label
 from monai_lora_sam.report.page import Section, Table, Text, write_page
 
 THUMBNAIL_PX = 192  # twice the size shown, for fine screens
 
 
-def write_index(folder: Path, reports: Sequence[Path], failures: Mapping[str, str] | None = None) -> None:
+def write_index(
+    folder: Path,
+    reports: Sequence[Path],
+    failures: Mapping[str, str] | None = None,
+    skipped: Mapping[str, str] | None = None,
+) -> None:
     """Write `index.html`: one row per image, failed ones first.
 
     Args:
         folder: folder of the page.
         reports: folders that `write_report` wrote.
         failures: image name to what went wrong with it.
+        skipped: file name to why it was left out; these stand last.
 
     Raises:
         FileNotFoundError: a folder has no report.
@@ -36,8 +43,9 @@ def write_index(folder: Path, reports: Sequence[Path], failures: Mapping[str, st
     failed = Markup('<span class="failed">failed</span> {}')
     rows = [["", name, failed.format(message), None, None] for name, message in failures.items()]
     rows += [_row(folder, Path(report)) for report in reports]
-    counts = f"{len(reports)} done, {len(failures)} failed"
-    table = Table(["", "Image", "Status", "Branches", "Vessel area (%)"], rows)
+    rows += [["", name, f"skipped: {reason}", None, None] for name, reason in (skipped or {}).items()]
+    counts = f"{len(reports)} done, {len(failures)} failed" + (f", {len(skipped)} skipped" if skipped else "")
+    table = Table(["", "Image", "Status", "Segments", "Lesions"], rows)
     write_page(
         folder / "index.html", "Angiograms", [Section(counts, [table] if rows else [Text("No image.")])]
     )
@@ -54,12 +62,12 @@ def _row(folder: Path, report_folder: Path) -> list:
         link, pictures.data_uri(buffer.getvalue(), "image/jpeg")
     )
     name = Markup('<a href="{}">{}</a>').format(link, report["image"]["file"])
-    vessels = report.get("vessels", {})
-    area = vessels.get("area_fraction")
+    segments, lesions = report.get("segments"), report.get("lesions")
+    named = [" ".join(filter(None, (f"{lesion_label(one)}", one.get("segment")))) for one in lesions or ()]
     return [
         thumbnail,
         name,
-        "; ".join(["done", *report.get("warnings", [])]),
-        len(vessels["branches"]) if "branches" in vessels else None,
-        None if area is None else 100.0 * area,
+        " ".join(["done.", *report.get("warnings", [])]),
+        None if segments is None else len(segments),
+        None if lesions is None else ", ".join(named) or "none",
     ]

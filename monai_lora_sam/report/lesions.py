@@ -13,8 +13,9 @@ from monai_lora_sam.report import pictures
 from monai_lora_sam.report.charts import Mark, Series, Span, line_chart
 from monai_lora_sam.report.colours import BORDER_COLOUR, LESION_COLOUR, VESSEL_COLOUR
 from monai_lora_sam.report.drawing import centred, polyline, svg
+from monai_lora_sam.report.figures import figure_table
 from monai_lora_sam.report.labels import place_box_labels
-from monai_lora_sam.report.page import Chart, Columns, Table, Text, Viewer
+from monai_lora_sam.report.page import Chart, Columns, Facts, Table, Text, Viewer
 
 ENLARGED_MARGIN_PX = 24.0
 ENLARGED_MINIMUM_PX = 72.0
@@ -34,6 +35,8 @@ COLUMNS = {
     "percent_diameter_stenosis_network": "%DS, network",
     "score": "Score",
 }
+#: What stands below a lesion's pictures: where it is.
+PLACES = {"proximal_border": "Proximal border", "mld": "Place of the MLD", "distal_border": "Distal border"}
 
 
 def lesion_sections(report: Mapping[str, Any], image: np.ndarray) -> list:
@@ -46,22 +49,7 @@ def lesion_sections(report: Mapping[str, Any], image: np.ndarray) -> list:
 
 def lesion_table(lesions: Sequence[Mapping[str, Any]]) -> Table:
     """Make a table with the figures that at least one lesion has; mm where known, else px."""
-    keys: dict[str, str] = {}
-    for field, title in COLUMNS.items():
-        stem = field.removesuffix("_interval")
-        interval = field[len(stem) :]
-        names = {f"{stem}_mm{interval}": " (mm)", f"{stem}_px{interval}": " (px)", field: ""}
-        found = [key for key in names if any(one.get(key) is not None for one in lesions)]
-        if found:
-            keys[found[0]] = title + names[found[0]]
-    rows = [[_figure(key, one.get(key)) for key in keys] for one in lesions]
-    return Table(list(keys.values()), rows)
-
-
-def _figure(key: str, value: Any) -> Any:
-    if key.endswith("_interval") and value:
-        return "–".join(f"{number:.0f}" if "percent" in key else f"{number:.2f}" for number in value)
-    return value
+    return figure_table(lesions, COLUMNS)
 
 
 def lesion_marks(lesion: Mapping[str, Any], enlarged: bool = False, text_height_px: float = 7.0) -> Markup:
@@ -89,7 +77,8 @@ def lesion_marks(lesion: Mapping[str, Any], enlarged: bool = False, text_height_
         for field, name in (("proximal_border_px", "P"), ("distal_border_px", "D")):
             parts += _line_across(lesion, field, BORDER_COLOUR, name if enlarged else "", text_height_px)
         name = "MLD" if enlarged else ""
-        parts += _line_across(lesion, "mld_position_px", LESION_COLOUR, name, text_height_px)
+        # Named on the other side of the vessel: a border may be near.
+        parts += _line_across(lesion, "mld_position_px", LESION_COLOUR, name, -text_height_px)
     elif lesion.get("mld_xy"):
         x, y = lesion["mld_xy"]
         parts.append(
@@ -135,7 +124,10 @@ def _inside(lesion: Mapping[str, Any]) -> slice:
 def _line_across(
     lesion: Mapping[str, Any], field: str, colour: str, name: str, text_height_px: float
 ) -> list[Markup]:
-    """Draw a line from wall to wall and a little further, on a dark casing, and a name at its end."""
+    """Draw a line from wall to wall and a little further, on a dark casing, and a name at its right end.
+
+    With a negative height the name is at the left end.
+    """
     index = _at(lesion, field)
     if index is None:
         return []
@@ -148,11 +140,12 @@ def _line_across(
     line = polyline([one, other], colour, "across", cased=True)
     if not name:
         return [line]
-    x, y = other + (0.6 + 0.3 * len(name)) * text_height_px * direction
+    end, height = (other, text_height_px) if text_height_px > 0 else (one, -text_height_px)
+    x, y = end + (0.6 + 0.3 * len(name)) * text_height_px * direction
     text = Markup(
         '<text class="mark" style="font-size:{:.1f}px;stroke-width:{:.1f}px" x="{:.1f}" y="{:.1f}">{}</text>'
     )
-    return [line, text.format(text_height_px, text_height_px / 5, x, y, name)]
+    return [line, text.format(height, height / 5, x, y, name)]
 
 
 def _close_up(lesion: Mapping[str, Any], image: np.ndarray, spacing: float | None) -> list:
@@ -164,7 +157,32 @@ def _close_up(lesion: Mapping[str, Any], image: np.ndarray, spacing: float | Non
         blocks.append(_enlarged(lesion, image))
     if profile.get("diameter_px"):
         blocks.append(diameter_chart(lesion, spacing))
-    return [Columns(title, blocks)] if blocks else []
+    details = _details(lesion)
+    return (
+        [Columns(title, [*blocks, *([Facts(details)] if len(blocks) == 2 and details else [])])]
+        if blocks
+        else []
+    )
+
+
+def _details(lesion: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where borders and smallest lumen are, and the figures for which the table has no room."""
+    unit = "mm" if lesion.get("mld_mm") is not None else "px"
+    details: dict[str, Any] = {}
+    for field, title in PLACES.items():
+        position, point = lesion.get(f"{field}_position_{unit}"), lesion.get(f"{field}_xy")
+        words = [] if position is None else [f"at {position:.1f} {unit}"]
+        words += ["({:.1f}, {:.1f}) px".format(*point)] if point else []
+        if words:
+            details[title] = ", ".join(words)
+    beside = {side: lesion.get(f"{side}_reference_{unit}") for side in ("proximal", "distal")}
+    known = [f"{value:.2f} {unit} {side}" for side, value in beside.items() if value is not None]
+    if known:
+        details["Mean diameter beside it"] = ", ".join(known)
+    percent = lesion.get("percent_diameter_stenosis_averaged_reference")
+    if percent is not None:
+        details["%DS by the averaged RVD"] = f"{percent:.0f} %"
+    return details
 
 
 def _enlarged(lesion: Mapping[str, Any], image: np.ndarray) -> Viewer:

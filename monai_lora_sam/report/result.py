@@ -15,6 +15,7 @@ from monai_lora_sam.report import pictures
 from monai_lora_sam.report.charts import Series, line_chart
 from monai_lora_sam.report.colours import LESION_COLOUR, UNNAMED_COLOUR, VESSEL_COLOUR, segment_colour
 from monai_lora_sam.report.drawing import outline, svg
+from monai_lora_sam.report.figures import figure_table
 from monai_lora_sam.report.files import write_atomically
 from monai_lora_sam.report.labels import label_box, place_labels
 from monai_lora_sam.report.lesions import lesion_label, lesion_labels, lesion_marks, lesion_sections
@@ -23,6 +24,28 @@ from monai_lora_sam.report.page import Chart, Facts, Notes, Section, Table, Text
 
 SCHEMA = "monai-lora-sam/report/1"
 PLOTTED_BRANCHES = 4
+#: Of the table by segment, in this order; each with its title.
+SEGMENT_COLUMNS = {
+    "name": "Segment",
+    "cass": "CASS",
+    "borders": "Borders",
+    "length": "Length",
+    "mld": "MLD",
+    "mld_position": "MLD at",
+    "rvd": "RVD at the MLD",
+    "averaged_rvd": "RVD, averaged",
+    "percent_diameter_stenosis": "%DS",
+    "percent_area_stenosis": "Area stenosis (%)",
+    "proximal_diameter": "RVD, proximal",
+    "distal_diameter": "RVD, distal",
+    "minimum_diameter": "Smallest diameter",
+    "median_diameter": "Median diameter",
+}
+MEASURED_SEGMENTS = (
+    "Borders and the place of the MLD are distances along the vessel from where its diameter function begins. RVD: "
+    "reference diameter, from the reference line at the MLD and at both borders, or averaged from what was measured "
+    "beside the segment. A segment without MLD was not measured."
+)
 NUMBERED_BRANCH_PX = 30.0  # shorter ones would hide the vessels under their numbers
 
 
@@ -182,15 +205,20 @@ def _viewer(report, image, vessels, probability, segments) -> Viewer:
         base=pictures.data_uri(pictures.png(pictures.grey(image))),
         base_label="Angiogram",
         layers=layers,
-        caption="Numbers on the vessels are branches of the table below; short ones have none."
-        if marks
-        else "",
+        caption=_caption("Segments" in layers, bool(marks)),
         legend={
             **legend,
             **({} if legend else {"vessels": VESSEL_COLOUR}),
             **({"lesions": LESION_COLOUR} if lesions else {}),
         },
     )
+
+
+def _caption(segments: bool, branches: bool) -> str:
+    words = ["Segments: numbers are those of SYNTAX."] if segments else []
+    if branches:
+        words.append("Vessels: numbers are the branches of the last table; short ones have none.")
+    return " ".join(words)
 
 
 def _name(text: object, x: float, y: float) -> Markup:
@@ -202,17 +230,29 @@ def _segments(report: Mapping[str, Any]) -> list:
     rows = report["segments"]
     if not rows:
         return [Text("No segment was named.")]
-    titles = {"name": "segment"}
-    table = _table(
-        [{titles.get(key, key): value for key, value in row.items() if key != "id"} for row in rows]
-    )
+    table = figure_table([_segment(row) for row in rows], SEGMENT_COLUMNS)
     lesions = report.get("lesions", [])
     shown = []
     for row, cells in zip(rows, table.rows, strict=True):
         colour = Markup('<i class="swatch" style="background:{}"></i>').format(segment_colour(row["id"]))
         own = [lesion_label(one) for one in lesions if one.get("segment") == row["name"]]
         shown.append([colour + str(cells[0]), *cells[1:], *([", ".join(own) or None] if lesions else [])])
-    return [Table([*table.columns, *(["Lesions"] if lesions else [])], shown)]
+    blocks: list = [Table([*table.columns, *(["Lesions"] if lesions else [])], shown)]
+    if any(row.get("percent_diameter_stenosis") is not None for row in rows):
+        blocks.append(Text(MEASURED_SEGMENTS))
+    return blocks
+
+
+def _segment(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a segment's row with what the table shows in fewer words: the number in CASS, both borders."""
+    row = dict(row)
+    number = str(row.get("cass") or "").split(" ")[0]
+    row["cass"] = number if number[:1].isdigit() else None
+    for unit in ("mm", "px"):
+        ends = [row.get(f"{end}_border_position_{unit}") for end in ("proximal", "distal")]
+        if None not in ends:
+            row[f"borders_{unit}"] = "{:.1f}–{:.1f}".format(*ends)
+    return row
 
 
 def _named(facts: Mapping[str, Any]) -> dict[str, Any]:

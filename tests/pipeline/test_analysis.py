@@ -150,7 +150,13 @@ def test_segments_and_lesions_of_a_drawn_vessel(
     assert (proximal["cass"], mid["cass"]) == ("12 LAD proximal", "13 LAD mid")
     assert proximal["length_px"] == pytest.approx(112 - 8, abs=14)  # names change between pieces of 12 px
     assert mid["median_diameter_px"] == pytest.approx(12, abs=0.6)
+    assert proximal["mld_px"] == pytest.approx(5, abs=0.5) and proximal["lesions"] == [1]
+    assert proximal["rvd_px"] == pytest.approx(12, abs=0.6)
+    assert mid["percent_diameter_stenosis"] == pytest.approx(0, abs=8) and mid["lesions"] == []
+    assert proximal["distal_border_position_px"] == pytest.approx(mid["proximal_border_position_px"], abs=2)
+    assert proximal["pieces"] == 1 and "minimum_diameter_px" not in proximal
     (lesion,) = result.report["lesions"]
+    assert lesion["mld_position_px"] == pytest.approx(proximal["mld_position_px"], abs=2)
     assert lesion["segment"] == "6 LAD proximal" and lesion["measured_by"] == "contours"
     assert lesion["mld_px"] == pytest.approx(5, abs=0.5)
     assert lesion["rvd_px"] == pytest.approx(12, abs=0.6)

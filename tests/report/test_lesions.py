@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from monai_lora_sam.report.lesions import diameter_chart, lesion_marks, lesion_table
+from monai_lora_sam.report.lesions import diameter_chart, lesion_marks, lesion_sections, lesion_table
 
 
 @pytest.fixture
@@ -39,6 +39,24 @@ def test_borders_and_mld_stand_across_the_vessel_where_they_are(lesion):
     for line in across:
         assert line[0, 0] == line[1, 0]
         assert line[:, 1].min() == 2.0 and line[:, 1].max() == 18.0  # four pixels beyond each wall
+
+
+def test_places_are_said_in_words(lesion):
+    lesion |= {"mld_mm": 1.0, "mld_position_mm": 2.5, "mld_position_px": 10.0, "mld_xy": [10.0, 10.0]}
+    lesion |= {"proximal_reference_mm": 2.0, "percent_diameter_stenosis_averaged_reference": 50.4}
+    columns = lesion_sections({"image": {}, "lesions": [lesion]}, np.zeros((60, 60)))[1]
+    assert columns.blocks[2].facts == {
+        "Place of the MLD": "at 2.5 mm, (10.0, 10.0) px",
+        "Mean diameter beside it": "2.00 mm proximal",
+        "%DS by the averaged RVD": "50 %",
+    }
+
+
+def test_the_mld_is_named_on_the_other_side_of_the_vessel(lesion):
+    markup = str(lesion_marks(lesion, enlarged=True))
+    names = dict(re.findall(r'y="([-\d.]+)">(P|D|MLD)<', markup))
+    below = {name: float(y) > 10 for y, name in names.items()}
+    assert below["MLD"] != below.get("P", below["D"])
 
 
 def test_contours_reach_from_border_to_border(lesion):

@@ -43,6 +43,13 @@ LUMEN_DIAMETER = CodedTerm("397413000", "SCT", "Vessel lumen diameter")
 LESION_LENGTH = CodedTerm("408716009", "SCT", "Stenotic Lesion Length")
 SEGMENT_LENGTH = CodedTerm("122510", "DCM", "Length Luminal Segment")
 CERTAINTY = CodedTerm("111012", "DCM", "Certainty of Finding")
+#: Where along the vessel (TID 3218): distances along its midline from where its diameter function begins.
+PROXIMAL_BORDER = CodedTerm("122528", "DCM", "Position of Proximal Border")
+DISTAL_BORDER = CodedTerm("122529", "DCM", "Position of Distal Border")
+SITE_OF_MINIMUM = CodedTerm("122382", "DCM", "Site of Lumen Minimum")
+#: How far a measurement may be off (TID 310, CID 225).
+UPPER_UNCERTAINTY = CodedTerm("371886008", "SCT", "+, range of upper measurement uncertainty")
+LOWER_UNCERTAINTY = CodedTerm("371885007", "SCT", "-, range of lower measurement uncertainty")
 MINIMUM = CodedTerm("255605001", "SCT", "Minimum")
 MEDIAN = CodedTerm("373099004", "SCT", "Median")
 MEAN = CodedTerm("373098007", "SCT", "Mean")
@@ -57,20 +64,29 @@ VERTICAL_SPACING = CodedTerm("111066", "DCM", "Vertical Pixel Spacing")
 CALIBRATION_OBJECT_SIZE = CodedTerm("122423", "DCM", "Calibration Object Size")
 CALIBRATION_UNCERTAINTY = CodedTerm("113763", "DCM", "Calibration Uncertainty")
 
-LESION_FIGURES = (
+_NARROWING = (
     Figure("percent_diameter_stenosis", LUMEN_DIAMETER_STENOSIS, "%", method=INTERPOLATED),
     Figure("percent_diameter_stenosis_averaged_reference", LUMEN_DIAMETER_STENOSIS, "%", method=AVERAGED),
     Figure("percent_area_stenosis", LUMEN_AREA_STENOSIS, "%", method=CIRCULAR),
     Figure("mld", LUMEN_DIAMETER, "length", derivation=MINIMUM),
     Figure("rvd", LUMEN_DIAMETER, "length", method=INTERPOLATED),
     Figure("averaged_rvd", LUMEN_DIAMETER, "length", method=AVERAGED),
+    Figure("proximal_border_position", PROXIMAL_BORDER, "length"),
+    Figure("mld_position", SITE_OF_MINIMUM, "length"),
+    Figure("distal_border_position", DISTAL_BORDER, "length"),
+)
+LESION_FIGURES = (
+    *_NARROWING,
+    Figure("length", LESION_LENGTH, "length"),
     Figure("proximal_reference", LUMEN_DIAMETER, "length", derivation=MEAN, place=PROXIMAL),
     Figure("distal_reference", LUMEN_DIAMETER, "length", derivation=MEAN, place=DISTAL),
-    Figure("length", LESION_LENGTH, "length"),
     Figure("score", CERTAINTY, "%", factor=100.0),
 )
 SEGMENT_FIGURES = (
     Figure("length", SEGMENT_LENGTH, "length"),
+    *_NARROWING,
+    Figure("proximal_diameter", LUMEN_DIAMETER, "length", method=INTERPOLATED, place=PROXIMAL),
+    Figure("distal_diameter", LUMEN_DIAMETER, "length", method=INTERPOLATED, place=DISTAL),
     Figure("minimum_diameter", LUMEN_DIAMETER, "length", derivation=MINIMUM),
     Figure("median_diameter", LUMEN_DIAMETER, "length", derivation=MEDIAN),
     Figure("maximum_diameter", LUMEN_DIAMETER, "length", derivation=MAXIMUM),
@@ -78,11 +94,12 @@ SEGMENT_FIGURES = (
 
 
 class Value(NamedTuple):
-    """Hold a figure's number and its UCUM unit."""
+    """Hold a figure's number, its UCUM unit, and the interval in which it lies, where the report has one."""
 
     figure: Figure
     number: float
     unit: CodedTerm
+    interval: tuple[float, float] | None = None
 
 
 def values_of(row: Mapping[str, Any], figures: Sequence[Figure]) -> list[Value]:
@@ -104,11 +121,17 @@ def values_of(row: Mapping[str, Any], figures: Sequence[Figure]) -> list[Value]:
         if figure.method is INTERPOLATED and row.get("reference_method") != "interpolated":
             figure = figure._replace(method=None)
         for suffix, unit in units.items():
-            number = row.get(figure.key + suffix)
-            if number is None:
+            key = figure.key + suffix
+            if row.get(key) is None:
                 continue
-            if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-                raise ValueError(f"expected a finite number for {figure.key + suffix}, found {number!r}")
-            found.append(Value(figure, float(number) * figure.factor, unit))
+            interval = row.get(f"{key}_interval")
+            numbers = [_finite(key, one) * figure.factor for one in (row[key], *(interval or ()))]
+            found.append(Value(figure, numbers[0], unit, (numbers[1], numbers[2]) if interval else None))
             break
     return found
+
+
+def _finite(key: str, number: Any) -> float:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+        raise ValueError(f"expected a finite number for {key}, found {number!r}")
+    return float(number)

@@ -15,11 +15,16 @@ from monai_lora_sam.data.dicom.codes import CORONARY_ARTERY, CodedTerm, segment_
 from monai_lora_sam.data.dicom.measurements import (
     CALIBRATION_OBJECT_SIZE,
     CALIBRATION_UNCERTAINTY,
+    DISTAL_BORDER,
     FRENCH,
     HORIZONTAL_SPACING,
     LESION_FIGURES,
+    LOWER_UNCERTAINTY,
     MILLIMETRE_PER_PIXEL,
+    PROXIMAL_BORDER,
     SEGMENT_FIGURES,
+    SITE_OF_MINIMUM,
+    UPPER_UNCERTAINTY,
     VERTICAL_SPACING,
     Figure,
     Value,
@@ -40,7 +45,6 @@ from monai_lora_sam.transforms import SPACING_SOURCES
 
 STENOSIS = CodedTerm("415582006", "SCT", "stenosis")
 TOTAL_OCCLUSION = CodedTerm("26036001", "SCT", "occlusion")
-SITE_OF_MINIMUM = CodedTerm("122382", "DCM", "Site of Lumen Minimum")
 CALIBRATION = CodedTerm("122505", "DCM", "Calibration")
 CALIBRATION_METHOD = CodedTerm("122422", "DCM", "Calibration Method")
 CALIBRATION_OBJECT = CodedTerm("122421", "DCM", "Calibration Object")
@@ -48,6 +52,12 @@ CATHETER = CodedTerm("19923001", "SCT", "Catheter")
 COMMENT = CodedTerm("121106", "DCM", "Comment")
 PRESENT = CodedTerm("52101004", "SCT", "Present")
 ABSENT = CodedTerm("272519000", "SCT", "Absent")
+#: Keys of a lesion's points → what lies there.
+PLACES = {
+    "proximal_border_xy": PROXIMAL_BORDER,
+    "mld_xy": SITE_OF_MINIMUM,
+    "distal_border_xy": DISTAL_BORDER,
+}
 CORONARY_ANGIOGRAPHY = CodedTerm("33367005", "SCT", "Coronary Arteriography")
 
 _OBJECT_USED = CodedTerm("122488", "DCM", "Calibration Object Used")
@@ -75,10 +85,11 @@ def write_structured_report(
 ) -> Dataset:
     """Write the lesions and segments of one frame as a Comprehensive SR by TID 1500 (PS3.16).
 
-    One measurement group for each lesion (TID 1410, its box as the region) and a second one, under the same tracking
-    UID, with the point of the smallest lumen; one for each named segment; one for the calibration; one for the whole
-    tree, which says whether stenoses were looked for and found. Concepts, methods and units are those of TID 3205 and
-    3213 to 3219: :mod:`monai_lora_sam.data.dicom.measurements`. The report is marked as not verified.
+    One measurement group for each lesion (TID 1410, its box as the region) and further ones, under the same tracking
+    UID, with the points of its borders and of the smallest lumen; one for each named segment; one for the calibration;
+    one for the whole tree, which says whether stenoses were looked for and found. Concepts, methods and units are
+    those of TID 3205 and 3213 to 3219: :mod:`monai_lora_sam.data.dicom.measurements`. Intervals are uncertainties of
+    TID 310. The report is marked as not verified.
 
     Args:
         path: file to write.
@@ -227,27 +238,29 @@ class _Groups:
         term = CORONARY_ARTERY if segment is None else segment_code(syntax_from_arcade_id(segment)).term
         finding = TOTAL_OCCLUSION if row.get("total_occlusion") else STENOSIS
         common = self._common(f"Lesion {row['id']}", finding, term)
-        measurements = self._measurements(values_of(row, LESION_FIGURES), term)
-        groups = []
+        values = values_of(row, LESION_FIGURES)
+        measurements = self._measurements(values, term)
         if row.get("box_xy") is not None:
-            groups.append(
-                self.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-                    **common, referenced_region=self._box(row["box_xy"]), measurements=measurements
-                )
+            group = self.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+                **common, referenced_region=self._box(row["box_xy"]), measurements=measurements
             )
         else:
-            groups.append(
-                self.sr.MeasurementsAndQualitativeEvaluations(
-                    **common,
-                    measurements=measurements,
-                    source_images=[self._image(self.sr.SourceImageForMeasurementGroup)],
-                )
+            group = self.sr.MeasurementsAndQualitativeEvaluations(
+                **common,
+                measurements=measurements,
+                source_images=[self._image(self.sr.SourceImageForMeasurementGroup)],
             )
-        if row.get("mld_xy") is not None:
-            common = {**common, "finding_type": coded(SITE_OF_MINIMUM)}
-            point = self._region("POINT", np.array([row["mld_xy"]], dtype=float) + 0.5)
+        if any(value.interval for value in values):
+            self._say(group, "Measurement uncertainties are the ends of 95 % intervals.")
+        groups = [group]
+        for key, finding in PLACES.items():
+            if row.get(key) is None:
+                continue
+            point = self._region("POINT", np.array([row[key]], dtype=float) + 0.5)
             groups.append(
-                self.sr.PlanarROIMeasurementsAndQualitativeEvaluations(**common, referenced_region=point)
+                self.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+                    **{**common, "finding_type": coded(finding)}, referenced_region=point
+                )
             )
         return groups
 
@@ -269,10 +282,13 @@ class _Groups:
             source_images=[self._image(self.sr.SourceImageForMeasurementGroup)],
         )
         if comment:
-            group[0].ContentSequence.append(
-                self.sr.TextContentItem(coded(COMMENT), comment, self.sr.RelationshipTypeValues.CONTAINS)
-            )
+            self._say(group, comment)
         return group
+
+    def _say(self, group: Any, comment: str) -> None:
+        group[0].ContentSequence.append(
+            self.sr.TextContentItem(coded(COMMENT), comment, self.sr.RelationshipTypeValues.CONTAINS)
+        )
 
     def _common(self, label: str, finding: CodedTerm, site: CodedTerm | None) -> dict[str, Any]:
         return {
@@ -286,21 +302,37 @@ class _Groups:
 
     def _measurements(self, values: Sequence[Value], site: CodedTerm | None = None) -> list[Any]:
         measurements = []
-        for figure, number, unit in values:
+        for figure, number, unit, interval in values:
             place = None
             if figure.place is not None and site is not None:
                 place = [self.sr.FindingSite(coded(site), topographical_modifier=coded(figure.place))]
-            measurements.append(
-                self.sr.Measurement(
-                    name=coded(figure.name),
-                    value=number,
-                    unit=coded(unit),
-                    derivation=None if figure.derivation is None else coded(figure.derivation),
-                    method=None if figure.method is None else coded(figure.method),
-                    finding_sites=place,
+            measurement = self.sr.Measurement(
+                name=coded(figure.name),
+                value=number,
+                unit=coded(unit),
+                derivation=None if figure.derivation is None else coded(figure.derivation),
+                method=None if figure.method is None else coded(figure.method),
+                finding_sites=place,
+            )
+            if interval is not None:
+                self._bound(measurement, number, interval, unit)
+            measurements.append(measurement)
+        return measurements
+
+    def _bound(self, measurement: Any, number: float, interval: tuple[float, float], unit: CodedTerm) -> None:
+        """Add how far a measurement reaches up and down (TID 310); highdicom's own gives that no unit."""
+        low, high = interval
+        if "ContentSequence" not in measurement[0]:
+            measurement[0].ContentSequence = self.sr.ContentSequence()
+        for name, width in ((UPPER_UNCERTAINTY, high - number), (LOWER_UNCERTAINTY, number - low)):
+            measurement[0].ContentSequence.append(
+                self.sr.NumContentItem(
+                    coded(name),
+                    round(width, 6),
+                    coded(unit),
+                    relationship_type=self.sr.RelationshipTypeValues.HAS_PROPERTIES,
                 )
             )
-        return measurements
 
     def _box(self, box_xy: Sequence[float]) -> Any:
         left, top, right, bottom = (float(value) + 0.5 for value in box_xy)

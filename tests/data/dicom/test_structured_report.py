@@ -35,7 +35,14 @@ LESION = {
     "distal_reference_mm": 0.85,
     "length_px": 10.0,
     "length_mm": 2.25,
+    "percent_diameter_stenosis_interval": [65.0, 76.0],
+    "mld_mm_interval": [0.2, 0.35],
+    "proximal_border_position_mm": 3.0,
+    "mld_position_mm": 4.5,
+    "distal_border_position_mm": 5.25,
+    "proximal_border_xy": [19.0, 7.0],
     "mld_xy": [19.5, 12.0],
+    "distal_border_xy": [21.0, 17.25],
     "box_xy": [16.0, 7.0, 24.0, 18.0],
     "profile": {"arc_length_px": [0.0], "diameter_px": [None]},
 }
@@ -85,6 +92,9 @@ def test_highdicom_reads_the_lesion_s_figures(tmp_path, xa_source, report):
         ("Vessel lumen diameter", "", "Mean Local Reference"): (0.9, "mm"),
         ("Vessel lumen diameter", "Mean", "", "Proximal Reference"): (0.95, "mm"),
         ("Vessel lumen diameter", "Mean", "", "Distal Reference"): (0.85, "mm"),
+        ("Position of Proximal Border", "", ""): (3.0, "mm"),
+        ("Site of Lumen Minimum", "", ""): (4.5, "mm"),
+        ("Position of Distal Border", "", ""): (5.25, "mm"),
         ("Stenotic Lesion Length", "", ""): (2.25, "mm"),
         ("Certainty of Finding", "", ""): (87.0, "%"),
     }
@@ -92,12 +102,67 @@ def test_highdicom_reads_the_lesion_s_figures(tmp_path, xa_source, report):
     assert site.value == codes.CID3014.ProximalLeftAnteriorDescendingCoronaryArtery
 
 
+def test_intervals_are_uncertainties_in_the_measurement_s_unit(tmp_path, xa_source, report):
+    write_structured_report(tmp_path / "sr.dcm", xa_source(), 3, report)
+    group = read(tmp_path / "sr.dcm")["Lesion 1", "stenosis"]
+    found = {}
+    for measurement in group.get_measurements():
+        for item in measurement[0].get("ContentSequence", []):
+            if item.ValueType == "NUM":
+                assert item.RelationshipType == "HAS PROPERTIES"
+                found[measurement.name.meaning, item.name.value] = (item.value, item.unit.value)
+    upper, lower = codes.SCT.RangeOfUpperMeasurementUncertainty, codes.SCT.RangeOfLowerMeasurementUncertainty
+    assert found == {
+        ("Lumen Diameter Stenosis", upper.value): (pytest.approx(76 - 71.234), "%"),
+        ("Lumen Diameter Stenosis", lower.value): (pytest.approx(71.234 - 65), "%"),
+        ("Vessel lumen diameter", upper.value): (pytest.approx(0.35 - 0.27), "mm"),
+        ("Vessel lumen diameter", lower.value): (pytest.approx(0.27 - 0.2), "mm"),
+    }
+    assert comments(group) == ["Measurement uncertainties are the ends of 95 % intervals."]
+
+
+def test_a_measured_segment_has_what_a_lesion_has(tmp_path, xa_source):
+    row = {
+        "id": 6,
+        "name": "6",
+        "reference_method": "interpolated",
+        "length_mm": 12.0,
+        "percent_diameter_stenosis": 50.0,
+        "mld_mm": 1.25,
+        "rvd_mm": 2.5,
+        "averaged_rvd_mm": None,
+        "proximal_diameter_mm": 2.75,
+        "distal_diameter_mm": 2.25,
+        "median_diameter_mm": 2.4,
+        "proximal_border_position_mm": 1.0,
+        "mld_position_mm": 7.0,
+        "distal_border_position_mm": 13.0,
+    }
+    write_structured_report(tmp_path / "sr.dcm", xa_source(), 0, {"segments": [row]})
+    group = read(tmp_path / "sr.dcm")["SYNTAX 6, CASS 12", "Coronary artery"]
+    reference = "Interpolated Local Reference"
+    assert figures(group) == {
+        ("Length Luminal Segment", "", ""): (12.0, "mm"),
+        ("Lumen Diameter Stenosis", "", reference): (50.0, "%"),
+        ("Vessel lumen diameter", "Minimum", ""): (1.25, "mm"),
+        ("Vessel lumen diameter", "", reference): (2.5, "mm"),
+        ("Position of Proximal Border", "", ""): (1.0, "mm"),
+        ("Site of Lumen Minimum", "", ""): (7.0, "mm"),
+        ("Position of Distal Border", "", ""): (13.0, "mm"),
+        ("Vessel lumen diameter", "", reference, "Proximal Reference"): (2.75, "mm"),
+        ("Vessel lumen diameter", "", reference, "Distal Reference"): (2.25, "mm"),
+        ("Vessel lumen diameter", "Median", ""): (2.4, "mm"),
+    }
+
+
 def test_regions_lie_on_the_frame_in_dicom_s_coordinates(tmp_path, xa_source, report):
     source = xa_source()
     write_structured_report(tmp_path / "sr.dcm", source, 3, report)
     groups = read(tmp_path / "sr.dcm")
     lesion, minimum = groups["Lesion 1", "stenosis"], groups["Lesion 1", "Site of Lumen Minimum"]
-    assert lesion.tracking_uid == minimum.tracking_uid
+    borders = [groups["Lesion 1", f"Position of {side} Border"] for side in ("Proximal", "Distal")]
+    assert {group.tracking_uid for group in (minimum, *borders)} == {lesion.tracking_uid}
+    assert [border.roi.value.tolist() for border in borders] == [[[19.5, 7.5]], [[21.5, 17.75]]]
     # PS3.3 C.18.6: the first pixel's centre is at (0.5, 0.5), ours at (0, 0).
     corners = [[16.5, 7.5], [24.5, 7.5], [24.5, 18.5], [16.5, 18.5], [16.5, 7.5]]
     assert lesion.roi.value.tolist() == corners
@@ -245,6 +310,7 @@ def test_the_concepts_are_those_of_pydicom_s_dictionary():
         ({"box_xy": [5, 5, 5, 9]}, "box with an area"),
         ({"box_xy": [50, 5, 60, 9]}, "box with an area within 40 × 48"),
         ({"mld_xy": [41, 5]}, "points within"),
+        ({"mld_mm_interval": [0.2, float("inf")]}, "finite number for mld_mm"),
         ({"segment_id": 26}, "26 is 'stenosis'"),
     ],
 )
