@@ -96,7 +96,8 @@ def run(
         folders = _stages(stages, given)
         key = {} if anonymise_key is None else {"anonymise_key": _key(anonymise_key)}
         options = RunOptions(view, spacing, frame, anonymise or bool(key), again=again, **key)
-        count = len(find_images(images, out))
+        found = find_images(images, out)
+        count = len(found.images)
         pipeline = CoronaryPipeline(
             **folders, graph=graph, inference=inference, device=device, pretrained=pretrained or True
         )
@@ -116,9 +117,13 @@ def run(
                     )
 
             outcomes = run_files(images, out, pipeline, tell, options)
+    for path, reason in found.skipped:
+        console.print(f"{path.name}: skipped, {reason}", highlight=False, soft_wrap=True)
     failed = [(path, error) for path, error in outcomes if error is not None]
+    skipped = f", {len(found.skipped)} skipped" if found.skipped else ""
     console.print(
-        f"{len(outcomes) - len(failed)} of {count} done: [bold]{out / 'index.html'}[/]", soft_wrap=True
+        f"{len(outcomes) - len(failed)} of {count} done{skipped}: [bold]{out / 'index.html'}[/]",
+        soft_wrap=True,
     )
     for path, error in failed:
         errors.print(f"[bold red]failed:[/] {path.name}: {error}", highlight=False, soft_wrap=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .analysis import CoronaryPipeline, CoronaryResult
-from .files import CaseOutcome, RunOptions, find_images, run_files, write_result
+from .files import CaseOutcome, RunOptions, run_files, write_result
+from .inputs import FoundImages, find_images
 from .stage_networks import THRESHOLD, StageNetworks, StageOutputs, shipped_stages
 from .study import Case, read_case
 
@@ -13,6 +14,7 @@ __all__ = [
     "CaseOutcome",
     "CoronaryPipeline",
     "CoronaryResult",
+    "FoundImages",
     "RunOptions",
     "StageNetworks",
     "StageOutputs",

@@ -18,8 +18,8 @@ from PIL import Image
 
 from .. import __version__
 from ..report import write_index, write_report
-from ..transforms import is_image_name
 from .analysis import CoronaryPipeline, CoronaryResult
+from .inputs import find_images
 from .study import can_write_dicom, content_pseudonym, read_case, write_dicom
 
 #: What every finished case has; the report is written last.
@@ -79,10 +79,10 @@ def run_files(
 
     A bad file does not stop the others: its error is kept, shown in ``out/index.html`` and returned. An image
     that an earlier run has finished is skipped, if neither it nor the stages, their settings or this package
-    have changed since.
+    have changed since. Of a folder, DICOM files that are no angiograms are left out and named in ``out/index.html``.
 
     Args:
-        inputs: image files, or folders that are searched for images; `out` is left out of the search.
+        inputs: image files, or folders that are searched for images as :func:`find_images` does.
         out: gets ``<stem>/`` for each image with ``vessels.png`` (0/255), ``segments.png`` (ARCADE category
             ids), ``probability.npz``, ``report.json``, ``overlay.png`` and ``report.html``, for DICOM also
             ``segmentation.dcm`` (SEG) and ``report.dcm`` (SR), and an ``index.html`` over all.
@@ -96,7 +96,7 @@ def run_files(
     Raises:
         FileNotFoundError: if an input does not exist or nothing was found in it.
     """
-    jobs = find_images(inputs, out)
+    jobs, skipped = find_images(inputs, out)
     out, options = Path(out), options or RunOptions()
     pipeline = pipeline or CoronaryPipeline()
     settings = {
@@ -119,7 +119,11 @@ def run_files(
     failures = {outcome.folder.name: outcome.error for outcome in outcomes if outcome.error is not None}
     if options.anonymise:
         failures = {name: _without_names(error, outcomes) for name, error in failures.items()}
-    write_index(out, finished, failures)
+    left_out = [
+        (content_pseudonym(path, options.anonymise_key) if options.anonymise else path.name, reason)
+        for path, reason in skipped
+    ]
+    write_index(out, finished, failures, left_out)
     return [(outcome.path, outcome.error) for outcome in outcomes]
 
 
@@ -213,54 +217,3 @@ def _replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     yield temporary
     os.replace(temporary, path)
-
-
-def find_images(inputs: Sequence[str | Path], out: str | Path | None = None) -> list[tuple[Path, str]]:
-    """List the images in files and folders, each with a name of its own for its results.
-
-    The name is the file's stem; where two would be equal, the rest of the path joins it. In folders a file
-    without extension counts if it is DICOM by content; the folder of the results is left out.
-
-    Raises:
-        FileNotFoundError: if an input does not exist or a folder holds no image.
-    """
-    results = None if out is None else Path(out).resolve()
-    paths: list[Path] = []
-    for given in map(Path, inputs):
-        if given.is_dir():
-            found = sorted(path for path in given.rglob("*") if _is_image(path) and not _is_in(path, results))
-            if not found:
-                raise FileNotFoundError(
-                    f"{given}: expected images (PNG, JPEG, TIFF, NIfTI, DICOM), found none"
-                )
-            paths += found
-        elif given.is_file():
-            paths.append(given)
-        else:
-            raise FileNotFoundError(f"{given}: expected a file or a folder, found nothing")
-    paths = list(dict.fromkeys(p.resolve() for p in paths))
-    names: dict[str, Path] = {}
-    for path in paths:
-        stem = path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name
-        name = stem
-        if name in names:
-            name = f"{stem}_{path.suffix[1:]}"
-        number = 2
-        while name in names:
-            name = f"{path.parent.name}_{stem}_{number}"
-            number += 1
-        names[name] = path
-    return [(path, name) for name, path in names.items()]
-
-
-def _is_image(path: Path) -> bool:
-    if not path.is_file() or path.name == "DICOMDIR":
-        return False
-    if is_image_name(path):
-        return True
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
-def _is_in(path: Path, folder: Path | None) -> bool:
-    return folder is not None and path.resolve().is_relative_to(folder)

@@ -23,7 +23,7 @@ def write_index(
     folder: Path,
     reports: Sequence[Path],
     failures: Mapping[str, str] | None = None,
-    skipped: Mapping[str, str] | None = None,
+    skipped: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Write `index.html`: one row per image, failed ones first.
 
@@ -31,7 +31,7 @@ def write_index(
         folder: folder of the page.
         reports: folders that `write_report` wrote.
         failures: image name to what went wrong with it.
-        skipped: file name to why it was left out; these stand last.
+        skipped: names of files that were left out, each with why; these stand last.
 
     Raises:
         FileNotFoundError: a folder has no report.
@@ -43,7 +43,7 @@ def write_index(
     failed = Markup('<span class="failed">failed</span> {}')
     rows = [["", name, failed.format(message), None, None] for name, message in failures.items()]
     rows += [_row(folder, Path(report)) for report in reports]
-    rows += [["", name, f"skipped: {reason}", None, None] for name, reason in (skipped or {}).items()]
+    rows += [["", name, f"skipped: {reason}", None, None] for name, reason in skipped]
     counts = f"{len(reports)} done, {len(failures)} failed" + (f", {len(skipped)} skipped" if skipped else "")
     table = Table(["", "Image", "Status", "Segments", "Lesions"], rows)
     write_page(

@@ -91,6 +91,27 @@ def test_bad_files_are_named_at_the_end_and_the_second_run_skips_the_good_ones(
     assert "finished earlier" not in run(picture, "--again", count=1).output
 
 
+def test_other_dicom_files_of_a_folder_are_skipped_and_no_failure(run, picture: Path, tmp_path: Path):
+    pydicom = pytest.importorskip("pydicom")
+    dose = pydicom.Dataset()
+    dose.file_meta = pydicom.dataset.FileMetaDataset()
+    dose.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dose.SOPClassUID = dose.file_meta.MediaStorageSOPClassUID = pydicom.uid.XRayRadiationDoseSRStorage
+    dose.SOPInstanceUID = dose.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    dose.Modality, dose.PatientName = "SR", "Doe^Jane"
+    dose.save_as(tmp_path / "Jane Doe.dcm", enforce_file_format=True)
+    for _ in range(2):  # the second time the results lie in the folder, too
+        result = run(tmp_path, count=1)
+        assert result.exit_code == 0, result.output
+        said = "Jane Doe.dcm: skipped, not an angiogram (X-Ray Radiation Dose SR Storage, modality SR)"
+        assert said in result.output and "1 of 1 done, 1 skipped" in result.output
+    assert "Jane Doe" in (tmp_path / "out" / "index.html").read_text()
+    run(tmp_path, "--anonymise", count=1)
+    assert "Doe" not in (tmp_path / "out" / "index.html").read_text()
+    alone = run(tmp_path / "Jane Doe.dcm", count=1)
+    assert alone.exit_code == 1 and "failed: Jane Doe.dcm: ValueError" in alone.output
+
+
 def test_anonymised_results_do_not_name_the_file(run, picture: Path, tmp_path: Path):
     picture = picture.rename(tmp_path / "Jane Doe.png")
     bad = tmp_path / "John Doe.png"

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from monai_lora_sam.networks import AdaptedSegmenter
-from monai_lora_sam.pipeline import CaseOutcome, CoronaryPipeline, RunOptions, find_images, run_files
+from monai_lora_sam.pipeline import CaseOutcome, CoronaryPipeline, RunOptions, run_files
 
 
 def test_run_writes_every_file_at_the_images_size(network: AdaptedSegmenter, picture: Path, tmp_path: Path):
@@ -58,27 +58,6 @@ def test_bad_files_of_one_name_are_all_listed(network: AdaptedSegmenter, tmp_pat
         [tmp_path / "first", tmp_path / "second"], tmp_path / "out", CoronaryPipeline(network, device="cpu")
     )
     assert "2 failed" in (tmp_path / "out" / "index.html").read_text()
-
-
-def test_equal_stems_get_folders_of_their_own(tmp_path: Path, picture: Path):
-    for name in ("a/frame.png", "b/frame.png", "b/frame.jpg"):
-        path = tmp_path / "in" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture.read_bytes())
-    names = [name for _, name in find_images([tmp_path / "in"])]
-    assert len(set(names)) == 3
-
-
-def test_an_image_given_twice_is_run_once(picture: Path):
-    assert len(find_images([picture, picture.parent])) == 1
-
-
-def test_missing_inputs_are_named(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.png"):
-        find_images([tmp_path / "nowhere.png"])
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="expected images"):
-        find_images([tmp_path / "empty"])
 
 
 @pytest.fixture
@@ -184,10 +163,3 @@ def test_results_inside_the_folder_of_images_are_no_images(
     pipeline = CoronaryPipeline(network, device="cpu")
     for _ in range(2):
         assert [path.name for path, _ in run_files([study], study / "results", pipeline)] == ["frame.png"]
-
-
-def test_dicom_without_an_extension_is_found_by_content(tmp_path: Path):
-    (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM" + bytes(8))
-    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM" + bytes(8))
-    (tmp_path / "notes").write_text("no image")
-    assert [path.name for path, _ in find_images([tmp_path])] == ["IM0001"]

@@ -43,6 +43,19 @@ def test_index_lists_every_image_failed_ones_first(tmp_path, case):
     assert html.count("data:image/jpeg;base64,") == 2
 
 
+def test_index_shows_lesions_and_what_was_skipped(tmp_path, case):
+    report, *arrays = case
+    lesion = {"id": 1, "segment": "7 LAD mid", "percent_diameter_stenosis": 61.6, "box_xy": [20, 30, 40, 50]}
+    write_report(tmp_path / "one", report | {"segments": [], "lesions": [lesion]}, *arrays)
+    write_report(tmp_path / "two", report | {"segments": [], "lesions": []}, *arrays)
+    write_index(tmp_path, [tmp_path / "one", tmp_path / "two"], skipped=[("dose.dcm", "a dose report")])
+    html = (tmp_path / "index.html").read_text()
+    assert "2 done, 0 failed, 1 skipped" in html
+    assert "1 · 62 % 7 LAD mid" in html and ">none<" in html
+    assert html.index("case.png") < html.index("skipped: a dose report")
+    assert "done. The view is a guess." in html
+
+
 def test_index_without_any_image(tmp_path):
     write_index(tmp_path, [])
     assert "No image." in (tmp_path / "index.html").read_text()

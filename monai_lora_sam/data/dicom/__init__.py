@@ -5,6 +5,7 @@ Reading stands in `transforms`, since the image loaders there need it too; it is
 
 from monai_lora_sam.data.dicom.anonymise import anonymise, anonymous_name
 from monai_lora_sam.data.dicom.frames import FrameScore, rank_frames
+from monai_lora_sam.data.dicom.kinds import other_kind
 from monai_lora_sam.data.dicom.segmentation import write_segmentation
 from monai_lora_sam.data.dicom.structured_report import write_structured_report
 from monai_lora_sam.transforms import SPACING_SOURCES, Cine, PixelSpacing, read_cine
@@ -16,6 +17,7 @@ __all__ = [
     "PixelSpacing",
     "anonymise",
     "anonymous_name",
+    "other_kind",
     "rank_frames",
     "read_cine",
     "write_segmentation",
