@@ -249,9 +249,9 @@ def _segment(row: Mapping[str, Any]) -> dict[str, Any]:
     number = str(row.get("cass") or "").split(" ")[0]
     row["cass"] = number if number[:1].isdigit() else None
     for unit in ("mm", "px"):
-        ends = [row.get(f"{end}_border_position_{unit}") for end in ("proximal", "distal")]
-        if None not in ends:
-            row[f"borders_{unit}"] = "{:.1f}–{:.1f}".format(*ends)
+        proximal, distal = (row.get(f"{end}_border_position_{unit}") for end in ("proximal", "distal"))
+        if proximal is not None and distal is not None:
+            row[f"borders_{unit}"] = f"{proximal:.1f}–{distal:.1f}"
     return row
 
 
