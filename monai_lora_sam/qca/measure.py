@@ -28,6 +28,7 @@ ROUNDS = 3  # of fitting the reference and leaving out the stenoses found by it
 FLANK = (
     0.15  # of a stenosis' length is left out besides on either side, lest its flanks draw the reference down
 )
+MOSTLY = 0.6  # of a vessel that is stenosed is not believed
 ORIGIN_PX = 60.0  # around a bifurcation, where a side branch shows how wide it leaves
 BORDER_PX = 3.0  # an end that is so near to the picture's border faces no other end
 
@@ -80,16 +81,17 @@ def measure(
     profiles: list[VesselProfile] = []
     for path, beside in zip(paths, flags, strict=True):
         for whole in split_at_steps(measure_path(path, probability, beside, image)):
-            forks = (
-                [whole] if segments is None else split_at_forks(whole, _ids_along(whole.points_rc, segments))
-            )
-            for profile in forks:
+            if segments is not None:
+                whole = replace(whole, segment_ids=_ids_along(whole.points_rc, segments).astype(np.uint8))
+            for profile in split_at_forks(whole):
                 profiles.append(replace(profile, vessel_id=len(profiles) + 1))
-    profiles = [_oriented(profile, _leaves(profile, profiles), segments) for profile in profiles]
+    profiles = [_oriented(profile, _leaves(profile, profiles)) for profile in profiles]
     found: list[list[Stenosis]] = [[] for _ in profiles]
     for left in reversed(range(ROUNDS)):
         profiles = _with_references(profiles, found)
         found = [find_stenoses(profile, fit_borders=not left) for profile in profiles]
+    for place, (profile, stenoses) in enumerate(zip(profiles, found, strict=True)):
+        profiles[place], found[place] = _believable(profile, stenoses)
     lesions: list[Lesion] = []
     parts: list[Segment] = []
     for profile, stenoses in zip(profiles, found, strict=True):
@@ -155,9 +157,12 @@ def _is_free(tree: VesselTree, tip: Tip) -> bool:
 
 
 def _leaves(profile: VesselProfile, profiles: list[VesselProfile]) -> tuple[bool, bool]:
-    """Say of both ends of a vessel whether it leaves another one there, which goes on past the place."""
+    """Say of both ends of a vessel whether it leaves another one there.
+
+    One that goes on past the place, or one whose segment lies nearer to the ostium.
+    """
     found = []
-    for node in (profile.start, profile.end):
+    for node, own in ((profile.start, profile.segment_ids), (profile.end, profile.segment_ids[::-1])):
         leaves = node is not None and node.kind == "bifurcation" and node.id == SIDE
         if node is not None and node.kind == "bifurcation" and not leaves:
             reach = node.radius_px + 1
@@ -167,28 +172,32 @@ def _leaves(profile: VesselProfile, profiles: list[VesselProfile]) -> tuple[bool
                 distance = np.linalg.norm(other.points_rc - np.array(node.position_rc), axis=1)
                 nearest = int(distance.argmin())
                 arc = other.arc_length_px[nearest]
-                leaves |= bool(distance[nearest] <= reach and 2 * reach < arc < other.length_px - 2 * reach)
+                goes_on = 2 * reach < arc < other.length_px - 2 * reach
+                nearer = _rank(other.segment_ids[np.argsort(distance)]) < _rank(own)
+                leaves |= bool(distance[nearest] <= reach and (goes_on or nearer))
         found.append(leaves)
     return found[0], found[1]
 
 
-def _oriented(
-    profile: VesselProfile, leaves: tuple[bool, bool], segments: np.ndarray | None
-) -> VesselProfile:
+def _rank(ids: np.ndarray) -> float:
+    """Return the rank of the first known label, NaN where there is none."""
+    known = ids[np.isin(ids, list(RANK))]
+    return float(RANK[int(known[0])]) if len(known) else np.nan
+
+
+def _oriented(profile: VesselProfile, leaves: tuple[bool, bool]) -> VesselProfile:
     """Let a vessel run from its proximal to its distal end.
 
     By the rank of its segments; else a side branch from the bifurcation that it leaves; else from the wider
     end, which is a guess.
     """
     count = len(profile.points_rc)
-    if segments is not None:
-        profile = replace(profile, segment_ids=_ids_along(profile.points_rc, segments).astype(np.uint8))
-        ranks = np.array([RANK.get(int(_id), np.nan) for _id in profile.segment_ids])
-        known = np.isfinite(ranks)
-        if known.any() and len(set(ranks[known])) > 1:
-            slope = np.polyfit(np.flatnonzero(known), ranks[known], 1)[0]
-            profile = replace(profile, direction_known=True)
-            return profile.reversed() if slope < 0 else profile
+    ranks = np.array([RANK.get(int(_id), np.nan) for _id in profile.segment_ids])
+    known = np.isfinite(ranks)
+    if known.any() and len(set(ranks[known])) > 1:
+        slope = np.polyfit(np.flatnonzero(known), ranks[known], 1)[0]
+        profile = replace(profile, direction_known=True)
+        return profile.reversed() if slope < 0 else profile
     if leaves[0] != leaves[1]:
         profile = replace(profile, direction_known=True)
         return profile.reversed() if leaves[1] else profile
@@ -197,6 +206,19 @@ def _oriented(
         slope = np.polyfit(np.arange(count)[usable], profile.diameter_px[usable], 1)[0]
         return profile.reversed() if slope > 0 else profile
     return profile
+
+
+def _believable(profile: VesselProfile, stenoses: list[Stenosis]) -> tuple[VesselProfile, list[Stenosis]]:
+    """Measure a vessel again that would be stenosed nearly everywhere: its direction or its side branches were wrong."""
+    inside = np.zeros(len(profile.points_rc), dtype=bool)
+    for stenosis in stenoses:
+        inside[stenosis.begin : stenosis.end + 1] = True
+    usable = profile.is_measured & ~profile.occluded
+    if not usable.any() or (inside & usable).sum() < MOSTLY * usable.sum():
+        return profile, stenoses
+    line = reference_line(profile.arc_length_px, profile.diameter_px, usable, direction_known=False)
+    profile = replace(profile, reference_px=line)
+    return profile, find_stenoses(profile)
 
 
 def _with_references(profiles: list[VesselProfile], found: list[list[Stenosis]]) -> list[VesselProfile]:

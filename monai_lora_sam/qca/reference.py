@@ -9,7 +9,6 @@ import numpy as np
 
 UPPER_QUANTILE = 0.75  # disease narrows: the fit starts from the wide parts
 TAPER_LIMIT = 0.04  # largest relative loss of diameter over a length of one diameter
-WIDENING_LIMIT = 0.004  # the same for widening, where it is known which end is proximal
 OUTLIER = 2.5  # deviations
 LEAST_DEVIATION = 0.03  # relative; healthy vessels are not smoother
 STEP_FREEDOM = 0.5  # deviation of a step from Murray's law, as a part of it
@@ -60,7 +59,7 @@ def reference_line(
     steps = _murray_steps(side_branches, arc_px[rows], diameter_px[rows], typical)
     design = _design(arc_px, steps, typical)
     prior, stiffness = _prior(steps, len(rows))
-    bounds = (-TAPER_LIMIT, WIDENING_LIMIT if direction_known else TAPER_LIMIT)
+    bounds = (-TAPER_LIMIT, 0.0 if direction_known else TAPER_LIMIT)
     known = design[rows]
     # Wide places are measured better in relation to their width.
     precision = np.clip(diameter_px[rows] / typical, 0.3, 1.2) ** 2
