@@ -69,7 +69,8 @@ def qca(
             os.replace(temporary, json_file)
     unit = "px" if spacing is None else "mm"
     if not lesions:
-        console.print(f"{mask.name}: {len(result.profiles)} vessels, no stenosis.", soft_wrap=True)
+        vessels = f"{len(result.profiles)} vessels, no stenosis" if result.profiles else "no vessel found"
+        console.print(f"{mask.name}: {vessels}.", highlight=False, soft_wrap=True)
         return
     table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
     for column in (
@@ -80,17 +81,17 @@ def qca(
         "95 %",
         f"RVD ({unit})",
         f"length ({unit})",
-        "MLD at (x, y)",
+        "MLD at x, y",
     ):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for lesion in lesions:
         x, y = lesion["mld_xy"]
         table.add_row(
             str(lesion["id"]),
             f"{lesion['percent_diameter_stenosis']:.1f}",
-            "{:.0f} – {:.0f}".format(*lesion["percent_diameter_stenosis_interval"]),
+            "{:.0f}–{:.0f}".format(*lesion["percent_diameter_stenosis_interval"]),
             f"{lesion[f'mld_{unit}']:.2f}",
-            "{:.2f} – {:.2f}".format(*lesion[f"mld_{unit}_interval"]),
+            "{:.2f}–{:.2f}".format(*lesion[f"mld_{unit}_interval"]),
             f"{lesion[f'rvd_{unit}']:.2f}",
             f"{lesion[f'length_{unit}']:.1f}",
             f"{x:.1f}, {y:.1f}",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.markup import escape
 
 from monai_lora_sam.cli.console import console, errors, one_line_errors, progress
 
@@ -126,7 +127,7 @@ def run(
         soft_wrap=True,
     )
     for path, error in failed:
-        errors.print(f"[bold red]failed:[/] {path.name}: {error}", highlight=False, soft_wrap=True)
+        errors.print(f"[bold red]failed:[/] {escape(f'{path}: {error}')}", highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 

@@ -116,7 +116,7 @@ def run_files(
             done(outcome)
     finished = list(dict.fromkeys(outcome.folder for outcome in outcomes if outcome.error is None))
     # By the name of the result's folder, which no other image has.
-    failures = {outcome.folder.name: outcome.error for outcome in outcomes if outcome.error is not None}
+    failures = {one.folder.name: f"{one.path.name}: {one.error}" for one in outcomes if one.error is not None}
     if options.anonymise:
         failures = {name: _without_names(error, outcomes) for name, error in failures.items()}
     left_out = [
@@ -157,7 +157,9 @@ def _run_one(
         return CaseOutcome(path, folder, None, skipped, seconds, _summary(report))
     except Exception as problem:  # one bad file among many; nothing is swallowed, all of it is reported
         seconds = time.perf_counter() - started
-        return CaseOutcome(path, folder, f"{type(problem).__name__}: {problem}", seconds=seconds)
+        # What a user can mend needs no name of a class.
+        kind = "" if isinstance(problem, ValueError | OSError) else f"{type(problem).__name__}: "
+        return CaseOutcome(path, folder, f"{kind}{problem}".removeprefix(f"{path}: "), seconds=seconds)
 
 
 def _without_names(error: str, outcomes: Sequence[CaseOutcome]) -> str:

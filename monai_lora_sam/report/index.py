@@ -7,13 +7,13 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
 from PIL import Image
 
 from monai_lora_sam.report import pictures
-from monai_lora_sam.report.lesions import lesion_label
 from monai_lora_sam.report.page import Section, Table, Text, write_page
 
 THUMBNAIL_PX = 192  # twice the size shown, for fine screens
@@ -63,7 +63,7 @@ def _row(folder: Path, report_folder: Path) -> list:
     )
     name = Markup('<a href="{}">{}</a>').format(link, report["image"]["file"])
     segments, lesions = report.get("segments"), report.get("lesions")
-    named = [" ".join(filter(None, (f"{lesion_label(one)}", one.get("segment")))) for one in lesions or ()]
+    named = [_lesion(one) for one in lesions or ()]
     return [
         thumbnail,
         name,
@@ -71,3 +71,9 @@ def _row(folder: Path, report_folder: Path) -> list:
         None if segments is None else len(segments),
         None if lesions is None else ", ".join(named) or "none",
     ]
+
+
+def _lesion(lesion: Mapping[str, Any]) -> str:
+    percent = lesion.get("percent_diameter_stenosis")
+    words = [f"lesion {lesion['id']}" if percent is None else f"{percent:.0f} %", lesion.get("segment")]
+    return " in ".join(word for word in words if word)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,7 @@ from monai_lora_sam import __version__
 from monai_lora_sam.report.files import write_atomically
 
 ABBREVIATIONS = {"mld", "rvd", "syntax", "cass"}
+RANGE = re.compile(r"[\d.]+–[\d.]+")
 LONG_CELL = 24  # characters above which a table may break a word
 
 
@@ -141,6 +143,9 @@ def cell(value: Any) -> Any:
 
 
 def is_number(value: Any) -> bool:
+    """Say whether a value stands to the right and in one line: a number, none, or a range of two."""
+    if isinstance(value, str):
+        return RANGE.fullmatch(value) is not None
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 

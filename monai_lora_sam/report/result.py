@@ -184,7 +184,7 @@ def _viewer(report, image, vessels, probability, segments) -> Viewer:
     ]
     labels = lesion_labels(report.get("lesions", []), image.shape)
     lesions = [lesion_marks(lesion) for lesion in report.get("lesions", [])]
-    lesions += [_name(text, *place) for text, place in labels]
+    lesions += [_name(text, *place, style="mark lesion") for text, place in labels]
     layers, legend = {}, {}
     if segments is not None and "segments" in report:
         rows = report["segments"]
@@ -221,8 +221,8 @@ def _caption(segments: bool, branches: bool) -> str:
     return " ".join(words)
 
 
-def _name(text: object, x: float, y: float) -> Markup:
-    return Markup('<text class="mark" x="{:.1f}" y="{:.1f}">{}</text>').format(x, y, text)
+def _name(text: object, x: float, y: float, style: str = "mark") -> Markup:
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(style, x, y, text)
 
 
 def _segments(report: Mapping[str, Any]) -> list:
