@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "monai_lora_sam"
 PAGE = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
 FILES = sorted(PACKAGE.rglob("*.py"))
-WITHOUT_TORCH = ("anatomy", "vessel_tree", "qca")
+WITHOUT_TORCH = ("anatomy", "images", "vessel_tree", "qca")
 
 
 def _section(title: str) -> str:

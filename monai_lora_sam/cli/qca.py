@@ -37,8 +37,8 @@ def qca(
 ) -> None:
     """Measure the stenoses in a vessel mask: MLD, reference diameter, %DS, length."""
     with one_line_errors():
+        from monai_lora_sam.images import read_angiogram, read_label
         from monai_lora_sam.qca import Calibration, calibrate_by_catheter, measure
-        from monai_lora_sam.transforms import read_angiogram, read_label
 
         if spacing is not None and not 0 < spacing < float("inf"):
             raise ValueError(f"--spacing: expected millimetres per pixel above 0, found {spacing}")
@@ -94,7 +94,7 @@ def qca(
             "{:.2f}–{:.2f}".format(*lesion[f"mld_{unit}_interval"]),
             f"{lesion[f'rvd_{unit}']:.2f}",
             f"{lesion[f'length_{unit}']:.1f}",
-            f"{x:.1f}, {y:.1f}",
+            f"{x:.0f}, {y:.0f}",
         )
     console.print(table)
 

@@ -16,7 +16,8 @@ from monai_lora_sam.data.arcade_annotations import AnnotatedImage, read_annotati
 from monai_lora_sam.data.copies import ImageSignature, copy_groups, image_signature
 from monai_lora_sam.data.datalist import write_datalist
 from monai_lora_sam.data.problems import ProblemList
-from monai_lora_sam.transforms import polygon_area, polygons_to_mask, read_angiogram
+from monai_lora_sam.images import read_angiogram
+from monai_lora_sam.transforms import polygon_area, polygons_to_mask
 
 # The published folder and the categories that belong there, task by task.
 TASKS: dict[str, tuple[str, range, list[str]]] = {

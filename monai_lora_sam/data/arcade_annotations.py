@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from monai_lora_sam.data.problems import ProblemList
-from monai_lora_sam.transforms import is_image_name, polygon_area
+from monai_lora_sam.images import is_image_name
+from monai_lora_sam.transforms import polygon_area
 
 # Published coordinates may lie on the border; farther out than this a polygon is not of this image.
 BORDER_PIXELS = 1.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_lora_sam.transforms import read_label
+from monai_lora_sam.images import read_label
 
 
 def class_counts(entries: Sequence[Mapping[str, Any]], classes: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 from monai_lora_sam.data.copies import copy_groups, image_signature
 from monai_lora_sam.data.problems import ProblemList
-from monai_lora_sam.transforms import is_image_name, read_angiogram, read_label
+from monai_lora_sam.images import is_image_name, read_angiogram, read_label
 
 
 def _by_stem(folder: Path, problems: ProblemList) -> dict[str, Path]:

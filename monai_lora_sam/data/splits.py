@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monai_lora_sam.data.copies import pixel_hash
-from monai_lora_sam.transforms import read_angiogram
+from monai_lora_sam.images import read_angiogram
 
 
 def group_cases(entries: Sequence[Mapping[str, Any]]) -> list[list[int]]:

@@ -14,16 +14,11 @@ from monai.inferers import SimpleInferer, SlidingWindowInferer
 from monai.transforms import Activationsd, Compose, Invertd
 from torch import Tensor
 
+from ..images import Angiogram
 from ..networks import AdaptedSegmenter, LesionDetector, decode_lesions
 from ..qca import DiameterProfile, QcaResult, diameter_profile, measure, summarise_tree
 from ..qca.calibration import BY_HAND
-from ..transforms import (
-    Angiogram,
-    GreyToThreeChannelsd,
-    NormalizeForEncoderd,
-    ResizeLongestSided,
-    ViewToTensord,
-)
+from ..transforms import GreyToThreeChannelsd, NormalizeForEncoderd, ResizeLongestSided, ViewToTensord
 from ..vessel_tree import build_vessel_tree, label_pixels, label_tree, paint_segments
 from .rows import add_measurements, assemble_report, calibration_of, lesion_rows, segment_rows
 from .stage_networks import THRESHOLD, StageNetworks, shipped_stages

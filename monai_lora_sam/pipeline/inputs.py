@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..data.dicom import other_kind
-from ..transforms import is_image_name
+from ..images import is_image_name
 
 
 class FoundImages(NamedTuple):

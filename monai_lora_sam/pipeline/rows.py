@@ -11,10 +11,10 @@ import numpy as np
 
 from .. import __version__
 from ..anatomy import SyntaxSegment, cass_name, segment_name, syntax_from_arcade_id, vessel_of
+from ..images import SPACING_SOURCES, Angiogram
 from ..qca import DiameterProfile, Lesion, QcaResult, lesion_at
 from ..qca.calibration import BY_HAND, Calibration
 from ..qca.lesion import with_units
-from ..transforms import SPACING_SOURCES, Angiogram
 from .stage_networks import StageNetworks
 
 PACKAGES = ("monai", "torch", "transformers", "peft")

@@ -18,8 +18,7 @@ from ..data.dicom import (
     write_segmentation,
     write_structured_report,
 )
-from ..transforms import Angiogram, read_angiogram
-from ..transforms.image_files import detect_format
+from ..images import Angiogram, detect_format, read_angiogram
 
 SEGMENTATION, STRUCTURED_REPORT = "segmentation.dcm", "report.dcm"
 

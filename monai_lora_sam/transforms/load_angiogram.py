@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import MetaKeys
 
-from monai_lora_sam.transforms.read_angiogram import read_angiogram
+from monai_lora_sam.images.read_angiogram import read_angiogram
 
 
 def as_meta_tensor(array: np.ndarray, path: str) -> MetaTensor:

@@ -3,40 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from monai_lora_sam.transforms.image_files import read_frame, to_grey
+from monai_lora_sam.images.read_label import read_label
 from monai_lora_sam.transforms.load_angiogram import as_meta_tensor
-
-
-def read_label(path: str | Path, classes: int) -> np.ndarray:
-    """Read class indices 0..classes-1 as (H, W) uint8, rows first.
-
-    Where `classes` is 2, a mask saved as 0/255 is read as 0/1; no other value is ever mapped.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: unreadable, not integer, or values that are no class.
-    """
-    array = read_frame(path)
-    grey = to_grey(array)
-    if not np.issubdtype(grey.dtype, np.integer):
-        raise ValueError(f"{path}: expected integer labels, found {array.dtype} or colours")
-    values = np.unique(grey)
-    if classes == 2 and values[-1] == 255 and set(values.tolist()) <= {0, 255}:
-        return (grey > 0).astype(np.uint8)
-    unknown = values[(values < 0) | (values >= classes)]
-    if unknown.size:
-        raise ValueError(
-            f"{path}: expected labels 0..{classes - 1}{' or 0/255' if classes == 2 else ''}, "
-            f"found {unknown[:10].tolist()}{' and more' if unknown.size > 10 else ''}"
-        )
-    return grey.astype(np.uint8)
 
 
 class LoadLabeld(MapTransform):

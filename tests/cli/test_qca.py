@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +128,17 @@ def test_half_a_calibration_is_an_error(options, message, tmp_path: Path):
     Image.fromarray(stripe((0, 255))).save(mask)
     result = run(app, ["qca", str(mask), *options])
     assert result.exit_code == 1 and message in result.output
+
+
+def test_starts_without_torch(tmp_path: Path):
+    mask = tmp_path / "mask.png"
+    Image.fromarray(stripe((0, 255))).save(mask)
+    code = (
+        "import sys; from monai_lora_sam.cli.main import app\n"
+        f"try: app(['qca', {str(mask)!r}])\n"
+        "except SystemExit as end: code = end.code\n"
+        "sys.exit(code or [name for name in ('torch', 'monai') if name in sys.modules] or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "MLD" in done.stdout

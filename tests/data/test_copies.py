@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, shift
 
 from monai_lora_sam.data import copy_groups, image_signature, pixel_hash
-from monai_lora_sam.transforms import read_angiogram
+from monai_lora_sam.images import read_angiogram
 
 
 def _frame(seed):

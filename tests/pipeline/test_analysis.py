@@ -14,9 +14,9 @@ import torch
 from monai.transforms import Activationsd, Compose
 from PIL import Image
 
+from monai_lora_sam.images import Angiogram, read_angiogram
 from monai_lora_sam.networks import AdaptedSegmenter
 from monai_lora_sam.pipeline import CoronaryPipeline, StageNetworks, StageOutputs, shipped_stages
-from monai_lora_sam.transforms import Angiogram, read_angiogram
 
 
 def test_probability_is_the_networks_own_on_an_image_of_its_size(network: AdaptedSegmenter, tmp_path: Path):

@@ -89,7 +89,7 @@ def test_calibration_says_its_method_and_error():
 
 
 def test_every_source_of_a_dicom_spacing_has_an_error():
-    from monai_lora_sam.transforms.dicom_acquisition import SPACING_SOURCES
+    from monai_lora_sam.images.dicom_acquisition import SPACING_SOURCES
 
     assert set(SPACING_SOURCES) < set(EXPECTED_ERRORS)
 

@@ -9,6 +9,8 @@ from monai.data import DataLoader, Dataset, MetaTensor
 from monai.transforms import LoadImage
 from PIL import Image
 
+from monai_lora_sam.data.phantom import PhantomConfig, generate_cine
+from monai_lora_sam.data.phantom.dicom import phantom_dataset
 from monai_lora_sam.transforms import LoadAngiogramd
 
 GREY = np.arange(12 * 20, dtype=np.uint8).reshape(12, 20)
@@ -29,8 +31,13 @@ def test_channel_first_with_rows_first_unlike_monais_pil_order(png):
     assert image.meta["filename_or_obj"] == str(png)
 
 
-def test_view_and_spacing_come_from_the_file_only_where_the_item_has_none(write_dicom):
-    path = str(write_dicom(GREY, {"0018|1510": "30", "0018|1511": "-25", "0028|0030": "0.3\\0.3"}))
+def test_view_and_spacing_come_from_the_file_only_where_the_item_has_none(tmp_path):
+    dataset = phantom_dataset(generate_cine(1, PhantomConfig(image_size=64), frames=1))
+    dataset.PositionerPrimaryAngle, dataset.PositionerSecondaryAngle = 30, -25
+    del dataset.ImagerPixelSpacing
+    dataset.PixelSpacing = [0.3, 0.3]
+    path = str(tmp_path / "frame.dcm")
+    dataset.save_as(path, enforce_file_format=True)
     load = LoadAngiogramd(keys="image")
     for unknown in ({}, {"view": None, "pixel_spacing_mm": None}):
         item = load({"image": path, **unknown})

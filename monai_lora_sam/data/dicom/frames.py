@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from monai_lora_sam.transforms import Cine, CineFrames
+from monai_lora_sam.images import Cine, CineFrames
 
 #: Frames are compared at about this longest side: the main vessels are then two or three pixels wide.
 WORKING_SIDE = 160

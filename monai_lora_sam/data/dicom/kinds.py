@@ -8,8 +8,7 @@ from pathlib import Path
 import pydicom
 from pydicom.uid import UID
 
-from monai_lora_sam.transforms.cine import ANGIOGRAPHY_MODALITIES
-from monai_lora_sam.transforms.dicom_files import DICOM_DIRECTORY
+from monai_lora_sam.images import ANGIOGRAPHY_MODALITIES, DICOM_DIRECTORY
 
 
 def other_kind(path: str | Path) -> str | None:

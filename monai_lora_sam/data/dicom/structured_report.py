@@ -41,7 +41,7 @@ from monai_lora_sam.data.dicom.writing import (
     save,
     single_frame_header,
 )
-from monai_lora_sam.transforms import SPACING_SOURCES
+from monai_lora_sam.images import SPACING_SOURCES
 
 STENOSIS = CodedTerm("415582006", "SCT", "stenosis")
 TOTAL_OCCLUSION = CodedTerm("26036001", "SCT", "occlusion")

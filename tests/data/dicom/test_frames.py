@@ -10,7 +10,7 @@ from skimage.filters import sato
 
 from monai_lora_sam.data.dicom.frames import dark_ridges, rank_frames
 from monai_lora_sam.data.phantom import PhantomConfig, generate_cine, write_phantom_dicom
-from monai_lora_sam.transforms import read_cine
+from monai_lora_sam.images import read_cine
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from monai_lora_sam.data.dicom import measurements, structured_report
 from monai_lora_sam.data.dicom.codes import CodedTerm
 from monai_lora_sam.data.dicom.segmentation import write_segmentation
 from monai_lora_sam.data.dicom.structured_report import write_structured_report
+from monai_lora_sam.images import SPACING_SOURCES
 from monai_lora_sam.qca.calibration import BY_HAND, EXPECTED_ERRORS, Calibration
-from monai_lora_sam.transforms import SPACING_SOURCES
 
 hd = pytest.importorskip("highdicom")
 

@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from monai_lora_sam.data.phantom import PhantomConfig, generate_cine, prepare_cines, write_phantom_dicom
-from monai_lora_sam.transforms import read_angiogram, read_cine
+from monai_lora_sam.images import read_angiogram, read_cine
 
 SMALL = PhantomConfig(image_size=65, background=False)  # odd, so that the pixel data need padding
 

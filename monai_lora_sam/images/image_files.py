@@ -12,7 +12,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import SpatialImage
 from PIL import Image
 
-from monai_lora_sam.transforms.dicom_files import naming, number_of_frames, read_dataset, stored_pixels
+from monai_lora_sam.images.dicom_files import naming, number_of_frames, read_dataset, stored_pixels
 
 # The first extension is the usual one. DICOM files often have none.
 EXTENSIONS = {

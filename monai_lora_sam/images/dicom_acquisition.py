@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pydicom
 
-from monai_lora_sam.transforms.dicom_files import values
+from monai_lora_sam.images.dicom_files import values
 
 #: `PixelSpacing.source` → what it says, for people.
 SPACING_SOURCES = {

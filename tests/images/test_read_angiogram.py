@@ -10,7 +10,7 @@ import SimpleITK as sitk
 import tifffile
 from PIL import Image
 
-from monai_lora_sam.transforms import read_angiogram
+from monai_lora_sam.images import read_angiogram
 
 # Rows and columns differ in number and in content, so a transposed or flipped image shows.
 GREY = (np.add.outer(np.arange(30) * 5, np.arange(40)) % 256).astype(np.uint8)

@@ -13,8 +13,8 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, RLELossless
 
-from monai_lora_sam.transforms import read_angiogram, read_cine, read_dataset
-from monai_lora_sam.transforms.dicom_files import stored_pixels
+from monai_lora_sam.images import read_angiogram, read_cine, read_dataset
+from monai_lora_sam.images.dicom_files import stored_pixels
 
 ROWS, COLUMNS = 30, 40
 SMOOTH = np.stack([np.add.outer(np.arange(ROWS) * 5, np.arange(COLUMNS)) + 7 * k for k in range(3)]).astype(
@@ -142,7 +142,7 @@ def test_lossy_jpeg_is_what_pillow_decodes(xa_file):
 )
 def test_an_unknown_compression_names_its_remedy(xa_file, monkeypatch, syntax, hint):
     monkeypatch.setattr(
-        "monai_lora_sam.transforms.dicom_files._decode_with_pydicom", _no_plugin
+        "monai_lora_sam.images.dicom_files._decode_with_pydicom", _no_plugin
     )  # whatever this environment has
     path = _compressed(xa_file(SMOOTH), syntax, [b"\xff\x4fnothing\xff\xd9"] * 3)
     with pytest.raises(ValueError, match=rf"cine\.dcm: expected a compression .* found .*{syntax}.*{hint}"):

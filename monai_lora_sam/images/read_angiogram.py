@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_lora_sam.transforms.angiogram import Angiogram, to_unit
-from monai_lora_sam.transforms.cine import read_cine
-from monai_lora_sam.transforms.image_files import detect_format, read_frame, to_grey
+from monai_lora_sam.images.angiogram import Angiogram, to_unit
+from monai_lora_sam.images.cine import read_cine
+from monai_lora_sam.images.image_files import detect_format, read_frame, to_grey
 
 
 def read_angiogram(path: str | Path) -> Angiogram:

@@ -12,10 +12,10 @@ import numpy as np
 import pydicom
 from pydicom.uid import UID
 
-from monai_lora_sam.transforms.angiogram import WINDOW_PERCENTILES, Angiogram, to_unit
-from monai_lora_sam.transforms.dicom_acquisition import PixelSpacing, frame_times_ms, spacings, views
-from monai_lora_sam.transforms.dicom_files import naming, number_of_frames, read_dataset, stored_pixels
-from monai_lora_sam.transforms.image_files import to_grey
+from monai_lora_sam.images.angiogram import WINDOW_PERCENTILES, Angiogram, to_unit
+from monai_lora_sam.images.dicom_acquisition import PixelSpacing, frame_times_ms, spacings, views
+from monai_lora_sam.images.dicom_files import naming, number_of_frames, read_dataset, stored_pixels
+from monai_lora_sam.images.image_files import to_grey
 
 #: Modalities that hold angiograms; secondary captures are often OT, or say nothing.
 ANGIOGRAPHY_MODALITIES = ("XA", "RF", "OT", "")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydicom.dataset import Dataset
 
-from monai_lora_sam.transforms import SPACING_SOURCES
-from monai_lora_sam.transforms.dicom_acquisition import frame_times_ms, spacings, views
+from monai_lora_sam.images import SPACING_SOURCES
+from monai_lora_sam.images.dicom_acquisition import frame_times_ms, spacings, views
 
 
 def _dataset(**elements) -> Dataset:

@@ -6,7 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from monai_lora_sam.transforms import read_angiogram, read_cine
+from monai_lora_sam.images import read_angiogram, read_cine
 
 FRAMES = np.stack([np.add.outer(np.arange(30) * 5, np.arange(40)) + 7 * k for k in range(3)]).astype(np.uint8)
 
