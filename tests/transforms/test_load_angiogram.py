@@ -32,7 +32,8 @@ def test_channel_first_with_rows_first_unlike_monais_pil_order(png):
 
 
 def test_view_and_spacing_come_from_the_file_only_where_the_item_has_none(tmp_path):
-    dataset = phantom_dataset(generate_cine(1, PhantomConfig(image_size=64), frames=1))
+    dataset = phantom_dataset(generate_cine(1, PhantomConfig(image_size=64), frames=2))
+    dataset.NumberOfFrames, dataset.PixelData = 1, dataset.PixelData[: 64 * 64]
     dataset.PositionerPrimaryAngle, dataset.PositionerSecondaryAngle = 30, -25
     del dataset.ImagerPixelSpacing
     dataset.PixelSpacing = [0.3, 0.3]
