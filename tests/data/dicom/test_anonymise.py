@@ -24,7 +24,7 @@ SECRETS = {
     **{"DA": "19771231", "DT": "19771231235958", "TM": "235958", "AS": "077Y", "UI": "1.2.77777.1"},
     **{"OB": b"SECRET", "OW": b"SECRET", "UN": b"SECRET", "OB or OW": b"SECRET"},
 }
-MARKS = (b"SECRET", b"19771231", b"235958", b"077Y", b"1.2.77777", b"Geheim", b"4711", b"0815")
+MARKS = (b"SECRET", b"19771231", b"235958", b"077Y", b"1.2.77777", b"Geheim", b"A-4711", b"PID-0815")
 
 
 def everything_secret(tags=TAGS) -> pydicom.Dataset:
@@ -38,7 +38,7 @@ def everything_secret(tags=TAGS) -> pydicom.Dataset:
 
 @pytest.fixture
 def secret_source(xa_source):
-    source = xa_source(PatientName="Geheim^Gerd", PatientID="0815", AccessionNumber="4711")
+    source = xa_source(PatientName="Geheim^Gerd", PatientID="PID-0815", AccessionNumber="A-4711")
     for element in everything_secret():
         if element.keyword not in source:
             source.add(element)
