@@ -16,6 +16,7 @@ EPILOG = (
     "monai-lora-sam run angiogram.png --out results\n\n"
     "monai-lora-sam run angiogram.png --out results --view -30 20 --spacing 0.28\n\n"
     "monai-lora-sam run study.dcm more/ --out results --anonymise\n\n"
+    "monai-lora-sam run study.dcm --out results --frame 25 --catheter-french 6 --catheter 178 5 200 45\n\n"
     "monai-lora-sam run study/ --out results --vessels models/vessels/best --stages 1"
 )
 
@@ -62,6 +63,17 @@ def run(
             help="Millimetres per pixel at the patient, of all files; goes before their own.", metavar="MM"
         ),
     ] = None,
+    catheter_french: Annotated[
+        float | None,
+        typer.Option(help="Measure the spacing by a catheter of this size in the picture.", metavar="F"),
+    ] = None,
+    catheter: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(
+            metavar="X0 Y0 X1 Y1",
+            help="Two points in px along the middle of a straight part of it. For one image; of a cine with --frame.",
+        ),
+    ] = None,
     frame: Annotated[
         int | None, typer.Option(help="Frame of a cine, from 1. Default: the best one.", metavar="N")
     ] = None,
@@ -91,14 +103,30 @@ def run(
 ) -> None:
     """Find vessels, name their segments, find and measure stenoses; write masks, pictures and a report for each."""
     with one_line_errors():
-        from monai_lora_sam.pipeline import CaseOutcome, CoronaryPipeline, RunOptions, find_images, run_files
+        from monai_lora_sam.pipeline import (
+            CaseOutcome,
+            Catheter,
+            CoronaryPipeline,
+            RunOptions,
+            find_images,
+            run_files,
+        )
 
         given = {"vessels": vessels, "segments": segments, "stenosis": stenosis}
         folders = _stages(stages, given)
         key = {} if anonymise_key is None else {"anonymise_key": _key(anonymise_key)}
-        options = RunOptions(view, spacing, frame, anonymise or bool(key), again=again, **key)
+        tube = None
+        if catheter_french is not None and catheter is not None:
+            tube = Catheter(catheter_french, (catheter[:2], catheter[2:]))
+        elif catheter_french is not None or catheter is not None:
+            raise ValueError("expected --catheter-french and --catheter together, found one of them")
+        if tube is not None and spacing is not None:
+            raise ValueError("expected --spacing or a catheter, found both")
+        options = RunOptions(view, spacing, frame, anonymise or bool(key), catheter=tube, again=again, **key)
         found = find_images(images, out)
         count = len(found.images)
+        if tube is not None and count > 1:
+            raise ValueError(f"--catheter: expected one image, found {count}")
         pipeline = CoronaryPipeline(
             **folders, graph=graph, inference=inference, device=device, pretrained=pretrained or True
         )

@@ -6,12 +6,13 @@ from .analysis import CoronaryPipeline, CoronaryResult
 from .files import CaseOutcome, RunOptions, run_files, write_result
 from .inputs import FoundImages, find_images
 from .stage_networks import THRESHOLD, StageNetworks, StageOutputs, shipped_stages
-from .study import Case, read_case
+from .study import Case, Catheter, read_case
 
 __all__ = [
     "THRESHOLD",
     "Case",
     "CaseOutcome",
+    "Catheter",
     "CoronaryPipeline",
     "CoronaryResult",
     "FoundImages",

@@ -177,6 +177,8 @@ class CoronaryPipeline:
         watch.lap("networks")
         vessels = probability >= THRESHOLD
         spacing = angiogram.pixel_spacing_mm
+        by_catheter = case.calibration is not None and pixel_spacing_mm is None
+        known = case.calibration if by_catheter else calibration_of(angiogram)
         tree = build_vessel_tree(vessels)
         profiles = tuple(diameter_profile(branch, probability, spacing) for branch in tree.branches)
         report: dict[str, Any] = {
@@ -196,12 +198,13 @@ class CoronaryPipeline:
             # Not in the angiogram itself: of what stage 3 finds on phantoms, %DS then came out 17 points too
             # low in the mean, and 9 by the map alone (scripts/bench_stenoses.py, 60 images).
             measurement = measure(probability, segments=segments, pixel_spacing_mm=spacing, tree=tree)
-            known = calibration_of(angiogram)
             spacing_error = 0.0 if known is None else known.expected_error_percent
             report["lesions"] = lesion_rows(detections, measurement, segments, spacing_error)
             add_measurements(report.get("segments", ()), measurement, report["lesions"])
             watch.lap("lesions")
-        report = assemble_report(angiogram, self.networks, report, watch.seconds)
+        report = assemble_report(angiogram, self.networks, report, watch.seconds, known)
+        if by_catheter:
+            report["calibration"]["catheter_french"] = case.catheter_french
         report["image"] |= case.frame_facts
         return CoronaryResult(angiogram, probability, vessels, profiles, report, segments, measurement)
 

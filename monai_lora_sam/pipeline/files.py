@@ -20,7 +20,7 @@ from .. import __version__
 from ..report import write_index, write_report
 from .analysis import CoronaryPipeline, CoronaryResult
 from .inputs import find_images
-from .study import can_write_dicom, content_pseudonym, read_case, write_dicom
+from .study import Catheter, can_write_dicom, content_pseudonym, read_case, write_dicom
 
 #: What every finished case has; the report is written last.
 FINISHED = ("vessels.png", "report.html", "report.json")
@@ -57,6 +57,7 @@ class RunOptions:
         anonymise: leave out whose images they are, file names included.
         anonymise_key: secret from which the names instead of theirs follow; runs with the same key give the same
             names, so that a second run can skip what is finished. By default a new one.
+        catheter: by which the spacing is measured, in a run of one image; of a cine with `frame`.
         again: analyse images that are finished, too.
     """
 
@@ -65,6 +66,7 @@ class RunOptions:
     frame: int | None = None
     anonymise: bool = False
     anonymise_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    catheter: Catheter | None = None
     again: bool = False
 
 
@@ -95,9 +97,12 @@ def run_files(
 
     Raises:
         FileNotFoundError: if an input does not exist or nothing was found in it.
+        ValueError: if a catheter is given for several images.
     """
     jobs, skipped = find_images(inputs, out)
     out, options = Path(out), options or RunOptions()
+    if options.catheter is not None and len(jobs) > 1:
+        raise ValueError(f"expected one image with a catheter's place, found {len(jobs)}")
     pipeline = pipeline or CoronaryPipeline()
     settings = {
         **pipeline.settings,
@@ -105,6 +110,7 @@ def run_files(
         "pixel_spacing_mm": options.pixel_spacing_mm,
         "frame": options.frame,
         "anonymise": options.anonymise,
+        "catheter": options.catheter,
         "dicom_results": can_write_dicom(),
         "version": __version__,
     }
@@ -146,6 +152,12 @@ def _run_one(
         skipped = report is not None
         if report is None:
             case = read_case(path, options.frame)
+            if options.catheter is not None:
+                if options.frame is None and case.frames > 1:
+                    raise ValueError(
+                        f"{path}: expected the frame of {case.frames} that shows the catheter, found none"
+                    )
+                case = case.calibrated(options.catheter)
             if options.anonymise:
                 case = case.anonymised(options.anonymise_key, name)
             result = pipeline(case, view=options.view, pixel_spacing_mm=options.pixel_spacing_mm)

@@ -178,12 +178,15 @@ def _profile(lesion: Lesion) -> dict[str, Any]:
 
 
 def assemble_report(
-    angiogram: Angiogram, networks: StageNetworks, found: Mapping[str, Any], seconds: Mapping[str, float]
+    angiogram: Angiogram,
+    networks: StageNetworks,
+    found: Mapping[str, Any],
+    seconds: Mapping[str, float],
+    known: Calibration | None,
 ) -> dict[str, Any]:
     """Put what was found into the form of ``report.json``, with image, stages, calibration and warnings."""
     height, width = angiogram.pixels.shape
     view, spacing = angiogram.view, angiogram.pixel_spacing_mm
-    known = calibration_of(angiogram)
     source = angiogram.pixel_spacing_source or "the file"
     calibration = {} if known is None else {"calibration": {"source": source, **known.to_json()}}
     return {

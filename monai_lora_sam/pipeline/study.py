@@ -7,7 +7,7 @@ import hmac
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydicom import Dataset
 
@@ -19,8 +19,16 @@ from ..data.dicom import (
     write_structured_report,
 )
 from ..images import Angiogram, detect_format, read_angiogram
+from ..qca import Calibration, calibrate_by_catheter
 
 SEGMENTATION, STRUCTURED_REPORT = "segmentation.dcm", "report.dcm"
+
+
+class Catheter(NamedTuple):
+    """Hold the size of a catheter in French and two points in px along the middle of a straight part of it."""
+
+    french: float
+    ends_xy: tuple[tuple[float, float], tuple[float, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +41,8 @@ class Case:
         frame_index: of the frame, counted from 0.
         frames: how many the file has.
         reasons: why this frame was chosen, in words.
+        calibration: measured in the frame; None where the spacing is the file's.
+        catheter_french: size of the catheter by which it was measured.
     """
 
     angiogram: Angiogram
@@ -40,6 +50,8 @@ class Case:
     frame_index: int = 0
     frames: int = 1
     reasons: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+    catheter_french: float | None = None
 
     @property
     def frame_facts(self) -> dict[str, Any]:
@@ -48,6 +60,24 @@ class Case:
             return {}
         facts = {"number": self.frame_index + 1, "of": self.frames, "reasons": list(self.reasons)}
         return {"frame": facts}
+
+    def calibrated(self, catheter: Catheter) -> Case:
+        """Return the case with the spacing that a catheter in its frame gives.
+
+        Raises:
+            ValueError: if the catheter cannot be measured there; the file is named.
+        """
+        (x0, y0), (x1, y1) = catheter.ends_xy
+        try:
+            found = calibrate_by_catheter(self.angiogram.pixels, [(y0, x0), (y1, x1)], catheter.french)
+        except ValueError as error:
+            raise ValueError(f"{self.angiogram.path}: {error}") from error
+        angiogram = replace(
+            self.angiogram,
+            pixel_spacing_mm=found.pixel_spacing_mm,
+            pixel_spacing_source="a catheter of known size, measured in the picture",
+        )
+        return replace(self, angiogram=angiogram, calibration=found, catheter_french=catheter.french)
 
     def anonymised(self, key: bytes, name: str) -> Case:
         """Return the case under another name, without anything in its header that tells whose it is.

@@ -78,6 +78,23 @@ def test_what_is_out_of_range_is_one_line(run, picture: Path, options: list, mes
     assert message in result.output and "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--catheter-french", 6], "expected --catheter-french and --catheter together"),
+        (["--catheter", 1, 2, 3, 4], "expected --catheter-french and --catheter together"),
+        (
+            ["--catheter-french", 6, "--catheter", 5, 5, 40, 5, "--spacing", 0.3],
+            "expected --spacing or a catheter",
+        ),
+        (["--catheter-french", 60, "--catheter", 5, 5, 40, 5], "expected a catheter of 3 to 12 French"),
+    ],
+)
+def test_a_catheter_is_given_whole(run, picture: Path, options: list, message: str):
+    result = run(picture, *options, count=1)
+    assert result.exit_code == 1 and message in result.output and "Traceback" not in result.output
+
+
 def test_bad_files_are_named_at_the_end_and_the_second_run_skips_the_good_ones(
     run, picture: Path, tmp_path: Path
 ):

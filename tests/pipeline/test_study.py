@@ -9,11 +9,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from monai_lora_sam.data.dicom import rank_frames, read_cine
 from monai_lora_sam.data.phantom import PhantomConfig, generate_cine
 from monai_lora_sam.data.phantom.dicom import phantom_dataset
-from monai_lora_sam.pipeline import CoronaryPipeline, RunOptions, read_case, run_files
+from monai_lora_sam.pipeline import (
+    CaseOutcome,
+    Catheter,
+    CoronaryPipeline,
+    RunOptions,
+    read_case,
+    run_files,
+)
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
@@ -53,6 +61,47 @@ def test_another_frame_by_its_number(study: Path):
             ValueError, match=rf"Doe_Jane\.dcm: expected a frame from 1 to 6, found frame {number}"
         ):
             read_case(study, frame=number)
+
+
+@pytest.fixture
+def tube(tmp_path: Path) -> Path:
+    """A round tube of contrast medium, 10 px wide, across a bright field, blurred by 1 px."""
+    rows = np.arange(72)[:, None] * np.ones((1, 120))
+    depth = np.sqrt(np.clip(25 - (rows - 36) ** 2, 0, None))
+    path = tmp_path / "tube.png"
+    Image.fromarray((200 - 12 * gaussian_filter(depth, 1)).astype(np.uint8)).save(path)
+    return path
+
+
+def test_a_catheter_gives_the_spacing_and_the_report_says_so(
+    pipeline: CoronaryPipeline, tube: Path, tmp_path: Path
+):
+    catheter = Catheter(6.0, ((20.0, 36.0), (100.0, 36.0)))
+    options = RunOptions(catheter=catheter)
+    assert run_files([tube], tmp_path / "out", pipeline, options=options) == [(tube, None)]
+    report = json.loads((tmp_path / "out" / "tube" / "report.json").read_text())
+    assert report["image"]["pixel_spacing_mm"] == pytest.approx(2.0 / 10, rel=0.05)
+    calibration = report["calibration"]
+    assert (calibration["method"], calibration["catheter_french"]) == ("catheter", 6.0)
+    assert "catheter" in calibration["source"] and "6 French" in calibration["detail"]
+    assert not any("Calibration is missing" in warning for warning in report["warnings"])
+    outcomes: list[CaseOutcome] = []
+    run_files([tube], tmp_path / "out", pipeline, outcomes.append, options)
+    run_files([tube], tmp_path / "out", pipeline, outcomes.append)
+    assert [one.skipped for one in outcomes] == [True, False]
+
+
+def test_a_catheter_needs_one_picture_in_which_it_is_seen(
+    pipeline: CoronaryPipeline, study: Path, tube: Path, tmp_path: Path
+):
+    catheter = Catheter(6.0, ((20.0, 10.0), (100.0, 10.0)))
+    options = RunOptions(catheter=catheter)
+    with pytest.raises(ValueError, match="expected one image with a catheter's place, found 2"):
+        run_files([study, tube], tmp_path / "out", pipeline, options=options)
+    ((_, error),) = run_files([study], tmp_path / "out", pipeline, options=options)
+    assert error == "expected the frame of 6 that shows the catheter, found none"
+    with pytest.raises(ValueError, match=r"tube\.png: "):
+        read_case(tube).calibrated(catheter)
 
 
 def test_results_are_written_as_dicom_and_refer_to_the_frame(
