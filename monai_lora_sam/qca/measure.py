@@ -8,28 +8,24 @@ import numpy as np
 from scipy import ndimage
 
 from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES
-from monai_lora_sam.qca.courses import RANK
+from monai_lora_sam.qca.direction import oriented
 from monai_lora_sam.qca.forks import split_at_forks
 from monai_lora_sam.qca.gaps import facing_ends
 from monai_lora_sam.qca.lesion import Lesion, lesions_of
+from monai_lora_sam.qca.overlaps import without_overlaps
 from monai_lora_sam.qca.paths import Tip, tips_of, vessel_paths
 from monai_lora_sam.qca.profile import VesselProfile, beside_others, measure_path
-from monai_lora_sam.qca.reference import SideBranch, reference_line
+from monai_lora_sam.qca.references import believable, with_references
 from monai_lora_sam.qca.result import QcaResult
 from monai_lora_sam.qca.segment import Segment, segments_of
 from monai_lora_sam.qca.stenosis import Stenosis, find_stenoses
-from monai_lora_sam.qca.steps import SIDE, split_at_steps
+from monai_lora_sam.qca.steps import split_at_steps
 from monai_lora_sam.vessel_tree import Branch, VesselTree, build_vessel_tree
 from monai_lora_sam.vessel_tree.build import without_small_holes
 
 THRESHOLD = 0.5
 HOLE_PX = 5.0  # smaller holes in the mask are filled, as for the tree
 ROUNDS = 3  # of fitting the reference and leaving out the stenoses found by it
-FLANK = (
-    0.15  # of a stenosis' length is left out besides on either side, lest its flanks draw the reference down
-)
-MOSTLY = 0.6  # of a vessel that is stenosed is not believed
-ORIGIN_PX = 60.0  # around a bifurcation, where a side branch shows how wide it leaves
 BORDER_PX = 3.0  # an end that is so near to the picture's border faces no other end
 
 
@@ -85,13 +81,14 @@ def measure(
                 whole = replace(whole, segment_ids=_ids_along(whole.points_rc, segments).astype(np.uint8))
             for profile in split_at_forks(whole):
                 profiles.append(replace(profile, vessel_id=len(profiles) + 1))
-    profiles = [_oriented(profile, _leaves(profile, profiles)) for profile in profiles]
+    profiles = [oriented(profile, profiles) for profile in profiles]
     found: list[list[Stenosis]] = [[] for _ in profiles]
+    profiles = [without_overlaps(profile) for profile in with_references(profiles, found)]
     for left in reversed(range(ROUNDS)):
-        profiles = _with_references(profiles, found)
+        profiles = with_references(profiles, found)
         found = [find_stenoses(profile, fit_borders=not left) for profile in profiles]
     for place, (profile, stenoses) in enumerate(zip(profiles, found, strict=True)):
-        profiles[place], found[place] = _believable(profile, stenoses)
+        profiles[place], found[place] = believable(profile, stenoses)
     lesions: list[Lesion] = []
     parts: list[Segment] = []
     for profile, stenoses in zip(profiles, found, strict=True):
@@ -154,103 +151,3 @@ def _is_free(tree: VesselTree, tip: Tip) -> bool:
     margin = BORDER_PX + tip.radius_px
     inside = margin <= row <= tree.shape[0] - 1 - margin and margin <= column <= tree.shape[1] - 1 - margin
     return node is not None and node.kind == "end" and inside
-
-
-def _leaves(profile: VesselProfile, profiles: list[VesselProfile]) -> tuple[bool, bool]:
-    """Say of both ends of a vessel whether it leaves another one there.
-
-    One that goes on past the place, or one whose segment lies nearer to the ostium.
-    """
-    found = []
-    for node, own in ((profile.start, profile.segment_ids), (profile.end, profile.segment_ids[::-1])):
-        leaves = node is not None and node.kind == "bifurcation" and node.id == SIDE
-        if node is not None and node.kind == "bifurcation" and not leaves:
-            reach = node.radius_px + 1
-            for other in profiles:
-                if other is profile:
-                    continue
-                distance = np.linalg.norm(other.points_rc - np.array(node.position_rc), axis=1)
-                nearest = int(distance.argmin())
-                arc = other.arc_length_px[nearest]
-                goes_on = 2 * reach < arc < other.length_px - 2 * reach
-                nearer = _rank(other.segment_ids[np.argsort(distance)]) < _rank(own)
-                leaves |= bool(distance[nearest] <= reach and (goes_on or nearer))
-        found.append(leaves)
-    return found[0], found[1]
-
-
-def _rank(ids: np.ndarray) -> float:
-    """Return the rank of the first known label, NaN where there is none."""
-    known = ids[np.isin(ids, list(RANK))]
-    return float(RANK[int(known[0])]) if len(known) else np.nan
-
-
-def _oriented(profile: VesselProfile, leaves: tuple[bool, bool]) -> VesselProfile:
-    """Let a vessel run from its proximal to its distal end.
-
-    By the rank of its segments; else a side branch from the bifurcation that it leaves; else from the wider
-    end, which is a guess.
-    """
-    count = len(profile.points_rc)
-    ranks = np.array([RANK.get(int(_id), np.nan) for _id in profile.segment_ids])
-    known = np.isfinite(ranks)
-    if known.any() and len(set(ranks[known])) > 1:
-        slope = np.polyfit(np.flatnonzero(known), ranks[known], 1)[0]
-        profile = replace(profile, direction_known=True)
-        return profile.reversed() if slope < 0 else profile
-    if leaves[0] != leaves[1]:
-        profile = replace(profile, direction_known=True)
-        return profile.reversed() if leaves[1] else profile
-    usable = profile.is_measured
-    if usable.sum() > 4:
-        slope = np.polyfit(np.arange(count)[usable], profile.diameter_px[usable], 1)[0]
-        return profile.reversed() if slope > 0 else profile
-    return profile
-
-
-def _believable(profile: VesselProfile, stenoses: list[Stenosis]) -> tuple[VesselProfile, list[Stenosis]]:
-    """Measure a vessel again that would be stenosed nearly everywhere: its direction or its side branches were wrong."""
-    inside = np.zeros(len(profile.points_rc), dtype=bool)
-    for stenosis in stenoses:
-        inside[stenosis.begin : stenosis.end + 1] = True
-    usable = profile.is_measured & ~profile.occluded
-    if not usable.any() or (inside & usable).sum() < MOSTLY * usable.sum():
-        return profile, stenoses
-    line = reference_line(profile.arc_length_px, profile.diameter_px, usable, direction_known=False)
-    profile = replace(profile, reference_px=line)
-    return profile, find_stenoses(profile)
-
-
-def _with_references(profiles: list[VesselProfile], found: list[list[Stenosis]]) -> list[VesselProfile]:
-    usable = []
-    for profile, stenoses in zip(profiles, found, strict=True):
-        free = profile.is_measured & ~profile.occluded
-        for stenosis in stenoses:
-            margin = int(FLANK * (stenosis.end - stenosis.begin))
-            free[max(stenosis.begin - margin, 0) : stenosis.end + margin + 1] = False
-        # A vessel that is all lesion has nothing else to refer to.
-        usable.append(free if free.sum() >= 8 else profile.is_measured & ~profile.occluded)
-    result = []
-    for place, profile in enumerate(profiles):
-        sides = []
-        for other, side in enumerate(profiles):
-            if other == place:
-                continue
-            for node in (side.start, side.end):
-                if node is None or node.kind != "bifurcation":
-                    continue
-                at = np.array(node.position_rc)
-                distance = np.linalg.norm(profile.points_rc - at, axis=1)
-                nearest = int(distance.argmin())
-                # Junctions of three branches have two nodes.
-                if distance[nearest] > 2 * node.radius_px + 2:
-                    continue
-                near = usable[other] & (np.linalg.norm(side.points_rc - at, axis=1) < ORIGIN_PX)
-                if near.sum() >= 4:
-                    width = float(np.quantile(side.diameter_px[near], 0.75))
-                    sides.append(SideBranch(float(profile.arc_length_px[nearest]), width))
-        line = reference_line(
-            profile.arc_length_px, profile.diameter_px, usable[place], sides, profile.direction_known
-        )
-        result.append(replace(profile, reference_px=line))
-    return result

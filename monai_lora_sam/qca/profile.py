@@ -43,6 +43,7 @@ class VesselProfile:
         segment_ids: (N,) uint8 ARCADE category ids, 0 where unknown.
         beside: (N,) bool: beside a bifurcation or another vessel.
         occluded: (N,) bool: within a gap of the mask that was bridged.
+        overlapped: (N,) bool: so much wider than the reference that another vessel must lie over it.
         direction_known: whether which end is proximal follows from labels or from the vessel it leaves.
         start, end: the nodes at both ends, None at those of a loop.
     """
@@ -58,6 +59,7 @@ class VesselProfile:
     reference_px: np.ndarray
     segment_ids: np.ndarray
     occluded: np.ndarray
+    overlapped: np.ndarray
     direction_known: bool
     beside: np.ndarray
     start: Node | None
@@ -86,7 +88,7 @@ class VesselProfile:
 
 _ARRAYS = (
     *(field.name for field in fields(VesselProfile) if field.name.endswith(("_rc", "_px", "_ids"))),
-    *("is_measured", "occluded", "beside"),
+    *("is_measured", "occluded", "overlapped", "beside"),
 )
 
 
@@ -163,6 +165,7 @@ def measure_path(
         reference_px=np.full(len(points), np.nan),
         segment_ids=np.zeros(len(points), np.uint8),
         occluded=occluded,
+        overlapped=np.zeros(len(points), dtype=bool),
         direction_known=False,
         beside=beside,
         start=path.starts_at,

@@ -48,6 +48,7 @@ def profile_of(diameter: np.ndarray) -> VesselProfile:
         reference_px=np.full(COUNT, np.nan),
         segment_ids=np.zeros(COUNT, np.uint8),
         occluded=no,
+        overlapped=no,
         direction_known=True,
         beside=no,
         start=None,
