@@ -228,7 +228,7 @@ def report_warnings(angiogram: Angiogram, found: Mapping[str, Any]) -> list[str]
         warnings.append("No vessel was found.")
     if "segments" in found and angiogram.view is None:
         warnings.append("The view angles are unknown: segments were named without them.")
-    if found.get("lesions"):
+    if found.get("lesions") or found.get("segments"):
         warnings.append(
             "Foreshortening is unknown: one projection shows lengths no longer than they are, often shorter."
         )

@@ -67,10 +67,18 @@ def _row(folder: Path, report_folder: Path) -> list:
     return [
         thumbnail,
         name,
-        " ".join(["done.", *report.get("warnings", [])]),
+        _status(report.get("warnings", [])),
         None if segments is None else len(segments),
         None if lesions is None else ", ".join(named) or "none",
     ]
+
+
+def _status(warnings: Sequence[str]) -> Any:
+    """Return "done", with the warnings folded: many images share the same ones."""
+    if not warnings:
+        return "done"
+    count = f"{len(warnings)} warning{'' if len(warnings) == 1 else 's'}"
+    return Markup("<details><summary>done, {}</summary>{}</details>").format(count, " ".join(warnings))
 
 
 def _lesion(lesion: Mapping[str, Any]) -> str:

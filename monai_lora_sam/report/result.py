@@ -44,7 +44,8 @@ SEGMENT_COLUMNS = {
 MEASURED_SEGMENTS = (
     "Borders and the place of the MLD are distances along the vessel from where its diameter function begins. RVD: "
     "reference diameter, from the reference line at the MLD and at both borders, or averaged from what was measured "
-    "beside the segment. A segment without MLD was not measured."
+    "beside the segment. %DS is that of the segment's narrowest place, whether or not a lesion was found there. A "
+    "segment without MLD was not measured."
 )
 NUMBERED_BRANCH_PX = 30.0  # shorter ones would hide the vessels under their numbers
 

@@ -53,7 +53,7 @@ def test_index_shows_lesions_and_what_was_skipped(tmp_path, case):
     assert "2 done, 0 failed, 1 skipped" in html
     assert "62 % in 7 LAD mid" in html and ">none<" in html
     assert html.index("case.png") < html.index("skipped: a dose report")
-    assert "done. The view is a guess." in html
+    assert "<summary>done, 1 warning</summary>The view is a guess.</details>" in html
 
 
 def test_index_without_any_image(tmp_path):
