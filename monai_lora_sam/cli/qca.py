@@ -42,6 +42,7 @@ def qca(
 
         if spacing is not None and not 0 < spacing < float("inf"):
             raise ValueError(f"--spacing: expected millimetres per pixel above 0, found {spacing}")
+        vessels = read_label(mask, classes=2) > 0
         calibration = None if spacing is None else Calibration.of(spacing)
         given = [one is not None for one in (image, catheter_french, catheter)]
         if any(given) and not all(given):
@@ -53,6 +54,9 @@ def qca(
                 raise ValueError("expected --spacing or a catheter, found both")
             x0, y0, x1, y1 = catheter
             pixels = read_angiogram(image).pixels
+            if pixels.shape != vessels.shape:
+                found, expected = ("{1} × {0} pixels".format(*one) for one in (pixels.shape, vessels.shape))
+                raise ValueError(f"{image}: expected {expected} as in {mask}, found {found}")
             calibration = calibrate_by_catheter(pixels, [(y0, x0), (y1, x1)], catheter_french)
             spacing = calibration.pixel_spacing_mm
             console.print(
@@ -60,7 +64,7 @@ def qca(
                 f"{calibration.expected_error_percent:.1f} %.",
                 highlight=False,
             )
-        result = measure(read_label(mask, classes=2) > 0, pixel_spacing_mm=spacing)
+        result = measure(vessels, pixel_spacing_mm=spacing)
         lesions = result.to_json(calibration)["lesions"]
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
@@ -69,8 +73,8 @@ def qca(
             os.replace(temporary, json_file)
     unit = "px" if spacing is None else "mm"
     if not lesions:
-        vessels = f"{len(result.profiles)} vessels, no stenosis" if result.profiles else "no vessel found"
-        console.print(f"{mask.name}: {vessels}.", highlight=False, soft_wrap=True)
+        found = f"{len(result.profiles)} vessels, no stenosis" if result.profiles else "no vessel found"
+        console.print(f"{mask.name}: {found}.", highlight=False, soft_wrap=True)
         return
     table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
     for column in (

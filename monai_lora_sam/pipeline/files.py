@@ -17,13 +17,13 @@ import numpy as np
 from PIL import Image
 
 from .. import __version__
-from ..report import write_index, write_report
+from ..report import SCHEMA, write_index, write_report
 from .analysis import CoronaryPipeline, CoronaryResult
 from .inputs import find_images
 from .study import Catheter, can_write_dicom, content_pseudonym, read_case, write_dicom
 
 #: What every finished case has; the report is written last.
-FINISHED = ("vessels.png", "report.html", "report.json")
+FINISHED = ("vessels.png", "overlay.png", "report.html", "report.json")
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,8 @@ def run_files(
         (content_pseudonym(path, options.anonymise_key) if options.anonymise else path.name, reason)
         for path, reason in skipped
     ]
-    write_index(out, finished, failures, left_out)
+    earlier = _finished_earlier(out, {one.folder for one in outcomes}, options.anonymise)
+    write_index(out, [*finished, *earlier], failures, left_out)
     return [(outcome.path, outcome.error) for outcome in outcomes]
 
 
@@ -174,6 +175,17 @@ def _run_one(
         return CaseOutcome(path, folder, f"{kind}{problem}".removeprefix(f"{path}: "), seconds=seconds)
 
 
+def _finished_earlier(out: Path, now: set[Path], anonymous: bool) -> list[Path]:
+    """Return the results of other images that earlier runs left; beside anonymous ones only anonymous ones."""
+    found = []
+    for path in sorted(out.glob("*/report.json")):
+        report = _report(path.parent)
+        named = report is None or not report.get("run", {}).get("anonymise")
+        if report is not None and path.parent not in now and not (anonymous and named):
+            found.append(path.parent)
+    return found
+
+
 def _without_names(error: str, outcomes: Sequence[CaseOutcome]) -> str:
     """Replace the paths of images in an error by the names of their results."""
     for outcome in outcomes:
@@ -184,13 +196,19 @@ def _without_names(error: str, outcomes: Sequence[CaseOutcome]) -> str:
 
 def _finished(folder: Path, run: dict[str, Any]) -> dict[str, Any] | None:
     """Return the report of a case that was finished with these very settings, or None."""
+    report = _report(folder)
+    return report if report is not None and report.get("run") == json.loads(json.dumps(run)) else None
+
+
+def _report(folder: Path) -> dict[str, Any] | None:
+    """Return the report of a finished case, or None."""
     if not all((folder / name).is_file() for name in FINISHED):
         return None
     try:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return report if report.get("run") == json.loads(json.dumps(run)) else None
+    return report if isinstance(report, dict) and report.get("schema") == SCHEMA else None
 
 
 def _summary(report: dict[str, Any]) -> str:

@@ -130,6 +130,16 @@ def test_half_a_calibration_is_an_error(options, message, tmp_path: Path):
     assert result.exit_code == 1 and message in result.output
 
 
+def test_the_angiogram_has_the_masks_size(tmp_path: Path):
+    mask, image = tmp_path / "mask.png", tmp_path / "image.png"
+    Image.fromarray(stripe((0, 255))).save(mask)
+    Image.fromarray(np.zeros((64, 48), np.uint8)).save(image)
+    catheter = ["--image", str(image), "--catheter-french", "6", "--catheter", "3", "4", "40", "4"]
+    result = run(app, ["qca", str(mask), *catheter])
+    assert result.exit_code == 1
+    assert "image.png: expected 200 × 90 pixels as in" in result.output and "found 48 × 64" in result.output
+
+
 def test_starts_without_torch(tmp_path: Path):
     mask = tmp_path / "mask.png"
     Image.fromarray(stripe((0, 255))).save(mask)

@@ -51,6 +51,22 @@ def test_bad_files_are_listed_and_the_others_done(network: AdaptedSegmenter, pic
     assert "half.png" in (tmp_path / "out" / "index.html").read_text()
 
 
+def test_the_index_keeps_what_earlier_runs_finished(network: AdaptedSegmenter, picture: Path, tmp_path: Path):
+    pipeline, out = CoronaryPipeline(network, device="cpu"), tmp_path / "out"
+    other = tmp_path / "other.png"
+    other.write_bytes(picture.read_bytes())
+    for path in (picture, other):
+        run_files([path], out, pipeline)
+    assert "2 done, 0 failed" in (out / "index.html").read_text()
+    run_files([other], out, pipeline, options=RunOptions(anonymise=True))
+    assert "1 done, 0 failed" in (out / "index.html").read_text()
+    (out / "vessel" / "overlay.png").unlink()
+    picture.write_bytes(b"not an image")
+    run_files([picture], out, pipeline)  # its earlier result is of another picture
+    page = (out / "index.html").read_text()
+    assert "2 done, 1 failed" in page and "vessel/report.html" not in page
+
+
 def test_bad_files_of_one_name_are_all_listed(network: AdaptedSegmenter, tmp_path: Path):
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
