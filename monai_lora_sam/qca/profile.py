@@ -23,7 +23,7 @@ EMPTY_PX = 0.25  # by the probability, less is no lumen
 UNSEEN_PX = 0.9  # the same by the angiogram
 LEAST_TRUSTED = 12  # points of a vessel, for a fit to the angiogram
 BLUNT_PX = 3.0  # stretch on either side of a gap over which the vessel's width is looked at
-BLUR_PX = 1.5  # of a soft mask, at most; what is left in a gap beyond that of its blurred ends is lumen
+BLUR_PX = 1.2  # of a soft mask, at most; what is left in a gap beyond that of its blurred ends is lumen
 SHORT_GAP_PX = 3.0  # gaps up to here, or half a diameter, are breaks of the mask and no occlusion
 
 
@@ -136,8 +136,8 @@ def measure_path(
         if empty.sum() * SPACING_PX > max(SHORT_GAP_PX, 0.5 * width):
             occluded |= empty
         elif shadow is None and _is_blunt(diameter, inside, width):
-            remains = float(np.nanmin(diameter[inside]))
-            if remains < EMPTY_PX + _blurred_ends(end - begin, width):
+            gap = float((diameter[inside] < width / 2).sum()) * SPACING_PX
+            if float(np.nanmin(diameter[inside])) < EMPTY_PX + _blurred_ends(gap, width):
                 short |= inside
     bridged = occluded | short
     for begin, end in path.bridges:

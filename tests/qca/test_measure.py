@@ -241,6 +241,78 @@ def test_a_break_of_two_pixels_is_no_occlusion():
     assert measure(mask).lesions == ()
 
 
+@pytest.mark.parametrize(("length", "percent"), [(14, 88), (20, 92), (24, 85)])
+def test_a_lumen_that_blurring_took_below_one_half_is_no_break(length: float, percent: float):
+    mask = oblique((MIDDLE, length, percent), diameter=7.0)
+    soft = gaussian_filter(vessel_at_four_times(mask.shape, (MIDDLE, length, percent), 7.0), 1.0)
+    (lesion,) = measure(soft.clip(0, 1)).lesions
+    assert not lesion.total_occlusion
+    assert lesion.percent_diameter_stenosis == pytest.approx(percent, abs=7)
+    assert lesion.minimum_rc == pytest.approx((np.array(START) + STOP) / 2, abs=2.5)
+
+
+def vessel_at_four_times(
+    shape: tuple[int, int], lesion: tuple[float, float, float], diameter: float
+) -> np.ndarray:
+    """Return the part of each pixel that is lumen, by drawing at four times the size."""
+    fine = vessel(
+        (4 * shape[0], 4 * shape[1]),
+        4 * line(START, STOP) + 1.5,
+        4 * diameter,
+        (4 * lesion[0], 4 * lesion[1], lesion[2]),
+    )
+    return fine.reshape(shape[0], 4, shape[1], 4).mean(axis=(1, 3)).astype(np.float32)
+
+
+def test_a_break_of_a_blurred_mask_is_no_stenosis():
+    mask = oblique(diameter=7.0)
+    middle = (np.array(START) + STOP) / 2
+    mask[np.linalg.norm(np.moveaxis(np.indices(SHAPE), 0, -1) - middle, axis=-1) < 1.0] = False
+    direction = (np.array(STOP) - START) / np.linalg.norm(np.array(STOP) - START)
+    mask[np.abs((np.moveaxis(np.indices(SHAPE), 0, -1) - middle) @ direction) < 1.4] = False
+    assert not measure(gaussian_filter(mask.astype(np.float32), 0.7).clip(0, 1)).lesions
+
+
+def test_a_short_stretch_under_another_vessel_is_left_out():
+    def diameter(arc: np.ndarray) -> np.ndarray:
+        return np.where(arc < 90, 9.0, np.where(arc < 110, 17.0, 6.5))
+
+    mask = vessel(SHAPE, line((80.3, 8.2), (80.3, 250.7)), diameter, (170, 30, 50))
+    (profile,) = measure(mask).profiles
+    (lesion,) = measure(mask).lesions
+    covered = np.abs(profile.points_rc[:, 1] - 108.2) < 7
+    assert profile.overlapped[covered].any() and not profile.is_measured[covered].any()
+    # Behind it the vessel is another one, and no stenosis up to its end.
+    assert lesion.reference_diameter_px == pytest.approx(6.5, abs=0.4)
+    assert lesion.percent_diameter_stenosis == pytest.approx(50, abs=5)
+    assert lesion.length_px == pytest.approx(30, rel=0.15)
+
+
+def test_the_neighbour_s_segment_says_where_a_branch_begins():
+    trunk, branch = line((20.3, 10.2), (20.3, 120.7)), line((20.3, 120.7), (140.3, 230.7))
+    mask = joined(vessel(SHAPE, trunk, 12.0), vessel(SHAPE, branch, 8.0, (60, 30, 50)))
+    mask |= vessel(SHAPE, line((20.3, 120.7), (12.3, 240.7)), 9.0)
+    ids = np.zeros(SHAPE, np.uint8)
+    columns = np.arange(SHAPE[1])[None, :]
+    ids[np.broadcast_to(columns < 131, SHAPE)] = arcade_id(SyntaxSegment("3"))
+    ids[np.broadcast_to(columns >= 131, SHAPE)] = arcade_id(SyntaxSegment("4"))
+    ids[:22, 131:] = arcade_id(SyntaxSegment("16"))
+    for profile in measure(mask, segments=ids).profiles:
+        assert profile.direction_known
+        assert profile.points_rc[0, 1] < profile.points_rc[-1, 1]
+
+
+def test_a_vessel_that_would_be_stenosed_everywhere_is_measured_again():
+    # Its labels say that it runs the other way than it widens.
+    def diameter(arc: np.ndarray) -> np.ndarray:
+        return np.where(arc < 20, 14.0, 8.0 + arc / 60)
+
+    mask = vessel(SHAPE, line(START, STOP), diameter, (150, 24, 60))
+    (lesion,) = measure(mask).lesions
+    assert lesion.percent_diameter_stenosis == pytest.approx(60, abs=8)
+    assert lesion.length_px < 40
+
+
 def test_a_tortuous_vessel():
     columns = np.linspace(10, 390, 1600)
     points = np.column_stack([80 + 28 * np.sin(columns / 22), columns])
