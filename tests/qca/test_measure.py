@@ -277,10 +277,10 @@ def test_a_short_stretch_under_another_vessel_is_left_out():
     def diameter(arc: np.ndarray) -> np.ndarray:
         return np.where(arc < 90, 9.0, np.where(arc < 110, 17.0, 6.5))
 
-    mask = vessel(SHAPE, line((80.3, 8.2), (80.3, 250.7)), diameter, (170, 30, 50))
-    (profile,) = measure(mask).profiles
-    (lesion,) = measure(mask).lesions
-    covered = np.abs(profile.points_rc[:, 1] - 108.2) < 7
+    result = measure(oblique((180, 30, 50), diameter=diameter))
+    (profile,), (lesion,) = result.profiles, result.lesions
+    along_line = (profile.points_rc - START) @ (np.array(STOP) - START) / (2 * MIDDLE)
+    covered = np.abs(along_line - 100) < 7
     assert profile.overlapped[covered].any() and not profile.is_measured[covered].any()
     # Behind it the vessel is another one, and no stenosis up to its end.
     assert lesion.reference_diameter_px == pytest.approx(6.5, abs=0.4)
