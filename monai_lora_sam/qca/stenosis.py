@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import leastsq
@@ -222,22 +222,22 @@ def _measured(profile: VesselProfile, relative: np.ndarray, begin: int, end: int
 
 
 def _without_overlap(stenoses: list[Stenosis]) -> list[Stenosis]:
-    """Let each stretch belong to one stenosis: borders that overlap meet half-way between them."""
+    """Let each stretch belong to one stenosis: borders that overlap meet half-way between them.
+
+    Two dips that turned out to be narrowest at one place, or at their common border, are one stenosis.
+    """
     ordered = sorted(stenoses, key=lambda one: one.minimum)
     result: list[Stenosis] = []
     for stenosis in ordered:
         if result and stenosis.begin < result[-1].end:
             before = result[-1]
             middle = int(np.clip((stenosis.begin + before.end) // 2, before.minimum, stenosis.minimum))
-            result[-1] = Stenosis(
-                before.begin, before.minimum, middle, before.minimum_lumen_diameter_px, before.total_occlusion
-            )
-            stenosis = Stenosis(
-                middle,
-                stenosis.minimum,
-                stenosis.end,
-                stenosis.minimum_lumen_diameter_px,
-                stenosis.total_occlusion,
-            )
+            if middle in (before.minimum, stenosis.minimum):
+                narrower = min(before, stenosis, key=lambda one: one.minimum_lumen_diameter_px)
+                begin, end = min(before.begin, stenosis.begin), max(before.end, stenosis.end)
+                result[-1] = replace(narrower, begin=begin, end=end)
+                continue
+            result[-1] = replace(before, end=middle)
+            stenosis = replace(stenosis, begin=middle)
         result.append(stenosis)
     return result
