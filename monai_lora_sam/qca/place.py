@@ -19,8 +19,9 @@ def lesion_at(
 ) -> Lesion | None:
     """Return the lesion in a box: the measured one that is narrowest in it, else the narrowest place itself.
 
-    A place that is no stenosis by measurement (less than 20 % narrower than the reference, say) has as its
-    borders the ends of the stretch of vessel within the box.
+    Of a lesion with several stenoses, narrowest outside of the box, those in it are taken. A place that is no
+    stenosis by measurement (less than 20 % narrower than the reference, say) has as its borders the ends of the
+    stretch of vessel within the box.
 
     Args:
         result: what :func:`monai_lora_sam.qca.measure` gave for the picture.
@@ -48,6 +49,9 @@ def lesion_at(
     ]
     if inside:
         return replace(max(inside, key=lambda one: one.percent_diameter_stenosis), id=number)
+    parts = [part for lesion in result.lesions if (part := _part(lesion, low, high, number)) is not None]
+    if parts:
+        return max(parts, key=lambda one: one.percent_diameter_stenosis)
     places = [place for profile in result.profiles if (place := _narrowest(profile, low, high)) is not None]
     if not places:
         return None
@@ -55,6 +59,20 @@ def lesion_at(
     diseased = np.zeros(len(profile.points_rc), dtype=bool)
     diseased[stenosis.begin : stenosis.end + 1] = True
     return lesion_of(profile, [stenosis], number, diseased)
+
+
+def _part(lesion: Lesion, low: np.ndarray, high: np.ndarray, number: int) -> Lesion | None:
+    """Return those stenoses of a lesion that are narrowest in the box, as a lesion of their own."""
+    points = lesion.profile.points_rc
+    inside = [
+        one for one in lesion.stenoses if ((points[one.minimum] >= low) & (points[one.minimum] <= high)).all()
+    ]
+    if not inside:
+        return None
+    diseased = np.zeros(len(points), dtype=bool)
+    for one in lesion.stenoses:
+        diseased[one.begin : one.end + 1] = True
+    return lesion_of(lesion.profile, inside, number, diseased)
 
 
 def _narrowest(
@@ -73,5 +91,9 @@ def _narrowest(
         begin -= 1
     while end + 1 < len(within) and within[end + 1]:
         end += 1
+    closed = np.flatnonzero(within & profile.occluded)
+    if len(closed):
+        middle = int(closed[len(closed) // 2])
+        return 0.0, profile, Stenosis(min(begin, middle), middle, max(end, middle), 0.0, True)
     diameter = float(profile.smoothed_px[minimum])
     return float(relative[minimum]), profile, Stenosis(begin, minimum, end, diameter, False)

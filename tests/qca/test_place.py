@@ -53,3 +53,25 @@ def test_no_vessel_no_lesion():
 def test_a_box_without_area_is_refused(box):
     with pytest.raises(ValueError, match="expected a box as left, top, right, bottom with an area"):
         lesion_at(measure(tube(0.6)), box)
+
+
+def test_of_several_stenoses_that_in_the_box_is_taken():
+    one, other = tube(0.5), np.roll(tube(0.8), 50, axis=1)
+    both = np.minimum(one, other)
+    both[:, :60] = one[:, :60]
+    result = measure(both)
+    (lesion,) = result.lesions
+    assert len(lesion.stenoses) == 2 and lesion.percent_diameter_stenosis > 75
+    found = lesion_at(result, (100, 25, 140, 55), number=3)
+    assert found is not None and found.id == 3 and len(found.stenoses) == 1
+    assert found.percent_diameter_stenosis == pytest.approx(50, abs=4)
+
+
+def test_a_box_on_a_part_of_an_occlusion_is_one():
+    mask = tube(0.0)
+    mask[:, 100:150] = 0
+    result = measure(mask)
+    (lesion,) = result.lesions
+    assert lesion.total_occlusion and lesion.minimum_rc == pytest.approx([40, 125], abs=3)
+    found = lesion_at(result, (80, 25, 110, 55))
+    assert found is not None and found.total_occlusion and found.percent_diameter_stenosis == 100
