@@ -13,7 +13,7 @@ from monai_lora_sam.anatomy.names import segment_name
 from monai_lora_sam.qca.lesion import Lesion, lesion_of, with_units
 from monai_lora_sam.qca.paths import SPACING_PX
 from monai_lora_sam.qca.profile import VesselProfile
-from monai_lora_sam.qca.stenosis import Stenosis
+from monai_lora_sam.qca.stenosis import LEAST_STENOSIS, Stenosis
 
 SHORTEST_PX = 5.0  # a shorter stretch of a label is the map's noise
 
@@ -84,7 +84,8 @@ def segments_of(profile: VesselProfile, lesions: Sequence[Lesion]) -> list[Segme
             worst = max(here, key=lambda one: one.percent_diameter_stenosis)
             minimum, diameter, closed = worst.minimum, worst.minimum_lumen_diameter_px, worst.total_occlusion
         else:
-            minimum = int(np.argmin(np.where(known, profile.smoothed_px / profile.reference_px, np.inf)))
+            relative = np.where(known, profile.smoothed_px / profile.reference_px, np.inf)
+            minimum = int(np.argmin(_without_fading_ends(profile, relative)))
             diameter, closed = float(profile.smoothed_px[minimum]), False
         stretch = Stenosis(begin, minimum, end, diameter, closed)
         extent = lesion_of(profile, [stretch], 0, diseased)
@@ -99,3 +100,16 @@ def segments_of(profile: VesselProfile, lesions: Sequence[Lesion]) -> list[Segme
             )
         )
     return sorted(segments, key=lambda one: one.extent.begin)
+
+
+def _without_fading_ends(profile: VesselProfile, relative: np.ndarray) -> np.ndarray:
+    """Leave out, as infinity, what narrows towards an end of the vessel and does not recover, if anything is left."""
+    with np.errstate(invalid="ignore"):
+        healthy = profile.is_measured & (profile.smoothed_px > (1 - LEAST_STENOSIS) * profile.reference_px)
+    places = np.flatnonzero(healthy)
+    if not len(places):
+        return relative
+    kept = np.full(len(relative), np.inf)
+    between = slice(places[0], places[-1] + 1)
+    kept[between] = relative[between]
+    return kept if np.isfinite(kept).any() else relative

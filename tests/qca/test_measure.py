@@ -384,6 +384,17 @@ def test_segments_name_the_results_and_hold_the_vessel_together():
     assert main.direction_known and main.points_rc[0][1] < main.points_rc[-1][1]
 
 
+def test_a_segment_that_fades_out_has_no_stenosis_at_its_end():
+    def diameter(arc: np.ndarray) -> np.ndarray:
+        return 10 * np.clip((2 * MIDDLE - arc) / 40, 0.1, 1)
+
+    result = measure(oblique(diameter=diameter))
+    (segment,) = result.segments
+    assert not result.lesions
+    assert segment.extent.percent_diameter_stenosis < 20
+    assert result.profiles[0].smoothed_px[result.profiles[0].is_measured].min() < 5
+
+
 def test_json_is_plain_and_names_its_units():
     result = measure(oblique((MIDDLE, 44, 60)), pixel_spacing_mm=0.2)
     content = json.loads(json.dumps(result.to_json(), allow_nan=False))
