@@ -50,6 +50,9 @@ def run(
     graph: Annotated[
         bool, typer.Option(help="Name whole pieces of the vessel tree, or each pixel by itself.")
     ] = True,
+    lumen: Annotated[
+        bool, typer.Option(help="Draw the vessel map again at the image's own size, for widths.")
+    ] = True,
     view: Annotated[
         tuple[float, float] | None,
         typer.Option(
@@ -128,7 +131,12 @@ def run(
         if tube is not None and count > 1:
             raise ValueError(f"--catheter: expected one image, found {count}")
         pipeline = CoronaryPipeline(
-            **folders, graph=graph, inference=inference, device=device, pretrained=pretrained or True
+            **folders,
+            graph=graph,
+            inference=inference,
+            lumen=lumen,
+            device=device,
+            pretrained=pretrained or True,
         )
         with progress("angiograms") as bars:
             bar = bars.add_task("", total=count)

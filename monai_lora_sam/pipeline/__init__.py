@@ -5,6 +5,7 @@ from __future__ import annotations
 from .analysis import CoronaryPipeline, CoronaryResult
 from .files import CaseOutcome, RunOptions, run_files, write_result
 from .inputs import FoundImages, find_images
+from .lumen import redraw
 from .stage_networks import THRESHOLD, StageNetworks, StageOutputs, shipped_stages
 from .study import Case, Catheter, read_case
 
@@ -21,6 +22,7 @@ __all__ = [
     "StageOutputs",
     "find_images",
     "read_case",
+    "redraw",
     "run_files",
     "shipped_stages",
     "write_result",

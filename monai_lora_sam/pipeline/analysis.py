@@ -15,11 +15,12 @@ from monai.transforms import Activationsd, Compose, Invertd
 from torch import Tensor
 
 from ..images import Angiogram
-from ..networks import AdaptedSegmenter, LesionDetector, decode_lesions
+from ..networks import AdaptedSegmenter, LesionDetector, LumenRefiner, decode_lesions
 from ..qca import DiameterProfile, QcaResult, diameter_profile, measure, summarise_tree
 from ..qca.calibration import BY_HAND
 from ..transforms import GreyToThreeChannelsd, NormalizeForEncoderd, ResizeLongestSided, ViewToTensord
 from ..vessel_tree import build_vessel_tree, label_pixels, label_tree, paint_segments
+from .lumen import redraw
 from .rows import add_measurements, assemble_report, calibration_of, lesion_rows, segment_rows
 from .stage_networks import THRESHOLD, StageNetworks, shipped_stages
 from .study import Case, read_case
@@ -64,6 +65,10 @@ class CoronaryPipeline:
         inference: ``"whole"`` scales the image into the encoder's square; ``"tiled"`` finds vessels in windows
             of that size at the image's own scale and blends them, for images much larger than the encoder's.
             Segments and lesions need the whole picture either way.
+        lumen: draws the vessel map again at the image's own size, which is what mask, tree and measurements are
+            taken from; names and lesions are found from stage 1's own. A folder that
+            :func:`monai_lora_sam.lumen_stage.save_lumen_refiner` wrote, the network itself, True for the one that
+            comes with the package, or None or False for stage 1's map as it is.
         score_threshold: lesions below it are left out; by default what the card of stage 3 names, or 0.3.
         device: where the networks run; by default CUDA if there is any.
         pretrained: where the base's weights are; True for their usual place.
@@ -85,6 +90,7 @@ class CoronaryPipeline:
         *,
         graph: bool = True,
         inference: Literal["whole", "tiled"] = "whole",
+        lumen: bool | str | Path | LumenRefiner | None = True,
         score_threshold: float | None = None,
         device: str | torch.device | None = None,
         pretrained: bool | str | Path = True,
@@ -96,7 +102,7 @@ class CoronaryPipeline:
         if "vessels" not in stages:
             stages = {**shipped_stages(1 if stages else 3), **stages}
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        networks = StageNetworks.load(**stages, pretrained=pretrained)  # type: ignore[arg-type]
+        networks = StageNetworks.load(**stages, pretrained=pretrained, lumen=lumen)  # type: ignore[arg-type]
         self.networks = networks.to(self.device).to(memory_format=torch.channels_last).eval()
         self.graph, self.inference = graph, inference
         self.score_threshold = self._score_threshold(score_threshold)
@@ -140,6 +146,7 @@ class CoronaryPipeline:
             "identity": self.networks.identity(),
             "graph": self.graph,
             "inference": self.inference,
+            "lumen": self.networks.lumen is not None,
             "score_threshold": self.score_threshold,
         }
 
@@ -209,12 +216,12 @@ class CoronaryPipeline:
         return CoronaryResult(angiogram, probability, vessels, profiles, report, segments, measurement)
 
     def probability(self, angiogram: Angiogram) -> np.ndarray:
-        """Return the vessel probability of each pixel, (H, W) float32, by stage 1 alone."""
+        """Return the vessel probability of each pixel, (H, W) float32, by stage 1 and the refiner."""
         item, image, view = self._prepared(angiogram, self.preprocessing)
         with torch.inference_mode():
             logits = self.inferer(image, self.networks.vessels, view=view)
         assert isinstance(logits, Tensor)  # the network gives one tensor, so does the inferer
-        return self._own_size(item, logits)
+        return self._own_size(item, logits, angiogram)
 
     def predict(
         self, angiogram: Angiogram
@@ -229,7 +236,7 @@ class CoronaryPipeline:
         with torch.inference_mode():
             outputs = self.networks(image, view)
         if self.inference == "whole":
-            probability = self._own_size(item, outputs.vessels)
+            probability = self._own_size(item, outputs.vessels, angiogram)
         classes = Compose([Activationsd(keys="pred", softmax=True), *self._back(self._whole)])
         named = classes({"image": item["image"], "pred": MetaTensor(outputs.segments[0].cpu())})["pred"]
         lesions = None
@@ -243,9 +250,12 @@ class CoronaryPipeline:
         image = item["image"][None].to(self.device).as_tensor()
         return item, image, item["view"][None].to(self.device)
 
-    def _own_size(self, item: dict[str, Any], logits: Tensor) -> np.ndarray:
+    def _own_size(self, item: dict[str, Any], logits: Tensor, angiogram: Angiogram) -> np.ndarray:
         found = self.postprocessing({"image": item["image"], "pred": MetaTensor(logits[0].cpu())})["pred"]
-        return found[0].numpy().clip(0.0, 1.0)
+        found = found[0].numpy().clip(0.0, 1.0)
+        if self.networks.lumen is None:
+            return found
+        return redraw(self.networks.lumen, angiogram.pixels, found)
 
 
 def _with_given(

@@ -199,6 +199,7 @@ def assemble_report(
             "view": None if view is None else {"primary_deg": view[0], "secondary_deg": view[1]},
         },
         "stages": networks.cards(),
+        "lumen": networks.lumen_card(),
         **found,
         **calibration,
         "timings_s": dict(seconds),

@@ -119,7 +119,8 @@ def result_sections(
     if "vessels" in report:
         sections.append(Section("Vessels", _vessels(report)))
     if "stages" in report:
-        sections.append(Section("Stages", [_table(report["stages"])]))
+        lumen = [{"stage": "lumen", **report["lumen"]}] if report.get("lumen") else []
+        sections.append(Section("Stages", [_table([*report["stages"], *lumen])]))
     if "timings_s" in report:
         sections.append(
             Section("Timings", [Facts({f"{name} (s)": value for name, value in report["timings_s"].items()})])

@@ -1,0 +1,90 @@
+"""The network that draws a vessel map again at the angiogram's own size, on disk: weights and card in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .adapters import verify_folder
+from .adapters.atomic import atomic_folder
+from .adapters.store import load_tensors, tensors_fingerprint, write_folder
+from .networks import LumenRefiner
+
+#: The one that comes with the package, trained on synthetic angiograms.
+SHIPPED_LUMEN = Path(__file__).parent / "assets" / "lumen"
+WEIGHTS = "network.safetensors"
+TASK = "lumen"
+
+
+def save_lumen_refiner(
+    network: LumenRefiner,
+    folder: str | Path,
+    *,
+    metrics: dict[str, Any] | None = None,
+    modality: str = "XA",
+    version: str = "1",
+    **more: Any,
+) -> Path:
+    """Write a refiner into ``folder``, atomically.
+
+    Args:
+        network: whose weights are written.
+        folder: replaced as a whole if it exists.
+        metrics: scores to write into the card.
+        modality: DICOM's term: ``XA`` for X-ray angiography.
+        version: of these weights.
+        more: further entries of the card.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: if a weight is NaN or infinite.
+    """
+    state = network.state_dict()
+    card = {
+        **more,
+        "name": TASK,
+        "task": TASK,
+        "class_names": ["vessel"],
+        "metrics": metrics or {},
+        "modality": modality,
+        "version": version,
+        "network": network.config,
+        "fingerprint": tensors_fingerprint(state),
+        # No part of any encoder: it reads the angiogram itself, and any stage's map.
+        "encoder": {},
+        "parents": [],
+        "strategy": "frozen",
+        "modules": [],
+    }
+    with atomic_folder(folder) as temporary:
+        write_folder(temporary, card, {WEIGHTS: state}, None)
+    return Path(folder)
+
+
+def load_lumen_refiner(folder: str | Path = SHIPPED_LUMEN, *, mixed_precision: bool = True) -> LumenRefiner:
+    """Read a refiner, ready to run; its card is its attribute ``card``.
+
+    Args:
+        folder: what :func:`save_lumen_refiner` wrote; by default the one that comes with the package.
+        mixed_precision: see :class:`monai_lora_sam.networks.LumenRefiner`.
+
+    Raises:
+        FileNotFoundError: if the folder or a file of it is missing.
+        ValueError: if a file is damaged, or the folder holds something else; what was expected and what was
+            found are named.
+
+    Example:
+        >>> refiner = load_lumen_refiner()  # doctest: +SKIP
+    """
+    card = verify_folder(folder)
+    if card.get("task") != TASK or not isinstance(card.get("network"), dict) or WEIGHTS not in card["files"]:
+        raise ValueError(f"{folder}: expected a lumen refiner, found task {card.get('task')!r}")
+    try:
+        network = LumenRefiner(**card["network"], mixed_precision=mixed_precision)
+        network.load_state_dict(load_tensors(folder, WEIGHTS))
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"{folder}: expected weights of {card['network']}, found others: {error}") from error
+    network.card = card
+    return network.requires_grad_(False).eval()
