@@ -3,8 +3,9 @@
     python scripts/bench_vessels.py --datalist data/arcade_vessels/datalist.json
     python scripts/bench_vessels.py --datalist data/cimat/datalist.json --stage mine=models/best --stage shipped
 
-Each image goes through the pipeline, once for every way of inference. Means come with a 95 % confidence interval
-by bootstrap over images: it says how far the mean depends on which images were drawn, not on the seed of training.
+Each image goes through the pipeline, once for every way of inference, without the lumen refiner and with it. Means
+come with a 95 % confidence interval by bootstrap over images: it says how far the mean depends on which images were
+drawn, not on the seed of training.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +37,7 @@ from monai_lora_sam.stages import SHIPPED
 from monai_lora_sam.transforms import read_angiogram, read_label
 
 QUICK = 10
+LUMEN = ("without", "with")
 EXAMPLES = """Examples:
 
 python scripts/bench_vessels.py --datalist data/arcade_vessels/datalist.json --json scores.json
@@ -56,6 +59,10 @@ def main(
     inference: Annotated[
         list[str] | None, typer.Option(help="whole, tiled; repeatable. Default: both.")
     ] = None,
+    lumen: Annotated[
+        list[str] | None,
+        typer.Option(help="with, without: the lumen refiner; repeatable. Default: both."),
+    ] = None,
     pretrained: Annotated[
         str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
     ] = None,
@@ -70,6 +77,8 @@ def main(
     content = read_datalist(datalist)
     if split not in ("training", "validation", "test") or not content[split]:
         raise typer.BadParameter(f"{datalist}: no images in the split {split!r}", param_hint="--split")
+    if unknown := set(lumen or ()) - set(LUMEN):
+        raise typer.BadParameter(f"expected with or without, found {unknown.pop()!r}", param_hint="--lumen")
     entries = content[split][: QUICK if quick else None]
     unlabelled = [entry["image"] for entry in entries if "label" not in entry]
     if unlabelled:
@@ -77,13 +86,18 @@ def main(
     rows = []
     with Progress(console=console, transient=True) as bars:
         for name, folder in map(parse_stage, stage or ["vessels"]):
-            for how in inference or ["whole", "tiled"]:
+            for how, refined in product(inference or ["whole", "tiled"], lumen or LUMEN):
                 pipeline = CoronaryPipeline(
-                    folder, inference=how, device=device, pretrained=pretrained or True
+                    folder,
+                    inference=how,
+                    lumen=refined == "with",
+                    device=device,
+                    pretrained=pretrained or True,
                 )
-                bar = bars.add_task(f"{name}, {how}", total=len(entries))
+                bar = bars.add_task(f"{name}, {how}, {refined} lumen", total=len(entries))
                 scored = score(pipeline, entries, lambda bar=bar: bars.advance(bar))
-                rows.append({"stage": name, "folder": str(folder), "inference": how, **scored})
+                row = {"stage": name, "folder": str(folder), "inference": how, "lumen": refined}
+                rows.append({**row, **scored})
     console.print(as_table(rows, f"{datalist.parent.name}, {split}, {len(entries)} images"))
     if json_file is not None:
         facts = {
@@ -162,7 +176,7 @@ def mean_with_interval(values: np.ndarray, seed: int = 0) -> dict[str, Any]:
 def as_table(rows: list[dict[str, Any]], title: str) -> Table:
     """Return the figures for the console."""
     table = Table(title=title, box=box.SIMPLE, pad_edge=False, collapse_padding=True)
-    for column in ("stage", "inference", "Dice", "95 %", "clDice", "95 %", "s/image"):
+    for column in ("stage", "inference", "lumen", "Dice", "95 %", "clDice", "95 %", "s/image"):
         table.add_column(column, no_wrap=True)
     for row in rows:
         cells = []
@@ -171,7 +185,7 @@ def as_table(rows: list[dict[str, Any]], title: str) -> Table:
             known = found["mean"] is not None
             cells.append(f"{found['mean']:.3f}" if known else "–")
             cells.append(f"{found['low']:.3f} – {found['high']:.3f}" if known else "–")
-        table.add_row(row["stage"], row["inference"], *cells, f"{row['seconds_per_image']:.2f}")
+        table.add_row(row["stage"], row["inference"], row["lumen"], *cells, f"{row['seconds_per_image']:.2f}")
     return table
 
 

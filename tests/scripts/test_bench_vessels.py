@@ -84,19 +84,29 @@ def test_a_stage_is_scored_through_the_pipeline_both_ways(script, datalist, tmp_
         quick=True,
     )
     written = json.loads((tmp_path / "scores.json").read_text())
-    assert [(row["stage"], row["inference"]) for row in written["results"]] == [
-        ("mine", "whole"),
-        ("mine", "tiled"),
+    assert [(row["stage"], row["inference"], row["lumen"]) for row in written["results"]] == [
+        ("mine", "whole", "without"),
+        ("mine", "whole", "with"),
+        ("mine", "tiled", "without"),
+        ("mine", "tiled", "with"),
     ]
-    pipeline = bench.CoronaryPipeline(tmp_path / "stage", device="cpu", pretrained=tmp_path / "base")
-    again = bench.score(pipeline, bench.read_datalist(datalist)["validation"])
-    assert written["results"][0]["dice"] == again["dice"]
+    for row in written["results"][:2]:
+        pipeline = bench.CoronaryPipeline(
+            tmp_path / "stage", lumen=row["lumen"] == "with", device="cpu", pretrained=tmp_path / "base"
+        )
+        again = bench.score(pipeline, bench.read_datalist(datalist)["validation"])
+        assert row["dice"] == again["dice"]
     assert "mine" in capsys.readouterr().out
 
 
 def test_a_split_without_images_is_refused(script, datalist):
     with pytest.raises(typer.BadParameter, match="no images in the split 'test'"):
         script("bench_vessels").main(datalist, split="test")
+
+
+def test_an_unknown_choice_of_the_refiner_is_refused(script, datalist):
+    with pytest.raises(typer.BadParameter, match="expected with or without, found 'both'"):
+        script("bench_vessels").main(datalist, lumen=["both"])
 
 
 def test_a_missing_stage_ends_in_one_line(script, datalist, tmp_path, capsys):
