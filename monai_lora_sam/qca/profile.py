@@ -23,6 +23,9 @@ EMPTY_PX = 0.25  # by the probability, less is no lumen
 UNSEEN_PX = 0.9  # the same by the angiogram
 LEAST_TRUSTED = 12  # points of a vessel, for a fit to the angiogram
 BLUNT_PX = 3.0  # stretch on either side of a gap over which the vessel's width is looked at
+FLANK = 0.15  # of the width; between this and the rest a vessel is narrowing
+ROUND_ENDS = 0.46  # of the width: over so long both of two half-circles narrow
+HARD_PX, SOFT_PX = 2.2, 4.2  # and this more by the mask's grid, or by a blur of a pixel
 BLUR_PX = 1.2  # of a soft mask, at most; what is left in a gap beyond that of its blurred ends is lumen
 SHORT_GAP_PX = 3.0  # gaps up to here, or half a diameter, are breaks of the mask and no occlusion
 
@@ -129,13 +132,14 @@ def measure_path(
     occluded = np.zeros(len(points), dtype=bool)
     width = float(np.nanmedian(diameter)) if np.isfinite(diameter).any() else 0.0
     short = np.zeros(len(points), dtype=bool)
+    soft = bool(((probability > 0) & (probability < 1)).any())
     for begin, end in path.bridges:
         inside = (path.arc_length_px >= begin - 1) & (path.arc_length_px <= end + 1)
         empty = inside & (diameter < (EMPTY_PX if shadow is None else UNSEEN_PX))
         # Half a pixel between samples.
         if empty.sum() * SPACING_PX > max(SHORT_GAP_PX, 0.5 * width):
             occluded |= empty
-        elif shadow is None and _is_blunt(diameter, inside, width):
+        elif shadow is None and _is_blunt(diameter, inside, width, soft):
             gap = float((diameter[inside] < width / 2).sum()) * SPACING_PX
             if float(np.nanmin(diameter[inside])) < EMPTY_PX + _blurred_ends(gap, width):
                 short |= inside
@@ -173,12 +177,16 @@ def measure_path(
     )
 
 
-def _is_blunt(diameter: np.ndarray, inside: np.ndarray, width: float) -> bool:
+def _is_blunt(diameter: np.ndarray, inside: np.ndarray, width: float, soft: bool) -> bool:
     """Say whether a vessel is cut at its full width, and not narrowed until the mask's grid lost it."""
     first, last = np.flatnonzero(inside)[[0, -1]]
     reach = int(BLUNT_PX / SPACING_PX)
     beside = [diameter[max(first - reach, 0) : first], diameter[last + 1 : last + 1 + reach]]
-    return all(len(part) > 0 and np.nanmean(part) > 0.5 * width for part in beside)
+    if not all(len(part) > 0 and np.nanmean(part) > 0.5 * width for part in beside):
+        return False
+    relative = diameter[max(first - reach, 0) : last + 1 + reach] / np.nanmedian(np.concatenate(beside))
+    narrowing = float(((relative > FLANK) & (relative < 1 - FLANK)).sum()) * SPACING_PX
+    return narrowing <= ROUND_ENDS * width + (SOFT_PX if soft else HARD_PX)
 
 
 def _blurred_ends(gap_px: float, width: float) -> float:

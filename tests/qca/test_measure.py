@@ -235,6 +235,12 @@ def test_ends_that_do_not_face_each_other_are_no_occlusion():
     assert measure(apart).lesions == ()
 
 
+@pytest.mark.parametrize(("length", "percent"), [(16, 97), (20, 96), (28, 97)])
+def test_a_short_narrowing_to_less_than_a_pixel_is_no_break(length: float, percent: float):
+    (lesion,) = measure(oblique((MIDDLE, length, percent), diameter=7.0)).lesions
+    assert lesion.percent_diameter_stenosis == pytest.approx(percent, abs=8)
+
+
 def test_a_break_of_two_pixels_is_no_occlusion():
     mask = oblique()
     mask[:, 70:72] = False

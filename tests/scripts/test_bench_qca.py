@@ -94,6 +94,12 @@ def test_a_lesion_beside_another_vessel_is_not_clear(script):
     assert not row["clear"]
 
 
+def test_a_lesion_that_the_collimator_hides_counts_nowhere(script):
+    truth, mask = drawn(60.0)
+    mask[:, 145:155] = False
+    assert not script("bench_qca").compare(truth, mask, measure(mask, pixel_spacing_mm=0.25))
+
+
 def test_a_stenosis_beside_the_true_ones_is_false(script):
     bench = script("bench_qca")
     truth, mask = drawn(60.0)

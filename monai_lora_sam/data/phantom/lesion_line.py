@@ -13,6 +13,7 @@ from monai_lora_sam.data.phantom.heart import SAMPLE_STEP_MM
 
 BESIDE_PX = (1.5, 2.5, 3.5)  # beyond the walls, where another vessel would show
 MARGIN_PX = 3.0  # from the picture's border
+GRID_PX = 2.0  # a thinner lumen may lie between the pixels of the mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,8 @@ def share_beside(mask: np.ndarray, line: LesionLine) -> float | None:
     points = line.points_rc
     if (points < MARGIN_PX).any() or (points > np.array(mask.shape) - 1 - MARGIN_PX).any():
         return None
-    if not mask[tuple(np.rint(points[[0, -1]]).astype(int).T)].all():
+    shown = mask[tuple(np.rint(points).astype(int).T)]
+    if not (shown[0] and shown[-1] and shown[line.diameter_px > GRID_PX].all()):
         return None  # behind the collimator
     along = np.gradient(points, axis=0)
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
