@@ -4,8 +4,8 @@
     python scripts/bench_qca.py --cache phantoms_qca --quick
 
 Phantoms are drawn once into the cache, and each input of each phantom is measured once by each version of the
-code: a run that was broken off goes on where it stopped. Inputs: the exact mask, the exact mask blurred, and the
-probability that stage 1 gives. The first two come with the exact segment map. A lesion is "clear" when no other
+code: a run that was broken off goes on where it stopped. Inputs: the exact mask, the exact mask blurred, and what
+stage 1 predicts with the angiogram itself, as the pipeline measures. The first two come with the exact segment map. A lesion is "clear" when no other
 vessel lies beside it and it is seen at half its length at least: a frame that a core laboratory would choose.
 What the picture does not show whole counts nowhere. MLD in mm is the lesion's own, at its depth, so that its
 error is that of the walls alone; the intervals in mm have the calibration's too.
@@ -161,14 +161,16 @@ def measured_once(
     truth = json.loads((folder / entry["truth"]).read_text())
     mask = read_label(folder / entry["label"], classes=2) > 0
     segments: np.ndarray | None = np.asarray(Image.open(folder / entry["segments"]))
+    image: np.ndarray | None = None
     if pipeline is None:
         probability = (
             mask if name == "exact" else gaussian_filter(mask.astype(np.float32), BLUR_PX).clip(0, 1)
         )
     else:
-        probability, segments = pipeline.probability(read_angiogram(folder / entry["image"])), None
+        angiogram = read_angiogram(folder / entry["image"])
+        probability, segments, image = pipeline.probability(angiogram), None, angiogram.pixels
     started = time.process_time()
-    result = measure(probability, segments=segments, pixel_spacing_mm=truth["pixel_spacing_mm"])
+    result = measure(probability, image=image, segments=segments, pixel_spacing_mm=truth["pixel_spacing_mm"])
     seconds = time.process_time() - started
     lesions = [{"case": entry["case_id"], "input": name, **row} for row in compare(truth, mask, result)]
     image = {"lesions": lesions, "false_lesions": false_lesions(truth, result), "seconds": round(seconds, 4)}

@@ -202,9 +202,13 @@ class CoronaryPipeline:
             report["segments"] = segment_rows(segments, profiles)
             watch.lap("segments")
         if detections is not None:
-            # Not in the angiogram itself: of what stage 3 finds on phantoms, %DS then came out 17 points too
-            # low in the mean, and 9 by the map alone (scripts/bench_stenoses.py, 60 images).
-            measurement = measure(probability, segments=segments, pixel_spacing_mm=spacing, tree=tree)
+            measurement = measure(
+                probability,
+                image=angiogram.pixels,
+                segments=segments,
+                pixel_spacing_mm=spacing,
+                tree=tree,
+            )
             spacing_error = 0.0 if known is None else known.expected_error_percent
             report["lesions"] = lesion_rows(detections, measurement, segments, spacing_error)
             add_measurements(report.get("segments", ()), measurement, report["lesions"])
