@@ -15,6 +15,7 @@ from ..images import SPACING_SOURCES, Angiogram
 from ..qca import DiameterProfile, Lesion, QcaResult, lesion_at
 from ..qca.calibration import BY_HAND, Calibration
 from ..qca.lesion import with_units
+from ..qca.walls import normals
 from .stage_networks import StageNetworks
 
 PACKAGES = ("monai", "torch", "transformers", "peft")
@@ -164,13 +165,25 @@ def _profile(lesion: Lesion) -> dict[str, Any]:
     """Return the diameter function of the lesion's vessel, as the report plots it."""
     profile = lesion.profile
     arc = profile.arc_length_px
-    diameter = np.where(profile.is_measured | profile.occluded, profile.diameter_px, np.nan)
+    known = profile.is_measured | profile.occluded
+    diameter = np.where(known, profile.diameter_px, np.nan)
+    # Beside a bifurcation what looks like a wall is another vessel's. The lesion's marks need two ends all the same.
+    half = profile.reference_px[:, None] / 2 * normals(profile.points_rc)
+    left, right = (
+        np.where(known[:, None], wall, np.nan) for wall in (profile.left_wall_rc, profile.right_wall_rc)
+    )
+    for index in (lesion.begin, lesion.minimum, lesion.end):
+        if not known[index]:
+            left[index], right[index] = (
+                profile.points_rc[index] - half[index],
+                profile.points_rc[index] + half[index],
+            )
     return {
         "arc_length_px": _listed(arc),
         "diameter_px": _listed(diameter),
         "reference_diameter_px": _listed(profile.reference_px),
-        "left_wall_xy": _points(profile.left_wall_rc),
-        "right_wall_xy": _points(profile.right_wall_rc),
+        "left_wall_xy": _points(left),
+        "right_wall_xy": _points(right),
         "proximal_border_px": _rounded(float(arc[lesion.begin])),
         "mld_position_px": _rounded(float(arc[lesion.minimum])),
         "distal_border_px": _rounded(float(arc[lesion.end])),
