@@ -59,7 +59,7 @@ class Lesion:
     @property
     def percent_diameter_stenosis_averaged_reference(self) -> float | None:
         reference = self.averaged_reference_px
-        return None if reference is None else 100.0 * (1.0 - self.minimum_lumen_diameter_px / reference)
+        return 100.0 * (1.0 - self.minimum_lumen_diameter_px / reference) if reference else None
 
     @property
     def minimum_rc(self) -> np.ndarray:

@@ -48,6 +48,7 @@ class VesselProfile:
         occluded: (N,) bool: within a gap of the mask that was bridged.
         overlapped: (N,) bool: so much wider than the reference that another vessel must lie over it.
         direction_known: whether which end is proximal follows from labels or from the vessel it leaves.
+        in_angiogram: whether the diameters were fitted to the angiogram, and not read from the map.
         start, end: the nodes at both ends, None at those of a loop.
     """
 
@@ -65,6 +66,7 @@ class VesselProfile:
     overlapped: np.ndarray
     direction_known: bool
     beside: np.ndarray
+    in_angiogram: bool
     start: Node | None
     end: Node | None
 
@@ -172,6 +174,7 @@ def measure_path(
         overlapped=np.zeros(len(points), dtype=bool),
         direction_known=False,
         beside=beside,
+        in_angiogram=shadow is not None,
         start=path.starts_at,
         end=path.ends_at,
     )

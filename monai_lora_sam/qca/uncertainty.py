@@ -19,6 +19,9 @@ ROUGHNESS = (
     1.0  # of what a vessel's own unevenness says of its walls, where that is more than the mask's error
 )
 REFERENCE_ERROR = 0.03  # relative, of the reference line besides what wall errors do to it
+# Of what was fitted to the angiogram; a vessel's contrast and background are wrong for a whole stretch.
+SHADOW_ERROR_PX = 0.8  # standard deviation of the smallest diameter besides what the walls' noise does to it
+SHADOW_REFERENCE_ERROR = 0.08  # relative, of the reference line
 TAPER_DEVIATION = 0.02  # of the reference line's slope, per diameter, as in its fit
 HEALTHY = 0.15  # from the reference, relative: where the vessel says how even its walls are
 THINNEST_PX = 1.0  # a lumen thinner than this may be missing from a mask
@@ -47,9 +50,9 @@ def stenosis_intervals(
 
     Both walls are displaced by random errors that are alike over a short stretch: as large as half a pixel of the
     mask either way, or as the vessel's own unevenness where that is larger. Each time the smallest diameter is
-    taken again by the same local regression and the reference line is fitted again; its own error as a model
-    and the calibration's are added. The deviations from the measured values, mirrored, are those of the truth
-    from the measurement.
+    taken again by the same local regression and the reference line is fitted again; its own error as a model, that
+    of a fit to the angiogram and the calibration's are added. The deviations from the measured values, mirrored, are
+    those of the truth from the measurement.
 
     Args:
         profile: the vessel, with its reference line.
@@ -76,9 +79,13 @@ def stenosis_intervals(
         high = min(THINNEST_PX, reference)
         return Intervals((100 * (1 - high / reference), 100.0), (0.0, high), (0.0, high))
     noise = wall_noise(profile, rng, draws)
-    smallest = np.maximum(stenosis.minimum_lumen_diameter_px - _shifts(profile, stenosis, noise), 0.0)
     log_reference = reference_response(profile, stenosis.minimum, noise)
-    log_reference += REFERENCE_ERROR * rng.standard_normal(draws)
+    reference_error = SHADOW_REFERENCE_ERROR if profile.in_angiogram else REFERENCE_ERROR
+    log_reference += reference_error * rng.standard_normal(draws)
+    shifts = _shifts(profile, stenosis, noise)
+    if profile.in_angiogram:
+        shifts += SHADOW_ERROR_PX * rng.standard_normal(draws)
+    smallest = np.maximum(stenosis.minimum_lumen_diameter_px - shifts, 0.0)
     percent = 100.0 * (1.0 - smallest / (reference * np.exp(-log_reference)))
     percent = np.maximum(percent, 0.0)  # wider than the reference: no stenosis, rather than a negative one
     return Intervals(_range(percent), _range(smallest), _range(smallest * scale))

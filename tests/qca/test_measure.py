@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -388,6 +389,13 @@ def test_segments_name_the_results_and_hold_the_vessel_together():
     main = max(result.profiles, key=lambda one: one.length_px)
     assert set(main.segment_ids) >= {arcade_id(SyntaxSegment.LAD_PROXIMAL), arcade_id(SyntaxSegment.LAD_MID)}
     assert main.direction_known and main.points_rc[0][1] < main.points_rc[-1][1]
+
+
+def test_beside_an_occlusion_without_any_lumen_there_is_no_averaged_reference():
+    (lesion,) = measure(oblique((MIDDLE, 44, 60))).lesions
+    none = replace(lesion, proximal_reference_px=0.0, distal_reference_px=0.0)
+    assert none.percent_diameter_stenosis_averaged_reference is None
+    assert none.to_json()["percent_diameter_stenosis_averaged_reference"] is None
 
 
 def test_a_segment_that_fades_out_has_no_stenosis_at_its_end():

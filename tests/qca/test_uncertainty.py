@@ -14,6 +14,7 @@ from monai_lora_sam.qca.smoothing import smooth
 from monai_lora_sam.qca.stenosis import Stenosis, find_stenoses
 from monai_lora_sam.qca.uncertainty import (
     MASK_ERROR_PX,
+    SHADOW_ERROR_PX,
     regression_weights,
     stenosis_intervals,
     wall_deviation,
@@ -49,6 +50,7 @@ def profile_of(diameter: np.ndarray) -> VesselProfile:
         segment_ids=np.zeros(COUNT, np.uint8),
         occluded=no,
         overlapped=no,
+        in_angiogram=False,
         direction_known=True,
         beside=no,
         start=None,
@@ -149,3 +151,16 @@ def test_bad_input(measured):
         stenosis_intervals(*measured, -1.0)
     with pytest.raises(ValueError, match="20 draws"):
         stenosis_intervals(*measured, draws=3)
+
+
+def test_what_was_fitted_to_the_angiogram_has_its_own_error(measured):
+    profile, stenosis = measured
+    mask = stenosis_intervals(profile, stenosis, draws=4000)
+    angiogram = stenosis_intervals(replace(profile, in_angiogram=True), stenosis, draws=4000)
+
+    def deviation(interval: tuple[float, float]) -> float:
+        return (interval[1] - interval[0]) / (2 * 1.96)
+
+    expected = np.hypot(deviation(mask.mld_px), SHADOW_ERROR_PX)
+    assert deviation(angiogram.mld_px) == pytest.approx(expected, rel=0.06)
+    assert angiogram.percent[0] < mask.percent[0] and angiogram.percent[1] > mask.percent[1]
