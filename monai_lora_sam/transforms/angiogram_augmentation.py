@@ -24,7 +24,7 @@ def angiogram_augmentation(
 ) -> Compose:
     """Build the random changes an angiogram may go through in training.
 
-    Flips with their view angles; rotation to 20 degrees and scale 0.8 to 1.25 on each axis (in one
+    Flips with their view angles; rotation to 20 degrees, height scaled by up to 20 % and width by up to 25 % (in one
     interpolation, bilinear for the image, nearest for labels, zeros outside); gamma 0.7 to 1.5;
     blur to 1 pixel; noise to 4 % of full scale. All are MONAI's own but the flip, so each has its
     deterministic twin there (`Affined`, `AdjustContrastd`, `GaussianSmoothd`).
