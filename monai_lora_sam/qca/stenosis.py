@@ -20,6 +20,8 @@ LEAST_LENGTH_PX = 4.0
 WHOLE = 1.4  # length of a dip, over that between the places where three quarters are regained
 SOFT_DEPTH = 0.08  # misfits of the relative depth beyond this count less than squared
 REGAINED = 0.75  # of a dip's depth, before the vessel's distal end
+# Of a narrowing's width at half its depth; where it takes longer to regain the rest, the reference is too high there.
+PLATEAU = 3.0
 RECOVERY = 0.5  # two dips are two stenoses if half of the shallower one's depth is regained between them
 
 
@@ -127,7 +129,17 @@ def _recovered(relative: np.ndarray, begin: int, end: int, first: int, last: int
     after = np.flatnonzero(relative[bottom : last + 1] >= enough)
     if not len(after):
         return None
-    return (first + int(before[-1]) if len(before) else first), bottom + int(after[0])
+    begin, end = (first + int(before[-1]) if len(before) else first), bottom + int(after[0])
+    half = 1 - (1 - relative[bottom]) / 2
+    half_begin = np.flatnonzero(relative[begin : bottom + 1] >= half)
+    half_end = np.flatnonzero(relative[bottom : end + 1] >= half)
+    if len(half_begin) and len(half_end):
+        width = bottom + int(half_end[0]) - begin - int(half_begin[-1])
+        if end - begin > PLATEAU * width:
+            return max(begin + int(half_begin[-1] - width / 6), begin), min(
+                bottom + int(half_end[0] + width / 6), end
+            )
+    return begin, end
 
 
 def _window(
