@@ -20,8 +20,8 @@ ROUGHNESS = (
 )
 REFERENCE_ERROR = 0.03  # relative, of the reference line besides what wall errors do to it
 # Of what was fitted to the angiogram; a vessel's contrast and background are wrong for a whole stretch.
-SHADOW_ERROR_PX = 0.8  # standard deviation of the smallest diameter besides what the walls' noise does to it
-SHADOW_REFERENCE_ERROR = 0.08  # relative, of the reference line
+SHADOW_ERROR_PX = 1.0  # standard deviation of the smallest diameter besides what the walls' noise does to it
+SHADOW_REFERENCE_ERROR = 0.10  # relative, of the reference line
 TAPER_DEVIATION = 0.02  # of the reference line's slope, per diameter, as in its fit
 HEALTHY = 0.15  # from the reference, relative: where the vessel says how even its walls are
 THINNEST_PX = 1.0  # a lumen thinner than this may be missing from a mask
