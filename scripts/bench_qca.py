@@ -34,7 +34,7 @@ from scipy.ndimage import gaussian_filter
 from monai_lora_sam import qca, vessel_tree
 from monai_lora_sam.cli.console import one_line_errors
 from monai_lora_sam.data.datalist import write_json
-from monai_lora_sam.data.phantom import PhantomConfig, prepare_phantoms
+from monai_lora_sam.data.phantom import MEASUREMENT_CONFIG, prepare_phantoms
 from monai_lora_sam.data.phantom.lesion_line import lesion_line, share_beside
 from monai_lora_sam.metrics import agreement
 from monai_lora_sam.pipeline import CoronaryPipeline, shipped_stages
@@ -47,12 +47,6 @@ from monai_lora_sam.report.bland_altman import bland_altman
 from monai_lora_sam.report.comparison_sheet import Comparison, comparison_sheet
 from monai_lora_sam.transforms import read_angiogram, read_label
 
-CONFIG = PhantomConfig(
-    lesion_probability=1.0,
-    stenosis_range_percent=(20.0, 95.0),
-    pixel_spacing_range_mm=(0.15, 0.40),
-    photons_range=(100.0, 4000.0),
-)
 REFERENCE_MM = (1.5, 4.5)
 INPUTS = ("exact", "blurred", "predicted")
 BLUR_PX = 1.0
@@ -102,7 +96,7 @@ def main(
             seed,
             validation_fraction=0.0,
             progress=lambda done, _: bars.update(bar, completed=done),
-            config=CONFIG,
+            config=MEASUREMENT_CONFIG,
         )
         entries = json.loads(datalist.read_text())["training"]
         images: dict[str, list[dict[str, Any]]] = {}

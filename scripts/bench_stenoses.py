@@ -23,10 +23,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from monai_lora_sam.cli.console import one_line_errors
-from monai_lora_sam.data import read_task
 from monai_lora_sam.data.datalist import write_json
 from monai_lora_sam.metrics import lesions_to_instances, score_arcade_stenoses, score_lesions
 from monai_lora_sam.pipeline import CoronaryPipeline
+from monai_lora_sam.workflows import read_split
 
 QUICK = 10
 MEASURED = ("percent_diameter_stenosis", "mld_px")
@@ -50,10 +50,7 @@ def main(
 ) -> None:
     """Score stage 3 and the measurement of what it finds."""
     console = Console()
-    content = read_task(datalist, "stenosis")
-    if split not in ("training", "validation", "test") or not content[split]:
-        raise ValueError(f"{datalist}: expected images in the split {split!r}, found none")
-    entries = content[split][: QUICK if quick else limit]
+    entries = read_split(datalist, split, "stenosis")[: QUICK if quick else limit]
     pipeline = CoronaryPipeline(vessels, segments, stenosis, lumen=lumen, score_threshold=score_threshold)
     if pipeline.networks.stenosis is None:
         raise ValueError("expected a stage 3 to score, found none")

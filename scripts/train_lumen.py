@@ -21,7 +21,6 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from bench_qca import CONFIG
 from monai.losses import DiceLoss
 from monai.transforms import (
     CenterSpatialCropd,
@@ -48,7 +47,7 @@ from torch.utils.data import Dataset
 
 from monai_lora_sam import __version__
 from monai_lora_sam.cli.console import one_line_errors
-from monai_lora_sam.data.phantom import prepare_phantoms
+from monai_lora_sam.data.phantom import MEASUREMENT_CONFIG, prepare_phantoms
 from monai_lora_sam.lumen_stage import SHIPPED_LUMEN, save_lumen_refiner
 from monai_lora_sam.networks import LumenRefiner
 from monai_lora_sam.pipeline import THRESHOLD, CoronaryPipeline, redraw
@@ -90,7 +89,7 @@ def main(
             phantom_seed,
             held_out / (count + held_out),
             lambda done, _: bars.update(bar, completed=done),
-            CONFIG,
+            MEASUREMENT_CONFIG,
         )
         content = json.loads(datalist.read_text())
         bar = bars.add_task("maps of stage 1", total=count + held_out)

@@ -54,10 +54,12 @@ def _leaves(profile: VesselProfile, profiles: list[VesselProfile]) -> tuple[bool
                     continue
                 distance = np.linalg.norm(other.points_rc - np.array(node.position_rc), axis=1)
                 nearest = int(distance.argmin())
+                if distance[nearest] > reach:
+                    continue
                 arc = other.arc_length_px[nearest]
                 goes_on = 2 * reach < arc < other.length_px - 2 * reach
                 nearer = _rank(other.segment_ids[np.argsort(distance)]) < _rank(own)
-                leaves |= bool(distance[nearest] <= reach and (goes_on or nearer))
+                leaves |= bool(goes_on or nearer)
         found.append(leaves)
     return found[0], found[1]
 

@@ -9,12 +9,11 @@ import numpy as np
 from monai_lora_sam.qca.paths import SPACING_PX
 from monai_lora_sam.qca.profile import DIAMETER_SIGMA_PX, VesselProfile
 from monai_lora_sam.qca.reference import SideBranch
+from monai_lora_sam.qca.runs import runs
 from monai_lora_sam.qca.smoothing import smooth
 
-WIDER, FLANK = (
-    1.3,
-    1.12,
-)  # times its reference a vessel is no wider; where it is, all above the second is left out
+WIDER = 1.3  # times its reference a vessel is no wider
+FLANK = 1.12  # where it is, all above this is left out
 LONGEST_DIAMETERS = 5.0  # a longer stretch is the vessel itself
 BEHIND_PX = 6.0  # where the vessel shows how wide it goes on
 DAUGHTER = 0.7  # diameter of a branch that may be hidden there, over the vessel's own behind it
@@ -25,7 +24,7 @@ def without_overlaps(profile: VesselProfile) -> VesselProfile:
     with np.errstate(invalid="ignore", divide="ignore"):
         relative = np.where(profile.is_measured, profile.diameter_px / profile.reference_px, 1.0)
     overlapped = np.zeros(len(relative), dtype=bool)
-    for begin, end in _runs(relative > FLANK):
+    for begin, end in runs(relative > FLANK):
         longest = LONGEST_DIAMETERS * profile.reference_px[begin] / SPACING_PX
         if relative[begin:end].max() > WIDER and end - begin < longest:
             overlapped[begin:end] = True
@@ -39,14 +38,9 @@ def without_overlaps(profile: VesselProfile) -> VesselProfile:
 def hidden_branches(profile: VesselProfile) -> list[SideBranch]:
     """Return a side branch for each overlap: what lies over the vessel may hide where it gives one off."""
     branches = []
-    for begin, end in _runs(profile.overlapped):
+    for begin, end in runs(profile.overlapped):
         behind = min(end + int(BEHIND_PX / SPACING_PX), len(profile.overlapped) - 1)
         if np.isfinite(profile.diameter_px[behind]):
             width = DAUGHTER * float(profile.diameter_px[behind])
             branches.append(SideBranch(float(profile.arc_length_px[(begin + end) // 2]), width))
     return branches
-
-
-def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.r_[False, flags, False].astype(int)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -10,12 +10,11 @@ import numpy as np
 
 from monai_lora_sam.anatomy import syntax_from_arcade_id
 from monai_lora_sam.anatomy.names import segment_name
+from monai_lora_sam.qca.forks import SHORTEST_PX
 from monai_lora_sam.qca.lesion import Lesion, lesion_of, with_units
 from monai_lora_sam.qca.paths import SPACING_PX
 from monai_lora_sam.qca.profile import VesselProfile
 from monai_lora_sam.qca.stenosis import LEAST_STENOSIS, Stenosis
-
-SHORTEST_PX = 5.0  # a shorter stretch of a label is the map's noise
 
 
 @dataclass(frozen=True, eq=False)

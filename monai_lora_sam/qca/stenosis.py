@@ -9,6 +9,7 @@ from scipy.optimize import leastsq
 
 from monai_lora_sam.qca.paths import SPACING_PX
 from monai_lora_sam.qca.profile import VesselProfile
+from monai_lora_sam.qca.runs import runs
 from monai_lora_sam.qca.smoothing import fill, smooth
 
 LEAST_STENOSIS = 0.20  # of the reference diameter
@@ -92,13 +93,10 @@ def _dips(
     least = np.maximum(LEAST_STENOSIS, LEAST_DEPTH_PX / reference)
     shallow = 1 - np.clip(0.35 * least, 0.05, 0.5)
     below = (relative < shallow) & (np.arange(len(relative)) >= first) & (np.arange(len(relative)) <= last)
-    edges = np.flatnonzero(np.diff(np.r_[False, below, False]))
-    runs = []
-    for begin, end in zip(edges[::2], edges[1::2] - 1, strict=True):
-        runs += _split(relative, int(begin), int(end))
+    parts = [part for begin, end in runs(below) for part in _split(relative, begin, end - 1)]
     return [
         (begin, end)
-        for begin, end in runs
+        for begin, end in parts
         if ((1 - relative[begin : end + 1] >= 0.9 * least[begin : end + 1]) & known[begin : end + 1]).any()
     ]
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from monai_lora_sam.qca.paths import SPACING_PX
 from monai_lora_sam.qca.profile import VesselProfile
+from monai_lora_sam.qca.runs import runs
 from monai_lora_sam.vessel_tree import Node
 
 # Two equal daughters of Murray's law have 0.79 of their parent's diameter.
@@ -20,8 +21,7 @@ def split_at_steps(profile: VesselProfile) -> list[VesselProfile]:
 
     A stenosis recovers, a side branch that was taken for the continuation does not.
     """
-    edges = np.flatnonzero(np.diff(np.r_[False, profile.beside, False].astype(int)))
-    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+    for begin, end in runs(profile.beside):
         before, after = _measured(profile, 0, begin), _measured(profile, end, len(profile.beside))
         if min(len(before), len(after)) < LEAST_POINTS:
             continue

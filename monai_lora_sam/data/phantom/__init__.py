@@ -5,9 +5,17 @@ from __future__ import annotations
 from monai_lora_sam.data.phantom.cine import CineFrame, PhantomCine, generate_cine
 from monai_lora_sam.data.phantom.dataset import prepare_phantoms
 from monai_lora_sam.data.phantom.dicom import prepare_cines, write_phantom_dicom
-from monai_lora_sam.data.phantom.phantom import Centreline, Lesion, Phantom, PhantomConfig, generate_phantom
+from monai_lora_sam.data.phantom.phantom import (
+    MEASUREMENT_CONFIG,
+    Centreline,
+    Lesion,
+    Phantom,
+    PhantomConfig,
+    generate_phantom,
+)
 
 __all__ = [
+    "MEASUREMENT_CONFIG",
     "Centreline",
     "CineFrame",
     "Lesion",

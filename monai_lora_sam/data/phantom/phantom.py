@@ -78,6 +78,15 @@ class PhantomConfig:
             Dominance(self.dominance)
 
 
+#: Phantoms to measure stenoses on: each has some, of all degrees, at all spacings and noise levels.
+MEASUREMENT_CONFIG = PhantomConfig(
+    lesion_probability=1.0,
+    stenosis_range_percent=(20.0, 95.0),
+    pixel_spacing_range_mm=(0.15, 0.40),
+    photons_range=(100.0, 4000.0),
+)
+
+
 @dataclass(frozen=True)
 class Centreline:
     """The truth along one segment, from its proximal to its distal end.
