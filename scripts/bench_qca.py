@@ -13,6 +13,7 @@ own, at its depth, so that its error is that of the walls alone; the intervals i
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import sys
@@ -104,6 +105,7 @@ def main(
             pipeline = (
                 CoronaryPipeline(stage or shipped_stages(1)["vessels"]) if name == "predicted" else None
             )
+            gc.freeze()  # else Python now and then looks through all of torch, while a picture is timed
             bar = bars.add_task(name, total=count)
             images[name] = []
             for entry in entries:

@@ -15,7 +15,7 @@ from monai_lora_sam.qca.lesion import Lesion, lesions_of
 from monai_lora_sam.qca.overlaps import without_overlaps
 from monai_lora_sam.qca.paths import Tip, tips_of, vessel_paths
 from monai_lora_sam.qca.profile import VesselProfile, beside_others, measure_path
-from monai_lora_sam.qca.references import believable, with_references
+from monai_lora_sam.qca.references import ReferenceLines, believable
 from monai_lora_sam.qca.result import QcaResult
 from monai_lora_sam.qca.segment import Segment, segments_of
 from monai_lora_sam.qca.stenosis import Stenosis, find_stenoses
@@ -82,10 +82,11 @@ def measure(
             for profile in split_at_forks(whole):
                 profiles.append(replace(profile, vessel_id=len(profiles) + 1))
     profiles = [oriented(profile, profiles) for profile in profiles]
-    found: list[list[Stenosis]] = [[] for _ in profiles]
-    profiles = [without_overlaps(profile) for profile in with_references(profiles, found)]
+    lines = ReferenceLines(profiles)
+    profiles = [without_overlaps(profile) for profile in lines.fit(profiles)]
+    found: list[list[Stenosis]] = []
     for left in reversed(range(ROUNDS)):
-        profiles = with_references(profiles, found)
+        profiles = lines.fit(profiles, found)
         found = [find_stenoses(profile, fit_borders=not left) for profile in profiles]
     for place, (profile, stenoses) in enumerate(zip(profiles, found, strict=True)):
         profiles[place], found[place] = believable(profile, stenoses)

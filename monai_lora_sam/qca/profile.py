@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from itertools import permutations
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -111,15 +112,10 @@ def measure_path(
     """
     points, arc = path.points_rc, path.arc_length_px
     across = normals(points, path.closed)
-    sides = half_widths(probability, points, across)
-    found = np.isfinite(sides).all(axis=0) & (sides.sum(axis=0) > 0) & ~beside
-    shift = smooth((sides[1] - sides[0]) / 2, found, RECENTRE_SIGMA_PX / SPACING_PX)
-    shift = np.clip(np.nan_to_num(fill(shift, found & np.isfinite(shift))), -3.0, 3.0)
     if not path.closed:
-        points = points + shift[:, None] * across
-        across = normals(points)
-        sides = half_widths(probability, points, across)
-        arc = arc_length(points)
+        points = _recentred(points, across, probability, ~beside)
+        across, arc = normals(points), arc_length(points)
+    sides = half_widths(probability, points, across)
     diameter = sides.sum(axis=0)
     lumen = np.isfinite(diameter) & in_lumen(probability, points, across)
     trusted = lumen & ~beside & (diameter > 0)
@@ -180,6 +176,18 @@ def measure_path(
     )
 
 
+def _recentred(
+    points: np.ndarray, across: np.ndarray, probability: np.ndarray, alone: np.ndarray
+) -> np.ndarray:
+    """Return a line moved to the middle of its lumen, as that is where the vessel is `alone` (N,)."""
+    sides = np.full((2, len(points)), np.nan)
+    sides[:, alone] = half_widths(probability, points[alone], across[alone])
+    found = np.isfinite(sides).all(axis=0) & (sides.sum(axis=0) > 0)
+    shift = smooth((sides[1] - sides[0]) / 2, found, RECENTRE_SIGMA_PX / SPACING_PX)
+    shift = np.clip(np.nan_to_num(fill(shift, found & np.isfinite(shift))), -3.0, 3.0)
+    return points + shift[:, None] * across
+
+
 def _is_blunt(diameter: np.ndarray, inside: np.ndarray, width: float, soft: bool) -> bool:
     """Say whether a vessel is cut at its full width, and not narrowed until the mask's grid lost it."""
     first, last = np.flatnonzero(inside)[[0, -1]]
@@ -214,35 +222,33 @@ def beside_others(paths: list[VesselPath], others: list[np.ndarray], radius: np.
     """
     lines = [path.points_rc for path in paths] + others
     radii = [radius_along(line, radius) for line in lines]
+    boxes = [(line.min(axis=0), line.max(axis=0)) for line in lines]
     trees = [cKDTree(line) for line in lines]
-    flags = [np.zeros(len(path.points_rc), dtype=bool) for path in paths]
-    for p, path in enumerate(paths):
-        for q, line in enumerate(lines):
-            if p == q:
-                continue
-            largest = max(radii[p].max(), radii[q].max()) + 1.0
-            if _boxes_apart(path.points_rc, line, largest):
-                continue
-            far, nearest = trees[p].query(line, distance_upper_bound=largest)
-            hit = np.flatnonzero(np.isfinite(far))
-            hit = hit[far[hit] < radii[p][nearest[hit]] + 1.0]
-            # Inside the junction the branch's own radius cannot be seen.
-            own = np.minimum(radii[q][hit], OWN_RADIUS * np.median(radii[q])) + MOUTH_PX
-            for place, margin in zip(nearest[hit], own, strict=True):
-                reach = int(margin / SPACING_PX)
-                flags[p][max(place - reach, 0) : place + reach + 1] = True
-            far, nearest = trees[q].query(path.points_rc, distance_upper_bound=largest)
-            hit = np.flatnonzero(np.isfinite(far))
-            hit = hit[far[hit] < radii[q][nearest[hit]] + 1.0]
-            own = np.minimum(radii[p][hit], OWN_RADIUS * np.median(radii[p])) + MOUTH_PX
-            for place, margin in zip(hit, own, strict=True):
-                reach = int(margin / SPACING_PX)
-                flags[p][max(place - reach, 0) : place + reach + 1] = True
-    return flags
+    # Inside the junction a branch's own radius cannot be seen.
+    shown = [np.minimum(one, OWN_RADIUS * np.median(one)) + MOUTH_PX for one in radii]
+    # Where stretches begin (+1) and end (-1) along each vessel.
+    changes = [np.zeros(len(path.points_rc) + 1, dtype=int) for path in paths]
+    for p, q in permutations(range(len(lines)), 2):
+        largest = max(radii[p].max(), radii[q].max()) + 1.0
+        if min(p, q) >= len(paths) or _boxes_apart(boxes[p], boxes[q], largest):
+            continue
+        far, nearest = trees[p].query(lines[q], distance_upper_bound=largest)
+        hit = np.flatnonzero(np.isfinite(far))
+        hit = hit[far[hit] < radii[p][nearest[hit]] + 1.0]
+        if p < len(paths):
+            _mark(changes[p], nearest[hit], shown[q][hit])
+        if q < len(paths):
+            _mark(changes[q], hit, shown[q][hit])
+    return [np.cumsum(change)[:-1] > 0 for change in changes]
 
 
-def _boxes_apart(one: np.ndarray, other: np.ndarray, margin: float) -> bool:
-    return bool(
-        np.any(one.min(axis=0) > other.max(axis=0) + margin)
-        | np.any(other.min(axis=0) > one.max(axis=0) + margin)
-    )
+def _mark(changes: np.ndarray, places: np.ndarray, margins_px: np.ndarray) -> None:
+    reach = (margins_px / SPACING_PX).astype(int)
+    np.add.at(changes, np.maximum(places - reach, 0), 1)
+    np.add.at(changes, np.minimum(places + reach + 1, len(changes) - 1), -1)
+
+
+def _boxes_apart(
+    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], margin: float
+) -> bool:
+    return bool(np.any(one[0] > other[1] + margin) or np.any(other[0] > one[1] + margin))

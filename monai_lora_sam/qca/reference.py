@@ -15,6 +15,8 @@ STEP_FREEDOM = 0.5  # deviation of a step from Murray's law, as a part of it
 BEHIND_DIAMETERS = 4.0  # stretch behind a bifurcation that shows how wide the vessel goes on
 LARGEST_RATIO = 1.5  # of a side branch's diameter to that; beyond, the vessel behind is diseased
 FIT_SPACING = 3  # every so many points are used
+ROUNDS = 12  # of reweighting, at most
+SETTLED = 1e-4  # relative change of the line by a round that ends them
 
 
 @dataclass(frozen=True)
@@ -63,24 +65,27 @@ def reference_line(
     known = design[rows]
     # Wide places are measured better in relation to their width.
     precision = np.clip(diameter_px[rows] / typical, 0.3, 1.2) ** 2
-    weights = precision.copy()
-    fitted = _solve(known, values, weights, prior, stiffness, bounds)
-    for _ in range(12):
-        residual = values - known @ fitted
+    fitted = _solve(known, values, precision, prior, stiffness, bounds)
+    residual = values - known @ fitted
+    for _ in range(ROUNDS):
         slope = np.where(residual > 0, UPPER_QUANTILE, 1 - UPPER_QUANTILE)
-        fitted = _solve(
-            known, values, precision * slope / np.maximum(np.abs(residual), 0.01), prior, stiffness, bounds
-        )
+        weights = precision * slope / np.maximum(np.abs(residual), 0.01)
+        fitted = _solve(known, values, weights, prior, stiffness, bounds)
+        before, residual = residual, values - known @ fitted
+        if np.abs(residual - before).max() < SETTLED:
+            break
     # The quantile regression lies above the healthy wall by what the noise is; least squares goes back.
-    for _ in range(12):
-        residual = values - known @ fitted
+    for _ in range(ROUNDS):
         near = np.abs(residual) < 4 * LEAST_DEVIATION
         spread = 1.4826 * float(np.median(np.abs(residual[near]))) if near.sum() > 3 else LEAST_DEVIATION
-        limit = OUTLIER * np.clip(spread, LEAST_DEVIATION, 2 * LEAST_DEVIATION) * 1.6
+        limit = OUTLIER * min(max(spread, LEAST_DEVIATION), 2 * LEAST_DEVIATION) * 1.6
         weights = np.maximum(1 - (residual / limit) ** 2, 0.0) ** 2
         if weights.sum() < 2:
             break
         fitted = _solve(known, values, precision * weights, prior, stiffness, bounds)
+        before, residual = residual, values - known @ fitted
+        if np.abs(residual - before).max() < SETTLED:
+            break
     return typical * np.exp(design @ fitted)
 
 
@@ -120,16 +125,18 @@ def _solve(
     stiffness: np.ndarray,
     bounds: tuple[float, float],
 ) -> np.ndarray:
-    normal = (design * weights[:, None]).T @ design + np.diag(stiffness)
-    right = (design * weights[:, None]).T @ values + stiffness * prior
+    weighted = design.T * weights
+    normal = weighted @ design
+    normal.flat[:: len(normal) + 1] += stiffness
+    right = weighted @ values + stiffness * prior
     solution = np.linalg.solve(normal, right)
     fixed = {}
     if not bounds[0] <= solution[1] <= bounds[1]:
         fixed[1] = float(np.clip(solution[1], *bounds))
     fixed |= {k: 0.0 for k in range(2, len(solution)) if solution[k] > 0}
     if fixed:
-        held = np.array(sorted(fixed))
-        free = np.setdiff1d(np.arange(len(solution)), held)
+        held = sorted(fixed)
+        free = [k for k in range(len(solution)) if k not in fixed]
         solution[held] = [fixed[k] for k in held]
         solution[free] = np.linalg.solve(
             normal[np.ix_(free, free)], right[free] - normal[np.ix_(free, held)] @ solution[held]

@@ -40,7 +40,7 @@ class Stenosis:
 def find_stenoses(profile: VesselProfile, fit_borders: bool = True) -> list[Stenosis]:
     """Find the narrowings of a vessel whose `reference_px` is known, from proximal to distal.
 
-    A candidate is a run of points below the reference, at its lowest by 20 % and 0.8 px at least. Its borders
+    A candidate is a run of points below the reference, at its lowest by 20 % and 1.2 px at least. Its borders
     are those of a half-cosine flank, a floor and another half-cosine flank, fitted to the relative diameters
     of the run and its surroundings: the places where the narrowing begins, which a threshold puts too far
     inside. The smallest diameter is that of a local quadratic regression whose width follows the lesion's.

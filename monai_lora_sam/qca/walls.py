@@ -13,7 +13,7 @@ NEAR_PX = 1.0  # how far beside its line the lumen may lie
 RIDGE_PX = 2.0  # how far beside a thin lumen its line may run
 STEP_PX = 0.25  # between two samples across the vessel
 # Half-lengths of the line across; a longer one only where the wall was not met.
-REACHES_PX = (8.0, 16.0, 32.0, 64.0)
+REACHES_PX = (4.0, 8.0, 16.0, 32.0, 64.0)
 
 
 def normals(points: np.ndarray, closed: bool = False) -> np.ndarray:
@@ -48,11 +48,10 @@ def half_widths(probability: np.ndarray, points: np.ndarray, across: np.ndarray)
     points = points + offset[:, None] * across
     sides = np.full((2, len(points)), np.nan)
     for reach in REACHES_PX:
-        rows = np.flatnonzero(np.isnan(sides).any(axis=0))
-        if not len(rows):
-            break
         for side, sign in enumerate((-1.0, 1.0)):
-            sides[side, rows] = _reach_of(probability, points[rows], sign * across[rows], reach)
+            rows = np.flatnonzero(np.isnan(sides[side]))
+            if len(rows):
+                sides[side, rows] = _reach_of(probability, points[rows], sign * across[rows], reach)
     sides[:, np.isnan(sides).any(axis=0)] = np.nan
     return sides + np.stack([-offset, offset])
 

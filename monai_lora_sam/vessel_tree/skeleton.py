@@ -62,9 +62,12 @@ def skeleton_graph(mask: np.ndarray) -> tuple[nx.MultiGraph, list[np.ndarray]]:
             ring = [edge[0] for edge in nx.find_cycle(pixels.subgraph(run))]
             loops.append(np.array([*ring, ring[0]], dtype=float))
             continue
-        (first, before), (last, after) = outer
-        inner = nx.shortest_path(between, first, last)
-        _add_path(graph, node_of[before], node_of[after], np.array(inner, dtype=float))
+        (first, before), (_, after) = outer
+        chain = [before, first]
+        while len(chain) <= len(run):
+            one, other = pixels[chain[-1]]
+            chain.append(other if one == chain[-2] else one)
+        _add_path(graph, node_of[before], node_of[after], np.array(chain[1:], dtype=float))
     # Two free ends side by side, or an end that touches a bifurcation: no pixel lies between them.
     for one, other in pixels.edges:
         if one in node_of and other in node_of and node_of[one] != node_of[other]:
