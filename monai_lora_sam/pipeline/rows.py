@@ -12,7 +12,7 @@ import numpy as np
 from .. import __version__
 from ..anatomy import SyntaxSegment, cass_name, segment_name, syntax_from_arcade_id, vessel_of
 from ..images import SPACING_SOURCES, Angiogram
-from ..qca import DiameterProfile, Lesion, QcaResult, lesion_at
+from ..qca import DiameterProfile, Lesion, QcaResult, lesion_at, stenosis_at
 from ..qca.calibration import BY_HAND, Calibration
 from ..qca.lesion import with_units
 from ..qca.walls import normals
@@ -108,8 +108,9 @@ def lesion_rows(
 ) -> list[dict[str, Any]]:
     """Return a row for each lesion that stage 3 found, best first, measured at its place.
 
-    Two detections in what the measurement takes for one lesion become one. Where no vessel can be measured in
-    a detection's box, the network's own figures stand, and ``measured_by`` says so.
+    Two detections in what the measurement takes for one lesion become one. Where the measurement finds no stenosis
+    in a detection's box, the network's own figures stand, and ``measured_by`` says so;
+    ``percent_diameter_stenosis_contours`` is what the narrowest place there has.
 
     Args:
         detections: as :func:`monai_lora_sam.networks.decode_lesions` gives them.
@@ -124,7 +125,7 @@ def lesion_rows(
         # In decoded boxes the image spans 0 to its width; in the report 0 is the middle of the first pixel.
         box = [round(value - 0.5, 2) for value in detection["box_xyxy"]]
         number = len(rows) + 1
-        lesion = lesion_at(measurement, tuple(box), number)
+        lesion = stenosis_at(measurement, tuple(box), number)
         if lesion is not None and any(_same(lesion, other) for other in taken):
             continue
         row: dict[str, Any] = {"id": number, "segment": None, "score": round(detection["score"], 4)}
@@ -138,8 +139,12 @@ def lesion_rows(
             }
             row["profile"] = _profile(lesion)
         else:
+            narrowest = lesion_at(measurement, tuple(box))
             row |= {
                 "measured_by": "network",
+                "percent_diameter_stenosis_contours": _rounded(
+                    None if narrowest is None else narrowest.percent_diameter_stenosis
+                ),
                 "percent_diameter_stenosis": _rounded(detection["percent_diameter_stenosis"]),
                 "mld_px": _rounded(detection["mld_px"]),
             }
@@ -246,14 +251,18 @@ def report_warnings(angiogram: Angiogram, found: Mapping[str, Any]) -> list[str]
         warnings.append(
             "Foreshortening is unknown: one projection shows lengths no longer than they are, often shorter."
         )
-    for lesion in found.get("lesions", []):
+    for lesion in found.get("lesions", ()):
         name, network = f"Lesion {lesion['id']}", lesion["percent_diameter_stenosis_network"]
         if lesion["score"] < LOW_CONFIDENCE:
             warnings.append(f"{name}: low confidence (score {lesion['score']:.2f}).")
         if lesion["measured_by"] == "network":
-            warnings.append(
-                f"{name}: no vessel could be measured there; its figures are the network's estimate."
+            narrowest = lesion["percent_diameter_stenosis_contours"]
+            contours = (
+                "no vessel could be measured there"
+                if narrowest is None
+                else f"the contours show no stenosis there ({max(narrowest, 0):.0f} % at the narrowest place)"
             )
+            warnings.append(f"{name}: {contours}; its figures are the network's estimate.")
         elif network is not None:
             percent = lesion["percent_diameter_stenosis"]
             if abs(percent - network) > DISAGREEMENT_PERCENT:

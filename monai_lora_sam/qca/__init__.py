@@ -6,7 +6,7 @@ from monai_lora_sam.qca.calibration import Calibration, calibrate_by_catheter
 from monai_lora_sam.qca.diameter import DiameterProfile, diameter_profile
 from monai_lora_sam.qca.lesion import Lesion
 from monai_lora_sam.qca.measure import measure
-from monai_lora_sam.qca.place import lesion_at
+from monai_lora_sam.qca.place import lesion_at, stenosis_at
 from monai_lora_sam.qca.profile import VesselProfile
 from monai_lora_sam.qca.result import QcaResult
 from monai_lora_sam.qca.segment import Segment
@@ -40,6 +40,7 @@ __all__ = [
     "lesion_at",
     "measure",
     "scored_lesions",
+    "stenosis_at",
     "stenosis_intervals",
     "summarise_tree",
     "syntax_score",

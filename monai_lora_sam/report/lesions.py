@@ -32,6 +32,7 @@ COLUMNS = {
     "averaged_rvd": "RVD, averaged",
     "percent_area_stenosis": "Area stenosis (%)",
     "length": "Length",
+    "measured_by": "Measured by",
     "percent_diameter_stenosis_network": "%DS, network",
     "score": "Score",
 }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from monai_lora_sam.pipeline.rows import lesion_rows
+from monai_lora_sam.images import Angiogram
+from monai_lora_sam.pipeline.rows import lesion_rows, report_warnings
 from monai_lora_sam.qca import measure
 
 
@@ -42,3 +45,28 @@ def test_walls_of_another_vessel_are_not_drawn_as_the_lesion_s():
         assert missing == {index for index, hidden in enumerate(beside) if hidden} - marks
         rows = [point[1] for point in profile[wall] if point is not None]
         assert max(abs(row - 40) for row in rows) < 9  # nowhere down the branch
+
+
+@pytest.mark.parametrize(
+    ("box", "contours", "words"),
+    [
+        ((180.0, 25.0, 220.0, 55.0), pytest.approx(0, abs=4), "the contours show no stenosis there"),
+        ((180.0, 80.0, 220.0, 110.0), None, "no vessel could be measured there"),
+    ],
+)
+def test_a_detection_without_a_measured_stenosis_keeps_the_network_s_figures(box, contours, words):
+    measurement = measure(narrowed_vessel_with_a_branch(), pixel_spacing_mm=0.3)
+    detection = {
+        "score": 0.8,
+        "box_xyxy": box,
+        "centre_xy": (200.0, 40.0),
+        "percent_diameter_stenosis": 58.0,
+        "mld_px": 5.0,
+    }
+    (row,) = lesion_rows([detection], measurement, None)
+    assert row["measured_by"] == "network" and row["percent_diameter_stenosis"] == 58.0
+    assert row["mld_mm"] == pytest.approx(1.5)
+    assert row["percent_diameter_stenosis_contours"] == contours
+    angiogram = Angiogram(np.zeros((120, 240), np.float32), (0.0, 0.0), 0.3, "XA", Path("a.png"))
+    warnings = report_warnings(angiogram, {"vessels": {"area_px": 1}, "lesions": [row]})
+    assert any(warning.startswith(f"Lesion 1: {words}") for warning in warnings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_lora_sam.qca import lesion_at, measure
+from monai_lora_sam.qca import lesion_at, measure, stenosis_at
 
 
 def tube(depth: float, width: float = 14.0) -> np.ndarray:
@@ -37,6 +37,7 @@ def test_a_slight_narrowing_is_measured_within_the_box():
     columns = lesion.profile.points_rc[[lesion.begin, lesion.end], 1]
     assert sorted(columns) == pytest.approx([81, 159], abs=1)  # the box and 15 % of its sides
     assert lesion.length_px == pytest.approx(78, abs=2)
+    assert stenosis_at(result, (90, 20, 150, 60)) is None
 
 
 def test_away_from_the_narrowing_there_is_nearly_none():
@@ -73,5 +74,6 @@ def test_a_box_on_a_part_of_an_occlusion_is_one():
     result = measure(mask)
     (lesion,) = result.lesions
     assert lesion.total_occlusion and lesion.minimum_rc == pytest.approx([40, 125], abs=3)
-    found = lesion_at(result, (80, 25, 110, 55))
+    found = stenosis_at(result, (80, 25, 110, 55))
     assert found is not None and found.total_occlusion and found.percent_diameter_stenosis == 100
+    assert (found.begin, found.end) == (lesion.begin, lesion.end)
