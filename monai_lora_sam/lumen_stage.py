@@ -1,23 +1,26 @@
-"""The network that draws a vessel map again at the angiogram's own size, on disk: weights and card in one folder."""
+"""The networks that find the lumen at the angiogram's own size, on disk: weights and card in one folder each."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .adapters import verify_folder
 from .adapters.atomic import atomic_folder
 from .adapters.store import load_tensors, tensors_fingerprint, write_folder
-from .networks import LumenRefiner
+from .networks import LumenGauge, LumenRefiner
 
-#: The one that comes with the package, trained on synthetic angiograms.
+#: Those that come with the package, trained on synthetic angiograms.
 SHIPPED_LUMEN = Path(__file__).parent / "assets" / "lumen"
+SHIPPED_GAUGE = Path(__file__).parent / "assets" / "gauge"
 WEIGHTS = "network.safetensors"
-TASK = "lumen"
+TASKS = {LumenRefiner: "lumen", LumenGauge: "gauge"}
+
+Network = TypeVar("Network", LumenRefiner, LumenGauge)
 
 
-def save_lumen_refiner(
-    network: LumenRefiner,
+def save_lumen_network(
+    network: LumenRefiner | LumenGauge,
     folder: str | Path,
     *,
     metrics: dict[str, Any] | None = None,
@@ -25,7 +28,7 @@ def save_lumen_refiner(
     version: str = "1",
     **more: Any,
 ) -> Path:
-    """Write a refiner into ``folder``, atomically.
+    """Write a refiner or a gauge into ``folder``, atomically.
 
     Args:
         network: whose weights are written.
@@ -44,15 +47,15 @@ def save_lumen_refiner(
     state = network.state_dict()
     card = {
         **more,
-        "name": TASK,
-        "task": TASK,
+        "name": TASKS[type(network)],
+        "task": TASKS[type(network)],
         "class_names": ["vessel"],
         "metrics": metrics or {},
         "modality": modality,
         "version": version,
         "network": network.config,
         "fingerprint": tensors_fingerprint(state),
-        # No part of any encoder: it reads the angiogram itself, and any stage's map.
+        # No part of any encoder: both read the angiogram itself, and any stage's map.
         "encoder": {},
         "parents": [],
         "strategy": "frozen",
@@ -67,7 +70,7 @@ def load_lumen_refiner(folder: str | Path = SHIPPED_LUMEN, *, mixed_precision: b
     """Read a refiner, ready to run; its card is its attribute ``card``.
 
     Args:
-        folder: what :func:`save_lumen_refiner` wrote; by default the one that comes with the package.
+        folder: what :func:`save_lumen_network` wrote; by default the one that comes with the package.
         mixed_precision: see :class:`monai_lora_sam.networks.LumenRefiner`.
 
     Raises:
@@ -78,11 +81,25 @@ def load_lumen_refiner(folder: str | Path = SHIPPED_LUMEN, *, mixed_precision: b
     Example:
         >>> refiner = load_lumen_refiner()  # doctest: +SKIP
     """
+    return _load(LumenRefiner, "a lumen refiner", folder, mixed_precision)
+
+
+def load_lumen_gauge(folder: str | Path = SHIPPED_GAUGE, *, mixed_precision: bool = True) -> LumenGauge:
+    """Read a gauge, ready to run: as :func:`load_lumen_refiner`.
+
+    Example:
+        >>> gauge = load_lumen_gauge()  # doctest: +SKIP
+    """
+    return _load(LumenGauge, "a lumen gauge", folder, mixed_precision)
+
+
+def _load(kind: type[Network], words: str, folder: str | Path, mixed_precision: bool) -> Network:
     card = verify_folder(folder)
-    if card.get("task") != TASK or not isinstance(card.get("network"), dict) or WEIGHTS not in card["files"]:
-        raise ValueError(f"{folder}: expected a lumen refiner, found task {card.get('task')!r}")
+    expected = card.get("task") == TASKS[kind] and WEIGHTS in card["files"]
+    if not expected or not isinstance(card.get("network"), dict):
+        raise ValueError(f"{folder}: expected {words}, found task {card.get('task')!r}")
     try:
-        network = LumenRefiner(**card["network"], mixed_precision=mixed_precision)
+        network = kind(**card["network"], mixed_precision=mixed_precision)
         network.load_state_dict(load_tensors(folder, WEIGHTS))
     except (TypeError, RuntimeError) as error:
         raise ValueError(f"{folder}: expected weights of {card['network']}, found others: {error}") from error

@@ -38,7 +38,7 @@ from monai_lora_sam.data.datalist import write_json
 from monai_lora_sam.data.phantom import MEASUREMENT_CONFIG, prepare_phantoms
 from monai_lora_sam.data.phantom.lesion_line import lesion_line, share_beside
 from monai_lora_sam.metrics import agreement
-from monai_lora_sam.pipeline import CoronaryPipeline, shipped_stages
+from monai_lora_sam.pipeline import CoronaryPipeline, gauge, shipped_stages, strips
 from monai_lora_sam.qca import QcaResult, measure
 from monai_lora_sam.qca.calibration import EXPECTED_ERRORS
 from monai_lora_sam.qca.lesion import Lesion
@@ -157,16 +157,17 @@ def measured_once(
     truth = json.loads((folder / entry["truth"]).read_text())
     mask = read_label(folder / entry["label"], classes=2) > 0
     segments: np.ndarray | None = np.asarray(Image.open(folder / entry["segments"]))
-    image: np.ndarray | None = None
+    pictured: dict[str, Any] = {}
     if pipeline is None:
         probability = (
             mask if name == "exact" else gaussian_filter(mask.astype(np.float32), BLUR_PX).clip(0, 1)
         )
     else:
         angiogram = read_angiogram(folder / entry["image"])
-        probability, segments, image = pipeline.probability(angiogram), None, angiogram.pixels
+        probability, segments = pipeline.probability(angiogram), None
+        pictured = {"image": angiogram.pixels, "find_lumen": pipeline.lumen_finder(probability)}
     started = time.process_time()
-    result = measure(probability, image=image, segments=segments, pixel_spacing_mm=truth["pixel_spacing_mm"])
+    result = measure(probability, segments=segments, pixel_spacing_mm=truth["pixel_spacing_mm"], **pictured)
     seconds = time.process_time() - started
     lesions = [{"case": entry["case_id"], "input": name, **row} for row in compare(truth, mask, result)]
     image = {"lesions": lesions, "false_lesions": false_lesions(truth, result), "seconds": round(seconds, 4)}
@@ -179,9 +180,11 @@ def measured_once(
 def code_identity() -> str:
     """Return a hash of what measures, so that figures of another version are never taken for this one's."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
+    files = [Path(module.__file__ or "") for module in (gauge, strips)]
     for room in (qca, vessel_tree):
-        for file in sorted(Path(room.__file__ or "").parent.glob("*.py")):
-            digest.update(file.read_bytes())
+        files += sorted(Path(room.__file__ or "").parent.glob("*.py"))
+    for file in files:
+        digest.update(file.read_bytes())
     return digest.hexdigest()[:8]
 
 

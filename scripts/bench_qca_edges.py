@@ -6,8 +6,9 @@ At places of the true centrelines, away from other vessels, the diameter is meas
 probability across the vessel (what the package does), by the places where it falls through 0.5, and by the image's
 gradient: its steepest place, and the mean of normalised first and second derivative (as Reiber et al., Circulation
 1985;71:280-288, weigh them), both looked for around the true wall, which is a help to them. The first two read the
-exact mask, the mask blurred, and what a stage says, where it says vessel; the others read the image. Last, the shadow
-of a round lumen fitted to the image where the stage says vessel (what the package does with an image).
+exact mask, the mask blurred, and what a stage says, where it says vessel; the others read the image. Last, where the
+stage says vessel, the shadow of a round lumen fitted to the image (what `measure` does with an image), and what the
+lumen gauge reads there (what the pipeline does).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from rich.table import Table
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
 
 from monai_lora_sam.data.phantom import Centreline, Phantom, PhantomConfig, generate_phantom
-from monai_lora_sam.qca.lumen import lumen_diameters
+from monai_lora_sam.qca.lumen import LumenFinder, lumen_diameters
 from monai_lora_sam.qca.smoothing import fill, smooth
 from monai_lora_sam.qca.walls import half_widths, normals
 
@@ -86,16 +87,21 @@ def by_gradient(
     return total
 
 
-def by_shadow(
-    source: np.ndarray, points: np.ndarray, across: np.ndarray, true_px: np.ndarray, probability: np.ndarray
+def by_finder(
+    source: np.ndarray,
+    points: np.ndarray,
+    across: np.ndarray,
+    true_px: np.ndarray,
+    probability: np.ndarray,
+    find_lumen: LumenFinder,
 ) -> np.ndarray:
-    """Fit the shadow of a round lumen, as `measure` does where it has the angiogram."""
+    """Read the lumen in the image as `measure` does, where the probability says vessel."""
     width = half_widths(probability, points, across).sum(axis=0)
     trusted = np.isfinite(width) & (width > 0) & (map_coordinates(probability, points.T, order=1) >= 0.5)
     if trusted.sum() < 12:
         return np.full(len(points), np.nan)
-    shadow = lumen_diameters(source, points, across, fill(width, trusted), trusted)
-    return np.where(trusted, width if shadow is None else shadow[0], np.nan)
+    read = find_lumen(source, points, across, fill(width, trusted), trusted)
+    return np.where(trusted, width if read is None else read[0], np.nan)
 
 
 def sample(source: np.ndarray, points: np.ndarray, direction: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -160,8 +166,11 @@ def main() -> None:
             todo += [("image", "first derivative", by_first_derivative, image)]
             todo += [("image", "first and second", by_gradient, image)]
             if pipeline is not None:
-                shadow = partial(by_shadow, probability=sources["stage 1"])
-                todo += [("image, at stage 1's places", "shadow", shadow, image)]
+                found_there = partial(by_finder, probability=sources["stage 1"])
+                finders = {"shadow": lumen_diameters, "gauge": pipeline.lumen_finder(sources["stage 1"])}
+                for name, find_lumen in finders.items():
+                    method = partial(found_there, find_lumen=find_lumen)
+                    todo += [("image, at stage 1's places", name, method, image)]
             for name, method, measure, source in todo:
                 measured = measure(source, points, across, true_px)
                 found = np.isfinite(measured) & (measured > 0)

@@ -11,7 +11,6 @@ machine.
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 from collections.abc import Callable
@@ -48,7 +47,8 @@ from torch.utils.data import Dataset
 from monai_lora_sam import __version__
 from monai_lora_sam.cli.console import one_line_errors
 from monai_lora_sam.data.phantom import MEASUREMENT_CONFIG, prepare_phantoms
-from monai_lora_sam.lumen_stage import SHIPPED_LUMEN, save_lumen_refiner
+from monai_lora_sam.lumen_stage import SHIPPED_LUMEN, save_lumen_network
+from monai_lora_sam.lumen_training import train_lumen_network
 from monai_lora_sam.networks import LumenRefiner
 from monai_lora_sam.pipeline import THRESHOLD, CoronaryPipeline, redraw
 from monai_lora_sam.stages import SHIPPED
@@ -57,7 +57,6 @@ from monai_lora_sam.transforms import read_angiogram, read_label
 STAGES = ("vessels", "vessels_phantom")
 WINDOW, CROP = 336, 224  # what is cut out, and what is left of it after zoom and rotation
 LESION_SHARE = 0.4  # of the crops have their middle in a lesion; of the others half in a vessel
-SAVE_EVERY = 500
 
 
 @one_line_errors()
@@ -111,7 +110,7 @@ def main(
             lambda step, loss: bars.update(bar, completed=step, description=f"steps, loss {loss:.3f}"),
         )
     scores = held_out_dice(refiner, folder, content["validation"])
-    save_lumen_refiner(
+    save_lumen_network(
         refiner,
         out,
         metrics=scores,
@@ -125,7 +124,9 @@ def main(
 
 def write_maps(folder: Path, entries: list[dict[str, Any]], done: Callable[[], None]) -> None:
     """Write the map of every shipped vessel stage for each phantom, 0 to 255, where it is missing."""
-    pipelines = {name: CoronaryPipeline(SHIPPED / name, lumen=None, device="cpu") for name in STAGES}
+    pipelines = {
+        name: CoronaryPipeline(SHIPPED / name, lumen=None, gauge=None, device="cpu") for name in STAGES
+    }
     for entry in entries:
         for name, pipeline in pipelines.items():
             path = map_path(folder, name, entry)
@@ -261,48 +262,20 @@ def train(
     crops: Crops, checkpoint: Path, arguments: dict[str, Any], tell: Callable[[int, float], None]
 ) -> LumenRefiner:
     """Train a refiner, going on from the checkpoint if there is one of the same arguments."""
-    steps, batch_size = arguments["steps"], arguments["batch_size"]
     with torch.random.fork_rng():
         torch.manual_seed(arguments["seed"])
         refiner = LumenRefiner()
-    refiner.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(refiner.parameters(), lr=arguments["learning_rate"], weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps))
-    parts: dict[str, Any] = {"network": refiner, "optimiser": optimiser, "schedule": schedule}
-    first = 0
-    if checkpoint.is_file():
-        kept = torch.load(checkpoint, weights_only=True)
-        if kept["arguments"] != arguments:
-            raise ValueError(
-                f"{checkpoint}: expected a run with {arguments}, found {kept['arguments']}; give another --work"
-            )
-        first = kept["step"]
-        for name, part in parts.items():
-            part.load_state_dict(kept[name])
-    for step in range(first, steps):
+
+    def loss_at(step: int) -> Tensor:
         crops.seed(arguments["seed"] + 1_000_003 + step)
         random = np.random.default_rng(arguments["seed"] + step)
-        chosen = random.choice(len(crops), batch_size, replace=False)
+        chosen = random.choice(len(crops), arguments["batch_size"], replace=False)
         items = [crops[int(index)] for index in chosen]
         image, maps = (torch.stack(part) for part in zip(*items, strict=True))
-        loss = loss_of(refiner(image, maps[:, :1]), maps)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(refiner.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        tell(step + 1, loss.item())
-        if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
-            state = {name: part.state_dict() for name, part in parts.items()}
-            temporary = checkpoint.with_suffix(f".{os.getpid()}.tmp")
-            torch.save({**state, "arguments": arguments, "step": step + 1}, temporary)
-            temporary.replace(checkpoint)
-    return refiner.requires_grad_(False).eval()
+        return loss_of(refiner(image, maps[:, :1]), maps)
 
-
-def rate(step: int, steps: int) -> float:
-    """Return the share of the learning rate: a short rise, then half a cosine down to 1 %."""
-    return min(1.0, (step + 1) / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps))))
+    train_lumen_network(refiner, loss_at, checkpoint, arguments, tell)
+    return refiner
 
 
 def held_out_dice(

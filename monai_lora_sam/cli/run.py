@@ -51,7 +51,7 @@ def run(
         bool, typer.Option(help="Name whole pieces of the vessel tree, or each pixel by itself.")
     ] = True,
     lumen: Annotated[
-        bool, typer.Option(help="Draw the vessel map again at the image's own size, for widths.")
+        bool, typer.Option(help="Draw vessels and read widths at the image's own size, by further networks.")
     ] = True,
     view: Annotated[
         tuple[float, float] | None,
@@ -135,6 +135,7 @@ def run(
             graph=graph,
             inference=inference,
             lumen=lumen,
+            gauge=lumen,
             device=device,
             pretrained=pretrained or True,
         )

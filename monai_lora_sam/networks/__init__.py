@@ -5,6 +5,7 @@ from .decode_lesions import LESION_COLUMNS, decode_lesions, own_scale, rows_to_l
 from .feature_identity import feature_identity
 from .lesion_detector import LesionDetector, build_detector
 from .lesion_head import LesionHead
+from .lumen_gauge import LumenGauge
 from .lumen_refiner import LumenRefiner
 from .segmentation_head import SegmentationHead
 from .trainable_state import TrainableState
@@ -16,6 +17,7 @@ __all__ = [
     "FiLM",
     "LesionDetector",
     "LesionHead",
+    "LumenGauge",
     "LumenRefiner",
     "SegmentationHead",
     "TrainableState",

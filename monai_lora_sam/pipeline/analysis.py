@@ -15,11 +15,13 @@ from monai.transforms import Activationsd, Compose, Invertd
 from torch import Tensor
 
 from ..images import Angiogram
-from ..networks import AdaptedSegmenter, LesionDetector, LumenRefiner, decode_lesions
+from ..networks import AdaptedSegmenter, LesionDetector, LumenGauge, LumenRefiner, decode_lesions
 from ..qca import DiameterProfile, QcaResult, diameter_profile, measure, summarise_tree
 from ..qca.calibration import BY_HAND
+from ..qca.lumen import LumenFinder, lumen_diameters
 from ..transforms import GreyToThreeChannelsd, NormalizeForEncoderd, ResizeLongestSided, ViewToTensord
 from ..vessel_tree import build_vessel_tree, label_pixels, label_tree, paint_segments
+from .gauge import gauge_finder
 from .lumen import redraw
 from .rows import add_measurements, assemble_report, calibration_of, lesion_rows, segment_rows
 from .stage_networks import THRESHOLD, StageNetworks, shipped_stages
@@ -67,8 +69,10 @@ class CoronaryPipeline:
             Segments and lesions need the whole picture either way.
         lumen: draws the vessel map again at the image's own size, which is what mask, tree and measurements are
             taken from; names and lesions are found from stage 1's own. A folder that
-            :func:`monai_lora_sam.lumen_stage.save_lumen_refiner` wrote, the network itself, True for the one that
+            :func:`monai_lora_sam.lumen_stage.save_lumen_network` wrote, the network itself, True for the one that
             comes with the package, or None or False for stage 1's map as it is.
+        gauge: reads the diameters along each vessel in the angiogram: a folder of the same kind, the network itself,
+            True for the one that comes with the package, or None or False to fit the shadow of a round lumen.
         score_threshold: lesions below it are left out; by default what the card of stage 3 names, or 0.3.
         device: where the networks run; by default CUDA if there is any.
         pretrained: where the base's weights are; True for their usual place.
@@ -91,6 +95,7 @@ class CoronaryPipeline:
         graph: bool = True,
         inference: Literal["whole", "tiled"] = "whole",
         lumen: bool | str | Path | LumenRefiner | None = True,
+        gauge: bool | str | Path | LumenGauge | None = True,
         score_threshold: float | None = None,
         device: str | torch.device | None = None,
         pretrained: bool | str | Path = True,
@@ -102,7 +107,7 @@ class CoronaryPipeline:
         if "vessels" not in stages:
             stages = {**shipped_stages(1 if stages else 3), **stages}
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        networks = StageNetworks.load(**stages, pretrained=pretrained, lumen=lumen)  # type: ignore[arg-type]
+        networks = StageNetworks.load(**stages, pretrained=pretrained, lumen=lumen, gauge=gauge)  # type: ignore[arg-type]
         self.networks = networks.to(self.device).to(memory_format=torch.channels_last).eval()
         self.graph, self.inference = graph, inference
         self.score_threshold = self._score_threshold(score_threshold)
@@ -147,6 +152,7 @@ class CoronaryPipeline:
             "graph": self.graph,
             "inference": self.inference,
             "lumen": self.networks.lumen is not None,
+            "gauge": self.networks.gauge is not None,
             "score_threshold": self.score_threshold,
         }
 
@@ -208,6 +214,7 @@ class CoronaryPipeline:
                 segments=segments,
                 pixel_spacing_mm=spacing,
                 tree=tree,
+                find_lumen=self.lumen_finder(probability),
             )
             spacing_error = 0.0 if known is None else known.expected_error_percent
             report["lesions"] = lesion_rows(detections, measurement, segments, spacing_error)
@@ -226,6 +233,11 @@ class CoronaryPipeline:
             logits = self.inferer(image, self.networks.vessels, view=view)
         assert isinstance(logits, Tensor)  # the network gives one tensor, so does the inferer
         return self._own_size(item, logits, angiogram)
+
+    def lumen_finder(self, probability: np.ndarray) -> LumenFinder:
+        """Return what :func:`monai_lora_sam.qca.measure` reads the lumen by, in the angiogram of this map (H, W)."""
+        gauge = self.networks.gauge
+        return lumen_diameters if gauge is None else gauge_finder(gauge, probability)
 
     def predict(
         self, angiogram: Angiogram

@@ -217,7 +217,7 @@ def assemble_report(
             "view": None if view is None else {"primary_deg": view[0], "secondary_deg": view[1]},
         },
         "stages": networks.cards(),
-        "lumen": networks.lumen_card(),
+        **networks.lumen_cards(),
         **found,
         **calibration,
         "timings_s": dict(seconds),

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ..adapters import AdapterStack
 from ..anatomy import ARCADE_CLASS_NAMES
 from ..lesion_stage import load_detector
-from ..lumen_stage import SHIPPED_LUMEN, load_lumen_refiner
-from ..networks import AdaptedSegmenter, LesionDetector, LumenRefiner
+from ..lumen_stage import SHIPPED_GAUGE, SHIPPED_LUMEN, load_lumen_gauge, load_lumen_refiner
+from ..networks import AdaptedSegmenter, LesionDetector, LumenGauge, LumenRefiner
 from ..stages import SHIPPED, load_stage
 
 #: Vessel probability from which on a pixel is vessel.
@@ -69,6 +69,7 @@ class StageNetworks(nn.Module):
         stenosis: stage 3, which reads these very stages, or None.
         lumen: draws stage 1's map again at the angiogram's own size, or None. What the stages give and read
             does not depend on it: whoever wants the finer map calls it on what :meth:`forward` returned.
+        gauge: reads diameters along a vessel, or None. Likewise.
 
     Raises:
         ValueError: if stage 3 is there without stage 2, or stages do not share a stack, or stage 2 has other
@@ -81,6 +82,7 @@ class StageNetworks(nn.Module):
         segments: AdaptedSegmenter | None = None,
         stenosis: LesionDetector | None = None,
         lumen: LumenRefiner | None = None,
+        gauge: LumenGauge | None = None,
     ) -> None:
         super().__init__()
         if stenosis is not None and segments is None:
@@ -97,7 +99,7 @@ class StageNetworks(nn.Module):
                 f"stage 2: expected {len(ARCADE_CLASS_NAMES)} logit maps, found {segments.head.out_channels}"
             )
         self.vessels, self.segments, self.stenosis = vessels, segments, stenosis
-        self.lumen = lumen
+        self.lumen, self.gauge = lumen, gauge
 
     @classmethod
     def load(
@@ -107,11 +109,12 @@ class StageNetworks(nn.Module):
         stenosis: str | Path | LesionDetector | None = None,
         pretrained: bool | str | Path = True,
         lumen: bool | str | Path | LumenRefiner | None = None,
+        gauge: bool | str | Path | LumenGauge | None = None,
     ) -> StageNetworks:
         """Load stages from their folders onto one base; networks are taken as they are.
 
-        `lumen` is a folder that :func:`monai_lora_sam.lumen_stage.save_lumen_refiner` wrote, the network itself,
-        True for the shipped one, or None or False.
+        `lumen` and `gauge` are folders that :func:`monai_lora_sam.lumen_stage.save_lumen_network` wrote, the networks
+        themselves, True for the shipped ones, or None or False.
 
         Raises:
             ValueError: if a folder is damaged, or was trained on another base or on other versions of the
@@ -125,16 +128,16 @@ class StageNetworks(nn.Module):
             if segments is None or isinstance(segments, AdaptedSegmenter)
             else load_stage(segments, first.stack)
         )
-        if lumen is True:
-            lumen = SHIPPED_LUMEN
+        if not (stenosis is None or isinstance(stenosis, LesionDetector)):
+            if second is None:
+                raise ValueError(f"{stenosis}: expected stage 2 (segments) below stage 3, found none")
+            stenosis = load_detector(stenosis, first, second)
+        lumen, gauge = SHIPPED_LUMEN if lumen is True else lumen, SHIPPED_GAUGE if gauge is True else gauge
         if isinstance(lumen, (str, Path)):
             lumen = load_lumen_refiner(lumen)
-        refiner = lumen or None
-        if stenosis is None or isinstance(stenosis, LesionDetector):
-            return cls(first, second, stenosis, refiner)
-        if second is None:
-            raise ValueError(f"{stenosis}: expected stage 2 (segments) below stage 3, found none")
-        return cls(first, second, load_detector(stenosis, first, second), refiner)
+        if isinstance(gauge, (str, Path)):
+            gauge = load_lumen_gauge(gauge)
+        return cls(first, second, stenosis, lumen or None, gauge or None)
 
     @property
     def stack(self) -> AdapterStack:
@@ -182,18 +185,22 @@ class StageNetworks(nn.Module):
             )
         return rows
 
-    def lumen_card(self) -> dict[str, Any] | None:
-        """Return what a report says of the refiner, None without one."""
-        if self.lumen is None:
-            return None
-        card = self.lumen.card
-        return {"version": card.get("version", "unsaved"), "fingerprint": card.get("fingerprint")}
+    def lumen_cards(self) -> dict[str, dict[str, Any] | None]:
+        """Return what a report says of refiner and gauge, None for one that is not there."""
+        return {
+            name: None
+            if network is None
+            else {
+                "version": network.card.get("version", "unsaved"),
+                "fingerprint": network.card.get("fingerprint"),
+            }
+            for name, network in (("lumen", self.lumen), ("gauge", self.gauge))
+        }
 
     def identity(self) -> str | None:
-        """Return a SHA-256 over the files of all stages and of the refiner; None if one was never saved."""
+        """Return a SHA-256 over the files of all stages, of refiner and gauge; None if one was never saved."""
         files = [self.stack.skill(network.name).card.get("files") for network in self.stages.values()]
-        if self.lumen is not None:
-            files.append(self.lumen.card.get("files"))
+        files += [network.card.get("files") for network in (self.lumen, self.gauge) if network is not None]
         if not all(files):
             return None
         content = json.dumps([self.stack.encoder.fingerprint, *files], sort_keys=True)

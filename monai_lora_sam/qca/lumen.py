@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, map_coordinates, median_filter
+
+#: Reads the lumen in an angiogram: takes what :func:`lumen_diameters` takes, and returns what that returns.
+LumenFinder = Callable[
+    [np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]
+]
 
 STEP_PX = 0.5
 ALONG_PX = 1.0  # smoothing of the grey values along the vessel
@@ -25,7 +31,7 @@ CHANGE = 1.5  # price of a change of the radius by its own size, in noise deviat
 
 def lumen_diameters(
     image: np.ndarray, points: np.ndarray, across: np.ndarray, width_px: np.ndarray, trusted: np.ndarray
-) -> tuple[np.ndarray, np.ndarray] | None:
+) -> tuple[np.ndarray, np.ndarray]:
     """Fit the shadow of a round lumen to the angiogram across each point.
 
     Along a line across, a round vessel of radius r takes away 2·opacity·sqrt(r² − t²) of the grey value, blurred.
@@ -40,39 +46,19 @@ def lumen_diameters(
         trusted: (N,) bool, where that is the width of this vessel alone.
 
     Returns:
-        Diameters (N,) and how far beside the points their middle lies along `across` (N,); None where flat bands
-        fit clearly better than round shadows, as in a drawing or a picture of another kind: its grey values say nothing
-        of the depth.
+        Diameters (N,) and how far beside the points their middle lies along `across` (N,).
     """
-    guess = np.clip(width_px / 2, 0.5, RADII[-1] / 1.5 - 1)
+    guess = _half_width(width_px)
     radii = RADII[: int(np.searchsorted(RADII, 1.5 * guess.max() + 1)) + 1]
     shape = (len(points), len(radii), len(OFFSETS_PX))
     match, power, energy = np.zeros(shape), np.ones(shape), np.zeros(len(points))
-    windows = np.round(np.log(guess) / WINDOW_STEP).astype(int)
     samples = np.zeros(len(points))
-    round_misfit = flat_misfit = 0.0
-    for window in np.unique(windows).tolist():
-        rows = np.flatnonzero(windows == window)
-        t, background, shadows, energies = _templates(window, True)
-        near = np.arange(max(rows[0] - 12, 0), min(rows[-1] + 13, len(points)))
-        places = points[near, None] + t[None, :, None] * across[near, None]
-        grey = -map_coordinates(image, places.transpose(2, 0, 1), order=1, mode="nearest").astype(np.float64)
-        grey = gaussian_filter1d(grey, ALONG_PX / 0.5, axis=0, mode="nearest")[rows - near[0]]
-        grey = grey - (grey @ background) @ background.T
-        match[rows] = (grey @ shadows[: len(radii)].reshape(-1, len(t)).T).reshape(-1, *shape[1:])
+    for window, rows, grey in _across(image, points, across, guess):
+        shadows, energies = _templates(window, True)
+        match[rows] = (grey @ shadows[: len(radii)].reshape(-1, grey.shape[1]).T).reshape(-1, *shape[1:])
         power[rows] = energies[: len(radii)]
         energy[rows] = np.square(grey).sum(axis=1)
-        samples[rows] = len(t)
-        some = np.flatnonzero(trusted[rows])[::FEW]
-        if len(some):
-            bands, band_energies = _templates(window, False)[2:]
-            flat = (grey[some] @ bands[: len(radii)].reshape(-1, len(t)).T).reshape(-1, *shape[1:])
-            explained = (np.maximum(match[rows[some]], 0) ** 2 / power[rows[some]]).max(axis=(1, 2))
-            round_misfit += float((energy[rows[some]] - explained).sum())
-            explained = (np.maximum(flat, 0) ** 2 / band_energies[: len(radii)]).max(axis=(1, 2))
-            flat_misfit += float((energy[rows[some]] - explained).sum())
-    if flat_misfit < CLEARLY * round_misfit:
-        return None
+        samples[rows] = grey.shape[1]
     free = match / power
     opacity = _opacity(free, energy[:, None, None] - match * free, trusted)[:, None, None]
     used = np.clip(free, OPACITY_RANGE[0] * opacity, OPACITY_RANGE[1] * opacity)
@@ -86,6 +72,56 @@ def lumen_diameters(
     return 2 * _between(cost, chosen, radii), OFFSETS_PX[offset[np.arange(len(points)), chosen]]
 
 
+def shows_depth(
+    image: np.ndarray, points: np.ndarray, across: np.ndarray, width_px: np.ndarray, trusted: np.ndarray
+) -> bool:
+    """Say whether a vessel's grey values tell of its depth, as in an angiogram.
+
+    Not where flat bands fit clearly better than round shadows: in a drawing, or a picture of another kind.
+
+    Args:
+        image, points, across, width_px, trusted: as of :func:`lumen_diameters`.
+    """
+    guess = _half_width(width_px)
+    count = int(np.searchsorted(RADII, 1.5 * guess.max() + 1)) + 1
+    misfit = {True: 0.0, False: 0.0}
+    for window, rows, grey in _across(image, points, across, guess):
+        grey = grey[np.flatnonzero(trusted[rows])[::FEW]]
+        for is_round in misfit if len(grey) else ():
+            shapes, energies = (one[:count] for one in _templates(window, is_round))
+            match = (grey @ shapes.reshape(-1, grey.shape[1]).T).reshape(-1, *energies.shape)
+            explained = (np.maximum(match, 0) ** 2 / energies).max(axis=(1, 2))
+            misfit[is_round] += float((np.square(grey).sum(axis=1) - explained).sum())
+    return misfit[False] >= CLEARLY * misfit[True]
+
+
+def _half_width(width_px: np.ndarray) -> np.ndarray:
+    return np.clip(width_px / 2, 0.5, RADII[-1] / 1.5 - 1)
+
+
+def _across(
+    image: np.ndarray, points: np.ndarray, across: np.ndarray, guess: np.ndarray
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Give for each length of line the points that have it and the grey values across them, without background."""
+    windows = np.round(np.log(guess) / WINDOW_STEP).astype(int)
+    for window in np.unique(windows).tolist():
+        rows = np.flatnonzero(windows == window)
+        t, background = _line(window)
+        near = np.arange(max(rows[0] - 12, 0), min(rows[-1] + 13, len(points)))
+        places = points[near, None] + t[None, :, None] * across[near, None]
+        grey = -map_coordinates(image, places.transpose(2, 0, 1), order=1, mode="nearest").astype(np.float64)
+        grey = gaussian_filter1d(grey, ALONG_PX / 0.5, axis=0, mode="nearest")[rows - near[0]]
+        yield window, rows, grey - (grey @ background) @ background.T
+
+
+@cache
+def _line(window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return places across (T,) and a basis of straight backgrounds (T, 2)."""
+    half = BEYOND * float(np.exp(window * WINDOW_STEP)) + BEYOND_PX
+    t = np.arange(-half, half + STEP_PX / 2, STEP_PX)
+    return t, np.linalg.qr(np.column_stack([np.ones(len(t)), t]))[0]
+
+
 @cache
 def _shadows(is_round: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return places across, and the shadow there of a lumen (or a flat band) of each radius, opacity 1."""
@@ -96,15 +132,13 @@ def _shadows(is_round: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _templates(window: int, is_round: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return places across (T,), a basis of straight backgrounds (T, 2), shadows without them, their energies."""
-    half = BEYOND * float(np.exp(window * WINDOW_STEP)) + BEYOND_PX
-    t = np.arange(-half, half + STEP_PX / 2, STEP_PX)
-    background = np.linalg.qr(np.column_stack([np.ones(len(t)), t]))[0]
+def _templates(window: int, is_round: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return shadows without straight backgrounds, of every radius and offset, and their energies."""
+    t, background = _line(window)
     fine, drawn = _shadows(is_round)
     shadows = np.array([[np.interp(t - offset, fine, one) for offset in OFFSETS_PX] for one in drawn])
     shadows = shadows - (shadows @ background) @ background.T
-    return t, background, shadows, np.maximum(np.square(shadows).sum(axis=-1), 1e-9)
+    return shadows, np.maximum(np.square(shadows).sum(axis=-1), 1e-9)
 
 
 def _opacity(free: np.ndarray, misfit: np.ndarray, trusted: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from monai_lora_sam.qca.direction import oriented
 from monai_lora_sam.qca.forks import split_at_forks
 from monai_lora_sam.qca.gaps import facing_ends
 from monai_lora_sam.qca.lesion import Lesion, lesions_of
+from monai_lora_sam.qca.lumen import LumenFinder, lumen_diameters
 from monai_lora_sam.qca.overlaps import without_overlaps
 from monai_lora_sam.qca.paths import Tip, tips_of, vessel_paths
 from monai_lora_sam.qca.profile import VesselProfile, beside_others, measure_path
@@ -36,6 +37,7 @@ def measure(
     segments: np.ndarray | None = None,
     pixel_spacing_mm: float | None = None,
     tree: VesselTree | None = None,
+    find_lumen: LumenFinder = lumen_diameters,
 ) -> QcaResult:
     """Measure the vessels of a picture: diameters along each, reference lines, segments and lesions.
 
@@ -52,6 +54,7 @@ def measure(
             branches are one vessel and where it begins.
         pixel_spacing_mm: millimetres per pixel at the patient; without it there are only pixels.
         tree: that of `probability >= 0.5`, where it has been built already.
+        find_lumen: reads the diameters in the image; by default the shadow of a round lumen is fitted to it.
 
     Raises:
         ValueError: the map is not two-dimensional, holds NaN or values outside 0..1; the image or the segment
@@ -76,7 +79,7 @@ def measure(
     flags = beside_others(paths, inner, radius)
     profiles: list[VesselProfile] = []
     for path, beside in zip(paths, flags, strict=True):
-        for whole in split_at_steps(measure_path(path, probability, beside, image)):
+        for whole in split_at_steps(measure_path(path, probability, beside, image, find_lumen)):
             if segments is not None:
                 whole = replace(whole, segment_ids=_ids_along(whole.points_rc, segments).astype(np.uint8))
             for profile in split_at_forks(whole):

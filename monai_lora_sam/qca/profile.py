@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.special import erfc
 
-from monai_lora_sam.qca.lumen import lumen_diameters
+from monai_lora_sam.qca.lumen import LumenFinder, lumen_diameters, shows_depth
 from monai_lora_sam.qca.paths import SPACING_PX, VesselPath, arc_length, radius_along
 from monai_lora_sam.qca.smoothing import fill, smooth
 from monai_lora_sam.qca.walls import clearance, half_widths, in_lumen, normals
@@ -99,7 +99,11 @@ _ARRAYS = (
 
 
 def measure_path(
-    path: VesselPath, probability: np.ndarray, beside: np.ndarray, image: np.ndarray | None = None
+    path: VesselPath,
+    probability: np.ndarray,
+    beside: np.ndarray,
+    image: np.ndarray | None = None,
+    find_lumen: LumenFinder = lumen_diameters,
 ) -> VesselProfile:
     """Measure the diameter at every point of a vessel, after moving its line to the middle of the lumen.
 
@@ -107,8 +111,9 @@ def measure_path(
         path: the vessel.
         probability: (H, W), 0..1.
         beside: (N,) bool, points beside a bifurcation or another vessel (`beside_others`).
-        image: (H, W) angiogram, contrast agent dark: then the lumen is fitted to it, where the probability
+        image: (H, W) angiogram, contrast agent dark: then the lumen is read from it, where the probability
             says it is.
+        find_lumen: how it is read.
     """
     points, arc = path.points_rc, path.arc_length_px
     across = normals(points, path.closed)
@@ -119,12 +124,13 @@ def measure_path(
     diameter = sides.sum(axis=0)
     lumen = np.isfinite(diameter) & in_lumen(probability, points, across)
     trusted = lumen & ~beside & (diameter > 0)
-    shadow = None
+    in_angiogram = False
     if image is not None and trusted.sum() >= LEAST_TRUSTED:
-        shadow = lumen_diameters(image, points, across, fill(diameter, trusted), trusted)
-    if shadow is not None:
-        fitted, offset = shadow
-        diameter = np.where(np.isfinite(diameter), fitted, np.nan)
+        lines = (image, points, across, fill(diameter, trusted), trusted)
+        in_angiogram = shows_depth(*lines)
+    if in_angiogram:
+        read, offset = find_lumen(*lines)
+        diameter = np.where(np.isfinite(diameter), read, np.nan)
         sides = np.stack([diameter / 2 - offset, diameter / 2 + offset])
     left, right = points - sides[0][:, None] * across, points + sides[1][:, None] * across
     occluded = np.zeros(len(points), dtype=bool)
@@ -133,11 +139,11 @@ def measure_path(
     soft = bool(((probability > 0) & (probability < 1)).any())
     for begin, end in path.bridges:
         inside = (path.arc_length_px >= begin - 1) & (path.arc_length_px <= end + 1)
-        empty = inside & (diameter < (EMPTY_PX if shadow is None else UNSEEN_PX))
+        empty = inside & (diameter < (UNSEEN_PX if in_angiogram else EMPTY_PX))
         # Half a pixel between samples.
         if empty.sum() * SPACING_PX > max(SHORT_GAP_PX, 0.5 * width):
             occluded |= empty
-        elif shadow is None and _is_blunt(diameter, inside, width, soft):
+        elif not in_angiogram and _is_blunt(diameter, inside, width, soft):
             gap = float((diameter[inside] < width / 2).sum()) * SPACING_PX
             if float(np.nanmin(diameter[inside])) < EMPTY_PX + _blurred_ends(gap, width):
                 short |= inside
@@ -170,7 +176,7 @@ def measure_path(
         overlapped=np.zeros(len(points), dtype=bool),
         direction_known=False,
         beside=beside,
-        in_angiogram=shadow is not None,
+        in_angiogram=in_angiogram,
         start=path.starts_at,
         end=path.ends_at,
     )

@@ -119,7 +119,7 @@ def result_sections(
     if "vessels" in report:
         sections.append(Section("Vessels", _vessels(report)))
     if "stages" in report:
-        lumen = [{"stage": "lumen", **report["lumen"]}] if report.get("lumen") else []
+        lumen = [{"stage": name, **report[name]} for name in ("lumen", "gauge") if report.get(name)]
         sections.append(Section("Stages", [_table([*report["stages"], *lumen])]))
     if "timings_s" in report:
         sections.append(

@@ -11,7 +11,7 @@ import torch
 
 from monai_lora_sam.data.phantom import PhantomConfig, generate_phantom
 from monai_lora_sam.images import Angiogram
-from monai_lora_sam.lumen_stage import SHIPPED_LUMEN, save_lumen_refiner
+from monai_lora_sam.lumen_stage import SHIPPED_LUMEN, save_lumen_network
 from monai_lora_sam.networks import AdaptedSegmenter, LumenRefiner
 from monai_lora_sam.pipeline import CoronaryPipeline, redraw, run_files
 from monai_lora_sam.transforms import read_angiogram
@@ -106,7 +106,7 @@ def test_identity_and_report_name_it(stages: SimpleNamespace, picture: Path, tmp
     def with_lumen(lumen):
         return CoronaryPipeline(stages.vessels, lumen=lumen, device="cpu", pretrained=stages.base)
 
-    other = save_lumen_refiner(LumenRefiner((4, 4, 4, 4, 4, 4)), tmp_path / "lumen", version="7")
+    other = save_lumen_network(LumenRefiner((4, 4, 4, 4, 4, 4)), tmp_path / "lumen", version="7")
     pipelines = [with_lumen(lumen) for lumen in (None, True, SHIPPED_LUMEN, other)]
     without, shipped, by_folder, changed = [pipeline.settings["identity"] for pipeline in pipelines]
     assert shipped == by_folder and len({without, shipped, changed}) == 3

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from monai_lora_sam import lumen_training
 from monai_lora_sam.lumen_stage import load_lumen_refiner
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -70,7 +71,7 @@ def test_equal_seeds_give_equal_crops(crops):
 def test_a_broken_run_ends_like_an_unbroken_one(
     module: ModuleType, crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(module, "SAVE_EVERY", 2)
+    monkeypatch.setattr(lumen_training, "SAVE_EVERY", 2)
     whole = module.train(crops, tmp_path / "whole.pt", ARGUMENTS, lambda *_: None)
 
     def stop(step: int, _: float) -> None:
