@@ -260,7 +260,7 @@ def report_warnings(angiogram: Angiogram, found: Mapping[str, Any]) -> list[str]
             contours = (
                 "no vessel could be measured there"
                 if narrowest is None
-                else f"the contours show no stenosis there ({max(narrowest, 0):.0f} % at the narrowest place)"
+                else f"no stenosis could be delineated there ({max(narrowest, 0):.0f} % at the narrowest place)"
             )
             warnings.append(f"{name}: {contours}; its figures are the network's estimate.")
         elif network is not None:

@@ -127,11 +127,10 @@ def _shifts(profile: VesselProfile, stenosis: Stenosis, noise: np.ndarray) -> np
     high = min(stenosis.minimum + int(5 * sigma) + 1, len(profile.points_rc))
     at = np.arange(low, high)
     valid = profile.is_measured[at] & np.isfinite(profile.diameter_px[at])
-    if valid.sum() < 4:
+    if valid.sum() < 4 or not valid[stenosis.minimum - low]:
         return noise[:, stenosis.minimum]
-    about = np.arange(
-        max(stenosis.minimum - int(2 * sigma), low), min(stenosis.minimum + int(2 * sigma) + 1, high)
-    )
+    # Beyond what was measured a regression knows nothing.
+    about = at[valid & (np.abs(at - stenosis.minimum) <= int(2 * sigma))]
     weights = np.stack([regression_weights(at, valid, point, sigma) for point in about.tolist()])
     measured = weights @ np.where(valid, profile.diameter_px[at], 0.0)
     moved = measured + noise[:, low:high] @ weights.T

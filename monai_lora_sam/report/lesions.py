@@ -57,18 +57,18 @@ def lesion_marks(lesion: Mapping[str, Any], enlarged: bool = False, text_height_
     """Draw a lesion in pixels of its picture: box, contours, both borders and the site of the MLD.
 
     Every mark is drawn only where the lesion has what it takes. Enlarged, the marks are named and the contours
-    of the whole profile are drawn, but no box.
+    of the whole profile are drawn, and a box only without them.
     """
     parts: list[Markup] = []
-    if lesion.get("box_xy") and not enlarged:
+    profile = lesion.get("profile") or {}
+    walls = [profile[name] for name in ("left_wall_xy", "right_wall_xy") if profile.get(name)]
+    if lesion.get("box_xy") and not (enlarged and walls):
         left, top, right, bottom = lesion["box_xy"]
         parts.append(
             Markup('<rect class="box" stroke="{}" x="{}" y="{}" width="{}" height="{}"/>').format(
                 LESION_COLOUR, left, top, right - left, bottom - top
             )
         )
-    profile = lesion.get("profile") or {}
-    walls = [profile[name] for name in ("left_wall_xy", "right_wall_xy") if profile.get(name)]
     inside = _inside(lesion)
     for wall in walls if len(walls) == 2 else []:
         if enlarged:
@@ -203,14 +203,18 @@ def _enlarged(lesion: Mapping[str, Any], image: np.ndarray) -> Viewer:
     return Viewer(
         base=pictures.data_uri(pictures.png(pictures.grey(crop))),
         base_label="Angiogram",
-        layers={"Contours": svg(image.shape, [lesion_marks(lesion, True, window[2] / 22)], window)},
+        layers={
+            "Contours" if walls else "Box": svg(
+                image.shape, [lesion_marks(lesion, True, window[2] / 22)], window
+            )
+        },
         legend={
             "contours": VESSEL_COLOUR,
             "lesion and MLD": LESION_COLOUR,
             "P, D: its borders": BORDER_COLOUR,
         }
         if walls
-        else None,
+        else {"the network's box": LESION_COLOUR},
     )
 
 

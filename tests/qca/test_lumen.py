@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from monai_lora_sam.qca import measure
-from monai_lora_sam.qca.lumen import lumen_diameters
+from monai_lora_sam.qca.lumen import lumen_diameters, shows_depth
 
 ROWS, COLUMNS = np.mgrid[:70, :240].astype(float)
 MIDDLE = 34.6
@@ -78,3 +78,13 @@ def test_a_picture_that_is_no_shadow_changes_nothing():
 def test_a_wrong_image_is_refused(image: np.ndarray):
     with pytest.raises(ValueError, match=r"expected a finite image in the shape \(70, 240\)"):
         measure(np.zeros((70, 240)), image=image)
+
+
+def test_a_drawing_shows_no_depth():
+    columns = np.arange(10, 230, 0.5)
+    points = np.column_stack([np.full(len(columns), MIDDLE), columns])
+    lines = (np.tile([1.0, 0.0], (len(columns), 1)), np.full(len(columns), 12.0), np.full(len(columns), True))
+    assert shows_depth(shadow(np.full(240, 12.0)), points, *lines)
+    drawing = 0.8 - 0.5 * (np.abs(ROWS - MIDDLE) < 6)
+    assert not shows_depth(drawing, points, *lines)
+    assert not measure(np.abs(ROWS - MIDDLE) < 6, image=drawing).profiles[0].in_angiogram

@@ -164,3 +164,12 @@ def test_what_was_fitted_to_the_angiogram_has_its_own_error(measured):
     expected = np.hypot(deviation(mask.mld_px), SHADOW_ERROR_PX)
     assert deviation(angiogram.mld_px) == pytest.approx(expected, rel=0.06)
     assert angiogram.percent[0] < mask.percent[0] and angiogram.percent[1] > mask.percent[1]
+
+
+def test_beyond_what_was_measured_nothing_is_guessed(measured):
+    profile, stenosis = measured
+    whole = stenosis_intervals(profile, stenosis).mld_px
+    seen = profile.is_measured.copy()
+    seen[stenosis.minimum + 2 : stenosis.end + 40] = False  # a side branch's mouth right behind the narrowest place
+    low, high = stenosis_intervals(replace(profile, is_measured=seen), stenosis).mld_px
+    assert high - low < 3 * (whole[1] - whole[0])

@@ -93,3 +93,10 @@ def test_table_has_the_columns_that_any_lesion_has():
     table = lesion_table(rows)
     assert table.columns == ["Lesion", "%DS", "MLD (mm)", "MLD, 95 % (mm)", "Score"]
     assert table.rows == [[1, 40.0, 1.0, "0.90–1.20", None], [2, None, None, None, 0.5]]
+
+
+def test_a_lesion_without_contours_is_enlarged_with_its_box(lesion):
+    unmeasured = {"id": 2, "box_xy": [10.0, 20.0, 40.0, 50.0], "percent_diameter_stenosis": 60.0}
+    assert 'class="box"' in lesion_marks(unmeasured, enlarged=True)
+    assert 'class="box"' not in lesion_marks(lesion, enlarged=True)
+    assert 'class="box"' in lesion_marks({**lesion, "box_xy": [10.0, 20.0, 40.0, 50.0]})
