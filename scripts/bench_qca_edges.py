@@ -101,7 +101,7 @@ def by_finder(
     if trusted.sum() < 12:
         return np.full(len(points), np.nan)
     read = find_lumen(source, points, across, fill(width, trusted), trusted)
-    return np.where(trusted, width if read is None else read[0], np.nan)
+    return np.where(trusted, read[0], np.nan)
 
 
 def sample(source: np.ndarray, points: np.ndarray, direction: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -9,6 +9,9 @@ from ..networks import LumenGauge
 from ..qca.lumen import LumenFinder
 from .strips import straighten
 
+# Standard deviation of a narrow lumen's diameter, so that intervals hold the truth on phantoms (docs/qca.md).
+GAUGE_ERROR_PX = 0.8
+
 
 def gauge_finder(gauge: LumenGauge, probability: np.ndarray) -> LumenFinder:
     """Return what :func:`monai_lora_sam.qca.measure` reads the lumen by.
@@ -24,11 +27,11 @@ def gauge_finder(gauge: LumenGauge, probability: np.ndarray) -> LumenFinder:
 
     def find(
         image: np.ndarray, points: np.ndarray, across: np.ndarray, width_px: np.ndarray, trusted: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, float]:
         strip = straighten(image, probability, points, across, width_px, trusted)
         with torch.inference_mode():
             read = gauge(torch.from_numpy(strip.values)[None].to(device))[0].cpu().numpy()
         diameter, offset = (strip.to_points(one, len(points)) * strip.width_px for one in read)
-        return diameter, offset
+        return diameter, offset, GAUGE_ERROR_PX
 
     return find

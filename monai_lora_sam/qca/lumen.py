@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d, map_coordinates, median_filter
 
 #: Reads the lumen in an angiogram: takes what :func:`lumen_diameters` takes, and returns what that returns.
 LumenFinder = Callable[
-    [np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]
+    [np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, float]
 ]
 
 STEP_PX = 0.5
@@ -26,12 +26,14 @@ RADII = np.geomspace(0.3, 64.0, 48)  # that are tried, in px
 OFFSETS_PX = np.arange(-2.0, 2.01, 0.5)  # places of the middle that are tried
 OPACITY_PX = 60.0  # stretch over which the contrast agent's density is taken as one
 OPACITY_RANGE = (0.95, 1.05)  # about that density
+# Standard deviation of a narrow lumen's diameter, so that intervals hold the truth on phantoms (docs/qca.md).
+SHADOW_ERROR_PX = 1.0
 CHANGE = 1.5  # price of a change of the radius by its own size, in noise deviations squared
 
 
 def lumen_diameters(
     image: np.ndarray, points: np.ndarray, across: np.ndarray, width_px: np.ndarray, trusted: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Fit the shadow of a round lumen to the angiogram across each point.
 
     Along a line across, a round vessel of radius r takes away 2·opacity·sqrt(r² − t²) of the grey value, blurred.
@@ -46,7 +48,8 @@ def lumen_diameters(
         trusted: (N,) bool, where that is the width of this vessel alone.
 
     Returns:
-        Diameters (N,) and how far beside the points their middle lies along `across` (N,).
+        Diameters (N,), how far beside the points their middle lies along `across` (N,), and the standard deviation of
+        the diameters in px.
     """
     guess = _half_width(width_px)
     radii = RADII[: int(np.searchsorted(RADII, 1.5 * guess.max() + 1)) + 1]
@@ -69,7 +72,8 @@ def lumen_diameters(
     # Neighbouring samples are not independent.
     cost = misfit / noise * INDEPENDENT
     chosen = _cheapest(cost, CHANGE * np.abs(np.log(radii[:, None] / radii[None, :])))
-    return 2 * _between(cost, chosen, radii), OFFSETS_PX[offset[np.arange(len(points)), chosen]]
+    middle = OFFSETS_PX[offset[np.arange(len(points)), chosen]]
+    return 2 * _between(cost, chosen, radii), middle, SHADOW_ERROR_PX
 
 
 def shows_depth(

@@ -49,7 +49,8 @@ class VesselProfile:
         occluded: (N,) bool: within a gap of the mask that was bridged.
         overlapped: (N,) bool: so much wider than the reference that another vessel must lie over it.
         direction_known: whether which end is proximal follows from labels or from the vessel it leaves.
-        in_angiogram: whether the diameters were fitted to the angiogram, and not read from the map.
+        reading_error_px: standard deviation of the diameters where they were read in the angiogram, 0 where they are
+            the map's.
         start, end: the nodes at both ends, None at those of a loop.
     """
 
@@ -67,7 +68,7 @@ class VesselProfile:
     overlapped: np.ndarray
     direction_known: bool
     beside: np.ndarray
-    in_angiogram: bool
+    reading_error_px: float
     start: Node | None
     end: Node | None
 
@@ -92,10 +93,7 @@ class VesselProfile:
         return replace(self, **arrays, start=self.end, end=self.start)
 
 
-_ARRAYS = (
-    *(field.name for field in fields(VesselProfile) if field.name.endswith(("_rc", "_px", "_ids"))),
-    *("is_measured", "occluded", "overlapped", "beside"),
-)
+_ARRAYS = tuple(field.name for field in fields(VesselProfile) if field.type == "np.ndarray")
 
 
 def measure_path(
@@ -124,12 +122,12 @@ def measure_path(
     diameter = sides.sum(axis=0)
     lumen = np.isfinite(diameter) & in_lumen(probability, points, across)
     trusted = lumen & ~beside & (diameter > 0)
-    in_angiogram = False
+    in_angiogram, reading_error = False, 0.0
     if image is not None and trusted.sum() >= LEAST_TRUSTED:
         lines = (image, points, across, fill(diameter, trusted), trusted)
         in_angiogram = shows_depth(*lines)
     if in_angiogram:
-        read, offset = find_lumen(*lines)
+        read, offset, reading_error = find_lumen(*lines)
         diameter = np.where(np.isfinite(diameter), read, np.nan)
         sides = np.stack([diameter / 2 - offset, diameter / 2 + offset])
     left, right = points - sides[0][:, None] * across, points + sides[1][:, None] * across
@@ -176,7 +174,7 @@ def measure_path(
         overlapped=np.zeros(len(points), dtype=bool),
         direction_known=False,
         beside=beside,
-        in_angiogram=in_angiogram,
+        reading_error_px=reading_error,
         start=path.starts_at,
         end=path.ends_at,
     )

@@ -19,9 +19,7 @@ ROUGHNESS = (
     1.0  # of what a vessel's own unevenness says of its walls, where that is more than the mask's error
 )
 REFERENCE_ERROR = 0.03  # relative, of the reference line besides what wall errors do to it
-# Of what was fitted to the angiogram; a vessel's contrast and background are wrong for a whole stretch.
-SHADOW_ERROR_PX = 1.0  # standard deviation of the smallest diameter besides what the walls' noise does to it
-SHADOW_REFERENCE_ERROR = 0.10  # relative, of the reference line
+ANGIOGRAM_REFERENCE_ERROR = 0.07  # the same where the lumen was read in the angiogram
 TAPER_DEVIATION = 0.02  # of the reference line's slope, per diameter, as in its fit
 HEALTHY = 0.15  # from the reference, relative: where the vessel says how even its walls are
 THINNEST_PX = 1.0  # a lumen thinner than this may be missing from a mask
@@ -80,11 +78,11 @@ def stenosis_intervals(
         return Intervals((100 * (1 - high / reference), 100.0), (0.0, high), (0.0, high))
     noise = wall_noise(profile, rng, draws)
     log_reference = reference_response(profile, stenosis.minimum, noise)
-    reference_error = SHADOW_REFERENCE_ERROR if profile.in_angiogram else REFERENCE_ERROR
+    reference_error = ANGIOGRAM_REFERENCE_ERROR if profile.reading_error_px else REFERENCE_ERROR
     log_reference += reference_error * rng.standard_normal(draws)
     shifts = _shifts(profile, stenosis, noise)
-    if profile.in_angiogram:
-        shifts += SHADOW_ERROR_PX * rng.standard_normal(draws)
+    # Contrast and background are wrong for a whole stretch.
+    shifts += profile.reading_error_px * rng.standard_normal(draws)
     smallest = np.maximum(stenosis.minimum_lumen_diameter_px - shifts, 0.0)
     percent = 100.0 * (1.0 - smallest / (reference * np.exp(-log_reference)))
     percent = np.maximum(percent, 0.0)  # wider than the reference: no stenosis, rather than a negative one

@@ -14,7 +14,6 @@ from monai_lora_sam.qca.smoothing import smooth
 from monai_lora_sam.qca.stenosis import Stenosis, find_stenoses
 from monai_lora_sam.qca.uncertainty import (
     MASK_ERROR_PX,
-    SHADOW_ERROR_PX,
     regression_weights,
     stenosis_intervals,
     wall_deviation,
@@ -50,7 +49,7 @@ def profile_of(diameter: np.ndarray) -> VesselProfile:
         segment_ids=np.zeros(COUNT, np.uint8),
         occluded=no,
         overlapped=no,
-        in_angiogram=False,
+        reading_error_px=0.0,
         direction_known=True,
         beside=no,
         start=None,
@@ -156,12 +155,12 @@ def test_bad_input(measured):
 def test_what_was_fitted_to_the_angiogram_has_its_own_error(measured):
     profile, stenosis = measured
     mask = stenosis_intervals(profile, stenosis, draws=4000)
-    angiogram = stenosis_intervals(replace(profile, in_angiogram=True), stenosis, draws=4000)
+    angiogram = stenosis_intervals(replace(profile, reading_error_px=0.8), stenosis, draws=4000)
 
     def deviation(interval: tuple[float, float]) -> float:
         return (interval[1] - interval[0]) / (2 * 1.96)
 
-    expected = np.hypot(deviation(mask.mld_px), SHADOW_ERROR_PX)
+    expected = np.hypot(deviation(mask.mld_px), 0.8)
     assert deviation(angiogram.mld_px) == pytest.approx(expected, rel=0.06)
     assert angiogram.percent[0] < mask.percent[0] and angiogram.percent[1] > mask.percent[1]
 
@@ -170,6 +169,8 @@ def test_beyond_what_was_measured_nothing_is_guessed(measured):
     profile, stenosis = measured
     whole = stenosis_intervals(profile, stenosis).mld_px
     seen = profile.is_measured.copy()
-    seen[stenosis.minimum + 2 : stenosis.end + 40] = False  # a side branch's mouth right behind the narrowest place
+    seen[stenosis.minimum + 2 : stenosis.end + 40] = (
+        False  # a side branch's mouth right behind the narrowest place
+    )
     low, high = stenosis_intervals(replace(profile, is_measured=seen), stenosis).mld_px
     assert high - low < 3 * (whole[1] - whole[0])
