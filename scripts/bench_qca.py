@@ -151,7 +151,9 @@ def measured_once(
 ) -> dict[str, Any]:
     """Return a phantom's lesions with what was measured, from the cache where that has been done before."""
     identity = "" if pipeline is None else f"_{(pipeline.networks.identity() or 'unsaved')[:8]}"
-    kept = cache / f"measured_{folder.name}_{name}{identity}_{code_identity(name)}" / f"{entry['case_id']}.json"
+    kept = (
+        cache / f"measured_{folder.name}_{name}{identity}_{code_identity(name)}" / f"{entry['case_id']}.json"
+    )
     if kept.is_file():
         return json.loads(kept.read_text())
     truth = json.loads((folder / entry["truth"]).read_text())

@@ -42,7 +42,7 @@ def main(
     score_threshold: Annotated[
         float | None, typer.Option(help="Lesions below it are left out. Default: as the stage says.")
     ] = None,
-    lumen: Annotated[bool, typer.Option(help="Measure in the map that the lumen refiner draws.")] = True,
+    lumen: Annotated[bool, typer.Option(help="Measure by lumen refiner and gauge.")] = True,
     split: Annotated[str, typer.Option(help="training, validation or test.")] = "validation",
     limit: Annotated[int | None, typer.Option(help="The first so many images only.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results here as well.")] = None,
@@ -51,7 +51,9 @@ def main(
     """Score stage 3 and the measurement of what it finds."""
     console = Console()
     entries = read_split(datalist, split, "stenosis")[: QUICK if quick else limit]
-    pipeline = CoronaryPipeline(vessels, segments, stenosis, lumen=lumen, score_threshold=score_threshold)
+    pipeline = CoronaryPipeline(
+        vessels, segments, stenosis, lumen=lumen, gauge=lumen, score_threshold=score_threshold
+    )
     if pipeline.networks.stenosis is None:
         raise ValueError("expected a stage 3 to score, found none")
     found, instances, seconds = [], [], []
