@@ -1,7 +1,8 @@
-"""The training loop of the networks that find the lumen: one process, resumable to the bit."""
+"""What the networks that find the lumen learn from, and their training loop: one process, resumable to the bit."""
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Callable
@@ -11,8 +12,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .data.phantom import MEASUREMENT_CONFIG, prepare_phantoms
+
 SAVE_EVERY = 500
 WARM_UP = 100
+
+
+def training_phantoms(
+    folder: Path, count: int, held_out: int, seed: int, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Draw phantoms with stenoses at all spacings and noise levels, where they are missing; return their datalist.
+
+    Args:
+        folder: where they lie.
+        count, held_out: how many are under `training`, and further ones under `validation`.
+        seed: of the phantoms.
+        progress: called with (done, all) after each.
+
+    Example:
+        >>> len(training_phantoms(Path("phantoms"), 1200, 60, 10, print)["validation"])  # doctest: +SKIP
+        60
+    """
+    total = count + held_out
+    datalist = prepare_phantoms(folder, total, seed, held_out / total, progress, MEASUREMENT_CONFIG)
+    return json.loads(datalist.read_text())
 
 
 def train_lumen_network(

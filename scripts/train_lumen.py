@@ -46,9 +46,8 @@ from torch.utils.data import Dataset
 
 from monai_lora_sam import __version__
 from monai_lora_sam.cli.console import one_line_errors
-from monai_lora_sam.data.phantom import MEASUREMENT_CONFIG, prepare_phantoms
 from monai_lora_sam.lumen_stage import SHIPPED_LUMEN, save_lumen_network
-from monai_lora_sam.lumen_training import train_lumen_network
+from monai_lora_sam.lumen_training import train_lumen_network, training_phantoms
 from monai_lora_sam.networks import LumenRefiner
 from monai_lora_sam.pipeline import THRESHOLD, CoronaryPipeline, redraw
 from monai_lora_sam.stages import SHIPPED
@@ -82,15 +81,9 @@ def main(
     folder = work / f"phantoms_{phantom_seed}"
     with Progress() as bars:
         bar = bars.add_task("phantoms", total=count + held_out)
-        datalist = prepare_phantoms(
-            folder,
-            count + held_out,
-            phantom_seed,
-            held_out / (count + held_out),
-            lambda done, _: bars.update(bar, completed=done),
-            MEASUREMENT_CONFIG,
+        content = training_phantoms(
+            folder, count, held_out, phantom_seed, lambda done, _: bars.update(bar, completed=done)
         )
-        content = json.loads(datalist.read_text())
         bar = bars.add_task("maps of stage 1", total=count + held_out)
         entries = content["training"] + content["validation"]
         write_maps(folder, entries, lambda: bars.advance(bar))
