@@ -19,6 +19,9 @@ LEAST_SEEN = 0.3  # part of a stenosis that must have been measured; the rest li
 LEAST_LENGTH = 0.6  # reference diameters; a shorter dent is one of the mask
 LEAST_LENGTH_PX = 4.0
 WHOLE = 1.4  # length of a dip, over that between the places where three quarters are regained
+SHOULDER_STIFFNESS = (
+    2.0  # how much a vessel beside its stenosis is held to the reference, as points that say so
+)
 SOFT_DEPTH = 0.08  # misfits of the relative depth beyond this count less than squared
 REGAINED = 0.75  # of a dip's depth, before the vessel's distal end
 # Of a narrowing's width at half its depth; where it takes longer to regain the rest, the reference is too high there.
@@ -183,17 +186,30 @@ def _borders(
         flank1, floor, flank2 = np.exp(np.clip(p[1:4], -2.0, 8.0))
         return p[0] - floor / 2 - flank1, p[0] - floor / 2, p[0] + floor / 2, p[0] + floor / 2 + flank2
 
+    along = (at - low) / max(high - low, 1)
+
     def residuals(p: np.ndarray) -> np.ndarray:
-        scaled = (p[4] * _shape(at, *unpack(p)) - depth) / SOFT_DEPTH
-        return np.sqrt(2 * (np.sqrt(1 + scaled**2) - 1))  # their squares are the robust "soft L1" loss
+        shoulder = p[5] + (p[6] - p[5]) * along
+        shape = _shape(at, *unpack(p))
+        scaled = (shoulder + (p[4] - shoulder) * shape - depth) / SOFT_DEPTH
+        robust = np.sqrt(2 * (np.sqrt(1 + scaled**2) - 1))  # their squares are the robust "soft L1" loss
+        return np.append(robust, SHOULDER_STIFFNESS * p[5:] / SOFT_DEPTH)
 
     best, least = None, np.inf
     for share in (0.1, 0.5):
         flank = np.log((1 - share) / 2 * length)
         start = np.array(
-            [(begin + end) / 2 if share > 0.3 else bottom, flank, np.log(share * length), flank, deepest]
+            [
+                (begin + end) / 2 if share > 0.3 else bottom,
+                flank,
+                np.log(share * length),
+                flank,
+                deepest,
+                0,
+                0,
+            ]
         )
-        found = leastsq(residuals, start, maxfev=150, full_output=True)[0]  # full: without its warnings
+        found = leastsq(residuals, start, maxfev=250, full_output=True)[0]  # full: without its warnings
         cost = float(np.square(residuals(found)).sum())
         if cost < least:
             best, least = found, cost
