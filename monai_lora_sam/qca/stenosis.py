@@ -19,9 +19,7 @@ LEAST_SEEN = 0.3  # part of a stenosis that must have been measured; the rest li
 LEAST_LENGTH = 0.6  # reference diameters; a shorter dent is one of the mask
 LEAST_LENGTH_PX = 4.0
 WHOLE = 1.4  # length of a dip, over that between the places where three quarters are regained
-SHOULDER_STIFFNESS = (
-    2.0  # how much a vessel beside its stenosis is held to the reference, as points that say so
-)
+SHOULDER_STIFFNESS = 2.0  # how firmly a vessel beside its stenosis is held to the reference
 SOFT_DEPTH = 0.08  # misfits of the relative depth beyond this count less than squared
 REGAINED = 0.75  # of a dip's depth, before the vessel's distal end
 # Of a narrowing's width at half its depth; where it takes longer to regain the rest, the reference is too high there.
