@@ -7,8 +7,9 @@ Phantoms are drawn once into the cache, and each input of each phantom is measur
 code: a run that was broken off goes on where it stopped. Inputs: the exact mask, the exact mask blurred, and what
 stage 1 predicts together with the angiogram, as the pipeline measures. The first two come with the exact segment
 map. A lesion is "clear" when no other vessel lies beside it and it is seen at half its length at least: a frame
-that a core laboratory would choose. What the picture does not show whole counts nowhere. MLD in mm is the lesion's
-own, at its depth, so that its error is that of the walls alone; the intervals in mm have the calibration's too.
+that a core laboratory would choose; "wide" when its reference is 10 px and more besides. What the picture does not
+show whole counts nowhere. MLD in mm is the lesion's own, at its depth, so that its error is that of the walls alone;
+the intervals in mm have the calibration's too.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ REFERENCE_MM = (1.5, 4.5)
 INPUTS = ("exact", "blurred", "predicted")
 BLUR_PX = 1.0
 CLEAR_SHARE, CLEAR_FORESHORTENING = 0.02, 0.5
+WIDE_PX = 10.0  # reference diameter of a clear lesion that is "wide"
 FALSE_FROM_PX = 10.0  # from every true lesion
 QUICK, WORST = 12, 10
 
@@ -113,7 +115,7 @@ def main(
                 bars.advance(bar)
     rows = {name: [row for image in found for row in image["lesions"]] for name, found in images.items()}
     figures = {
-        name: {"clear": summary([row for row in found if row["clear"]]), "all": summary(found)}
+        name: {group: summary(members) for group, members in groups(found).items()}
         for name, found in rows.items()
     }
     by_image = {
@@ -273,6 +275,13 @@ def all_stenoses(result: QcaResult) -> Iterator[tuple[Lesion, Stenosis, np.ndarr
             yield lesion, one, lesion.profile.points_rc[one.minimum]
 
 
+def groups(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the clear lesions, those of them in a vessel wide enough to be resolved, and all."""
+    clear = [row for row in rows if row["clear"]]
+    wide = [row for row in clear if row["reference_mm"] * row["mld_px"] / row["mld_mm"] >= WIDE_PX]
+    return {"clear": clear, "wide": wide, "all": list(rows)}
+
+
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the figures over lesions; those that were not found count in the detection rate alone."""
     found = [row for row in rows if row["found"]]
@@ -332,7 +341,7 @@ SHOWN = {
 
 
 def as_table(figures: dict[str, dict[str, dict[str, Any]]], title: str) -> Table:
-    """Return the figures for the console: a column for each input, of clear lesions and of all."""
+    """Return the figures for the console: a column for each input and group of lesions."""
     table = Table(title=title, box=box.SIMPLE, pad_edge=False, collapse_padding=True)
     table.add_column("")
     columns = [(name, group, found) for name, groups in figures.items() for group, found in groups.items()]
