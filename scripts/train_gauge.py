@@ -22,6 +22,7 @@ import numpy as np
 import torch
 import typer
 from rich.progress import Progress
+from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -43,6 +44,7 @@ LESION_SHARE = 0.5  # of the crops hold a stenosis
 NARROWED = 0.85  # of the reference: what such a crop is chosen by
 CLOSED_SHARE, HIDDEN_SHARE = 0.05, 0.3  # of the crops are closed over a stretch, or have a hole in the map
 LESION_WEIGHT, LESION_REACH = 30.0, 12  # by depth; and rows beside a stenosis that count more, too
+BREATHING_SHARE, BREATHING, BREATH = 0.7, 0.3, 8  # of the crops; how much, as a logarithm; over so many rows
 TRUTH_STEP_PX = 0.5
 NEAR_PX = 2.0  # from a true centreline that a line may run, where half the vessel's width is less
 ALONG_PX = 1.5  # from the nearest true point, along the vessel: beyond, it has ended
@@ -269,6 +271,8 @@ class Crops:
         depth = np.where(known, 1 - strip.relative[rows], 0.0)
         if random.random() < CLOSED_SHARE:
             self.close(grey, chance, diameter, offset, depth, random)
+        if random.random() < BREATHING_SHARE:
+            chance = self.breathe(chance, random)
         if random.random() < HIDDEN_SHARE:
             hidden = slice(begin := int(random.integers(ROWS)), begin + int(random.integers(6, 40)))
             chance[hidden] *= random.choice([0.0, 0.3])
@@ -284,6 +288,16 @@ class Crops:
         if random.random() < 0.5:
             values, truth = values[:, :, ::-1], truth * np.array([1, -1, 1])[:, None]
         return values.astype(np.float32), truth.astype(np.float32)
+
+    @staticmethod
+    def breathe(chance: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Widen and narrow the map along the vessel: the grey values have to say how wide it is."""
+        knots = random.normal(0, BREATHING, ROWS // BREATH + 2)
+        factor = np.exp(np.interp(np.arange(ROWS), BREATH * np.arange(len(knots)), knots))
+        middle = (chance.shape[1] - 1) / 2
+        columns = middle + (np.arange(chance.shape[1]) - middle) / factor[:, None]
+        rows = np.broadcast_to(np.arange(ROWS)[:, None], columns.shape)
+        return map_coordinates(chance, np.stack([rows, columns]), order=1, mode="nearest")
 
     @staticmethod
     def close(

@@ -10,7 +10,7 @@ from ..qca.lumen import LumenFinder
 from .strips import straighten
 
 # Standard deviation of a narrow lumen's diameter, so that intervals hold the truth on phantoms (docs/qca.md).
-GAUGE_ERROR_PX = 0.8
+GAUGE_ERROR_PX = 0.9
 
 
 def gauge_finder(gauge: LumenGauge, probability: np.ndarray) -> LumenFinder:
