@@ -31,8 +31,7 @@ from monai_lora_sam.cli.console import one_line_errors
 from monai_lora_sam.lumen_stage import SHIPPED_GAUGE, save_lumen_network
 from monai_lora_sam.lumen_training import train_lumen_network, training_phantoms
 from monai_lora_sam.networks import LumenGauge
-from monai_lora_sam.pipeline import CoronaryPipeline
-from monai_lora_sam.pipeline.strips import straighten
+from monai_lora_sam.pipeline import CoronaryPipeline, straighten
 from monai_lora_sam.qca import measure
 from monai_lora_sam.stages import SHIPPED
 from monai_lora_sam.transforms import read_angiogram

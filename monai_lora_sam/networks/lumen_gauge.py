@@ -29,7 +29,7 @@ class LumenGauge(nn.Module):
         mixed_precision: run in bfloat16 autocast, on CPU as on CUDA. The results are float32 either way.
 
     Shapes:
-        strip: (B, 3, L, T), as :func:`monai_lora_sam.pipeline.strips.straighten` lays it out.
+        strip: (B, 3, L, T), as :func:`monai_lora_sam.pipeline.straighten` lays it out.
         Returns (B, 2, L): diameter, 0 or more, and how far beside the strip's middle that of the lumen lies, both in
         widths.
 

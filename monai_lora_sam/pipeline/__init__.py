@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from .analysis import CoronaryPipeline, CoronaryResult
 from .files import CaseOutcome, RunOptions, run_files, write_result
+from .gauge import gauge_finder
 from .inputs import FoundImages, find_images
 from .lumen import redraw
 from .stage_networks import THRESHOLD, StageNetworks, StageOutputs, shipped_stages
+from .strips import Strip, straighten
 from .study import Case, Catheter, read_case
 
 __all__ = [
@@ -20,10 +22,13 @@ __all__ = [
     "RunOptions",
     "StageNetworks",
     "StageOutputs",
+    "Strip",
     "find_images",
+    "gauge_finder",
     "read_case",
     "redraw",
     "run_files",
     "shipped_stages",
+    "straighten",
     "write_result",
 ]

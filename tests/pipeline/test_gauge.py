@@ -11,8 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from monai_lora_sam.lumen_stage import SHIPPED_GAUGE, save_lumen_network
 from monai_lora_sam.networks import AdaptedSegmenter, LumenGauge
-from monai_lora_sam.pipeline import CoronaryPipeline
-from monai_lora_sam.pipeline.gauge import gauge_finder
+from monai_lora_sam.pipeline import CoronaryPipeline, gauge_finder
 from monai_lora_sam.qca import measure
 from monai_lora_sam.qca.lumen import lumen_diameters
 
