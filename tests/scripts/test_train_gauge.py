@@ -52,6 +52,7 @@ def strips(module: ModuleType) -> list:
 
 def test_a_crop_moves_picture_and_truth_together(module: ModuleType, strips: list, monkeypatch):
     monkeypatch.setattr(module, "CLOSED_SHARE", 0.0)
+    monkeypatch.setattr(module, "BREATHING_SHARE", 0.0)
     crops = module.Crops(strips)
     columns = np.arange(33) - 16
     for seed in range(30):
@@ -63,6 +64,16 @@ def test_a_crop_moves_picture_and_truth_together(module: ModuleType, strips: lis
         middle = (values[1] * columns).sum(axis=1) / values[1].sum(axis=1).clip(1e-6)
         assert middle[known] / 8 == pytest.approx(offset[known], abs=1e-5)
         assert values[1].sum(axis=1)[known] / 8 == pytest.approx(diameter[known], abs=0.2)
+
+
+def test_a_map_that_breathes_keeps_its_middle_alone(module: ModuleType):
+    columns = np.arange(33) - 16
+    chance = np.tile(np.clip(6 - np.abs(columns), 0, 1).astype(np.float32), (160, 1))
+    breathed = module.Crops.breathe(chance, np.random.default_rng(0))
+    widths = breathed.sum(axis=1) / chance.sum(axis=1)
+    assert breathed.shape == chance.shape and widths.std() > 0.1 and 0.3 < widths.min() < widths.max() < 3
+    assert np.abs(np.diff(widths)).max() < 0.2  # slowly
+    assert (breathed * columns).sum(axis=1) == pytest.approx(np.zeros(160), abs=1e-3)
 
 
 def test_stenoses_count_for_more(module: ModuleType):
