@@ -28,7 +28,7 @@ from torch import Tensor
 
 from monai_lora_sam import __version__
 from monai_lora_sam.cli.console import one_line_errors
-from monai_lora_sam.lumen_stage import SHIPPED_GAUGE, save_lumen_network
+from monai_lora_sam.lumen_stage import SHIPPED_GAUGE, SHIPPED_LUMEN, save_lumen_network
 from monai_lora_sam.lumen_training import train_lumen_network, training_phantoms
 from monai_lora_sam.networks import LumenGauge
 from monai_lora_sam.pipeline import CoronaryPipeline, straighten
@@ -154,7 +154,7 @@ def write_strips(folder: Path, entries: list[dict[str, Any]], done: Callable[[],
 
 def strips_path(folder: Path, entry: dict[str, Any]) -> Path:
     """Return where a phantom's strips lie; other versions of stages or refiner have another folder."""
-    cards = [SHIPPED / name / "card.json" for name in STAGES] + [SHIPPED_GAUGE.parent / "lumen" / "card.json"]
+    cards = [SHIPPED / name / "card.json" for name in STAGES] + [SHIPPED_LUMEN / "card.json"]
     digests = "_".join(json.loads(card.read_text())["digest"][:8] for card in cards)
     return folder / f"strips_{digests}" / f"{entry['case_id']}.npz"
 

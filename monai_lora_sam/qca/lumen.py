@@ -91,7 +91,9 @@ def shows_depth(
     misfit = {True: 0.0, False: 0.0}
     for window, rows, grey in _across(image, points, across, guess):
         grey = grey[np.flatnonzero(trusted[rows])[::FEW]]
-        for is_round in misfit if len(grey) else ():
+        if not len(grey):
+            continue
+        for is_round in misfit:
             shapes, energies = (one[:count] for one in _templates(window, is_round))
             match = (grey @ shapes.reshape(-1, grey.shape[1]).T).reshape(-1, *energies.shape)
             explained = (np.maximum(match, 0) ** 2 / energies).max(axis=(1, 2))

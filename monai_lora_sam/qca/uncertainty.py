@@ -80,9 +80,8 @@ def stenosis_intervals(
     log_reference = reference_response(profile, stenosis.minimum, noise)
     reference_error = ANGIOGRAM_REFERENCE_ERROR if profile.reading_error_px else REFERENCE_ERROR
     log_reference += reference_error * rng.standard_normal(draws)
-    shifts = _shifts(profile, stenosis, noise)
     # Contrast and background are wrong for a whole stretch.
-    shifts += profile.reading_error_px * rng.standard_normal(draws)
+    shifts = _shifts(profile, stenosis, noise) + profile.reading_error_px * rng.standard_normal(draws)
     smallest = np.maximum(stenosis.minimum_lumen_diameter_px - shifts, 0.0)
     percent = 100.0 * (1.0 - smallest / (reference * np.exp(-log_reference)))
     percent = np.maximum(percent, 0.0)  # wider than the reference: no stenosis, rather than a negative one
