@@ -11,7 +11,7 @@ from typing import Any
 
 from monai.bundle import ConfigWorkflow
 
-from .data import read_datalist, read_task
+__all__ = ["bundle_folder", "run_bundle", "run_bundle_together", "training_steps"]
 
 
 def bundle_folder(name: str) -> Path:
@@ -32,19 +32,6 @@ def bundle_folder(name: str) -> Path:
     if name not in known:
         raise ValueError(f"bundle: expected one of {sorted(known)}, found {name!r}")
     return known[name]
-
-
-def read_split(datalist: str | Path, split: str, task: str | None = None) -> list[dict[str, Any]]:
-    """Return a split's entries of a datalist, with the labels of a task if one is named.
-
-    Raises:
-        ValueError: if there are none: MONAI's engines pass over an empty loader with a warning; or if the data
-            set does not serve the task.
-    """
-    entries = (read_datalist(datalist) if task is None else read_task(datalist, task)).get(split)
-    if not entries:
-        raise ValueError(f"{datalist}: expected images under {split!r}, found none")
-    return entries
 
 
 def training_steps(dataloader: Sized, epochs: int) -> int:

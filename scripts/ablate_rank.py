@@ -30,7 +30,8 @@ from rich.table import Table
 
 from monai_lora_sam.adapters import read_card
 from monai_lora_sam.cli.console import one_line_errors
-from monai_lora_sam.data import read_task, write_datalist
+from monai_lora_sam.coronary.data import read_task
+from monai_lora_sam.data import write_datalist
 from monai_lora_sam.data.datalist import write_json
 from monai_lora_sam.handlers import read_history
 from monai_lora_sam.report import Chart, Facts, Section, Series, line_chart, write_page

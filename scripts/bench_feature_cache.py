@@ -34,11 +34,12 @@ from rich.console import Console
 from rich.table import Table
 
 from monai_lora_sam.adapters import AdapterStack
+from monai_lora_sam.coronary.losses import LesionLoss, VesselLoss
+from monai_lora_sam.coronary.networks import build_detector
 from monai_lora_sam.data import FeatureDataset, PrepareBatchFeatures, training_items
 from monai_lora_sam.data.datalist import write_json
 from monai_lora_sam.encoders import build_encoder
-from monai_lora_sam.losses import LesionLoss, VesselLoss
-from monai_lora_sam.networks import build_detector, build_segmenter
+from monai_lora_sam.networks import build_segmenter
 
 EXAMPLES = """Examples:
 
@@ -113,11 +114,13 @@ def build(encoder: str, stage: int, image_size: int | None) -> tuple[Any, Any]:
     torch.manual_seed(0)
     stack = AdapterStack(build_encoder(encoder, image_size=image_size))
     if stage == 1:
-        return build_segmenter(stack, strategy="frozen"), VesselLoss()
+        return build_segmenter(stack, "view_segmentation", strategy="frozen"), VesselLoss()
     if stage != 3:
         raise typer.BadParameter(f"--stage: expected 1 or 3, found {stage}")
-    vessels = build_segmenter(stack)
-    segments = build_segmenter(stack, 26, "segments", lora={"targets": "qkv"})
+    vessels = build_segmenter(stack, "view_segmentation")
+    segments = build_segmenter(
+        stack, "view_segmentation", out_channels=26, name="segments", lora={"targets": "qkv"}
+    )
     network = build_detector(vessels, segments)
     return network, LesionLoss(network.head.stride)
 

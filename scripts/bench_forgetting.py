@@ -24,13 +24,14 @@ from rich.table import Table
 
 from monai_lora_sam.adapters import AdapterStack, read_card
 from monai_lora_sam.cli.console import one_line_errors
-from monai_lora_sam.data import prepare_arcade, read_datalist, write_datalist
+from monai_lora_sam.coronary.data import prepare_arcade
+from monai_lora_sam.coronary.stages import SHIPPED
+from monai_lora_sam.data import read_datalist, write_datalist
 from monai_lora_sam.data.datalist import write_json
 from monai_lora_sam.encoders import build_encoder
 from monai_lora_sam.handlers import read_history
-from monai_lora_sam.lesion_stage import load_detector
 from monai_lora_sam.networks import AdaptedSegmenter
-from monai_lora_sam.stages import SHIPPED, load_stage
+from monai_lora_sam.stages import load_stage
 from monai_lora_sam.workflows import run_bundle
 
 #: The bundle of each stage, ARCADE's task for it, and its strategy in the chain of stacked adapters.
@@ -118,7 +119,7 @@ def vessel_dice(stages: dict[str, Path], data: Path, image_size: int) -> float:
     """Return the Dice of the vessel stage with all of these stages loaded above it."""
     from bench_vessels import score
 
-    from monai_lora_sam.pipeline import CoronaryPipeline
+    from monai_lora_sam.coronary.pipeline import CoronaryPipeline
 
     encoder = read_card(stages["vessels"])["encoder"]
     stack = AdapterStack(build_encoder(encoder["name"], True, image_size))
@@ -126,7 +127,7 @@ def vessel_dice(stages: dict[str, Path], data: Path, image_size: int) -> float:
     if "segments" in stages:
         segments: AdaptedSegmenter = load_stage(stages["segments"], stack)
         if "stenosis" in stages:
-            load_detector(stages["stenosis"], vessels, segments)
+            load_stage(stages["stenosis"], reads={"vessels": vessels, "segments": segments})
     entries = read_datalist(data / "datalist.json")["validation"]
     with Progress(transient=True) as bars:
         bar = bars.add_task("scoring", total=len(entries))

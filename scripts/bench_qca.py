@@ -33,21 +33,22 @@ from rich.progress import Progress
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
 
-from monai_lora_sam import qca, vessel_tree
 from monai_lora_sam.cli.console import one_line_errors
+from monai_lora_sam.coronary import qca, vessel_tree
+from monai_lora_sam.coronary.images import read_angiogram
+from monai_lora_sam.coronary.phantom import MEASUREMENT_CONFIG, prepare_phantoms
+from monai_lora_sam.coronary.phantom.lesion_line import lesion_line, share_beside
+from monai_lora_sam.coronary.pipeline import CoronaryPipeline, gauge, shipped_stages, strips
+from monai_lora_sam.coronary.qca import QcaResult, measure
+from monai_lora_sam.coronary.qca.calibration import EXPECTED_ERRORS
+from monai_lora_sam.coronary.qca.lesion import Lesion
+from monai_lora_sam.coronary.qca.stenosis import Stenosis
+from monai_lora_sam.coronary.qca.uncertainty import stenosis_intervals
 from monai_lora_sam.data.datalist import write_json
-from monai_lora_sam.data.phantom import MEASUREMENT_CONFIG, prepare_phantoms
-from monai_lora_sam.data.phantom.lesion_line import lesion_line, share_beside
+from monai_lora_sam.images import read_label
 from monai_lora_sam.metrics import agreement
-from monai_lora_sam.pipeline import CoronaryPipeline, gauge, shipped_stages, strips
-from monai_lora_sam.qca import QcaResult, measure
-from monai_lora_sam.qca.calibration import EXPECTED_ERRORS
-from monai_lora_sam.qca.lesion import Lesion
-from monai_lora_sam.qca.stenosis import Stenosis
-from monai_lora_sam.qca.uncertainty import stenosis_intervals
 from monai_lora_sam.report.bland_altman import bland_altman
 from monai_lora_sam.report.comparison_sheet import Comparison, comparison_sheet
-from monai_lora_sam.transforms import read_angiogram, read_label
 
 REFERENCE_MM = (1.5, 4.5)
 INPUTS = ("exact", "blurred", "predicted")

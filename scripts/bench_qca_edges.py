@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
 
-from monai_lora_sam.data.phantom import Centreline, Phantom, PhantomConfig, generate_phantom
-from monai_lora_sam.qca.lumen import LumenFinder, lumen_diameters
-from monai_lora_sam.qca.smoothing import fill, smooth
-from monai_lora_sam.qca.walls import half_widths, normals
+from monai_lora_sam.coronary.phantom import Centreline, Phantom, PhantomConfig, generate_phantom
+from monai_lora_sam.coronary.qca.lumen import LumenFinder, lumen_diameters
+from monai_lora_sam.coronary.qca.smoothing import fill, smooth
+from monai_lora_sam.coronary.qca.walls import half_widths, normals
 
 STEP_PX = 0.25
 ALONG_PX = 2.0  # smoothing along the vessel, the same for all
@@ -138,8 +138,8 @@ def main() -> None:
     arguments = parser.parse_args()
     pipeline = None
     if not arguments.no_stage:
-        from monai_lora_sam.pipeline import CoronaryPipeline
-        from monai_lora_sam.stages import SHIPPED
+        from monai_lora_sam.coronary.pipeline import CoronaryPipeline
+        from monai_lora_sam.coronary.stages import SHIPPED
 
         pipeline = CoronaryPipeline(SHIPPED / arguments.stage, segments=None, stenosis=None)
     errors: dict[tuple[str, str], list[np.ndarray]] = {}
@@ -202,7 +202,7 @@ def main() -> None:
 def predicted(pipeline, image: np.ndarray) -> np.ndarray:
     from pathlib import Path
 
-    from monai_lora_sam.transforms import Angiogram
+    from monai_lora_sam.coronary.images import Angiogram
 
     return pipeline.probability(Angiogram(image, None, None, "XA", Path("phantom.png")))
 

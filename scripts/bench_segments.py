@@ -25,11 +25,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.cli.console import one_line_errors
-from monai_lora_sam.data import read_task
-from monai_lora_sam.data.datalist import write_json
-from monai_lora_sam.metrics import (
+from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
+from monai_lora_sam.coronary.data import read_task
+from monai_lora_sam.coronary.images import read_angiogram
+from monai_lora_sam.coronary.metrics import (
     branch_accuracy,
     f1_per_class,
     instances_from_coco,
@@ -43,9 +43,10 @@ from monai_lora_sam.metrics import (
     set_f1,
     vessel_accuracy,
 )
-from monai_lora_sam.pipeline import CoronaryPipeline, shipped_stages
-from monai_lora_sam.transforms import read_angiogram, read_label
-from monai_lora_sam.vessel_tree import build_vessel_tree, label_pixels, label_tree, paint_segments
+from monai_lora_sam.coronary.pipeline import CoronaryPipeline, shipped_stages
+from monai_lora_sam.coronary.vessel_tree import build_vessel_tree, label_pixels, label_tree, paint_segments
+from monai_lora_sam.data.datalist import write_json
+from monai_lora_sam.images import read_label
 
 QUICK = 10
 #: A segment of fewer pixels, at the image's own size, does not count as present.

@@ -23,10 +23,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from monai_lora_sam.cli.console import one_line_errors
+from monai_lora_sam.coronary.data import read_split
+from monai_lora_sam.coronary.metrics import lesions_to_instances, score_arcade_stenoses, score_lesions
+from monai_lora_sam.coronary.pipeline import CoronaryPipeline
 from monai_lora_sam.data.datalist import write_json
-from monai_lora_sam.metrics import lesions_to_instances, score_arcade_stenoses, score_lesions
-from monai_lora_sam.pipeline import CoronaryPipeline
-from monai_lora_sam.workflows import read_split
 
 QUICK = 10
 MEASURED = ("percent_diameter_stenosis", "mld_px")

@@ -175,13 +175,17 @@ def _steps(
     """Build network, optimiser and batch, train ``count`` steps; return seconds of each and some facts."""
     import torch
 
+    from monai_lora_sam.coronary.losses import VesselLoss
     from monai_lora_sam.encoders import build_encoder
-    from monai_lora_sam.losses import VesselLoss
     from monai_lora_sam.networks import build_segmenter
 
     torch.manual_seed(0)
     base = build_encoder(encoder, image_size=image_size, gradient_checkpointing=checkpointing)
-    network = build_segmenter(base, strategy=strategy, mixed_precision=not float32).to(place).train()
+    network = (
+        build_segmenter(base, "view_segmentation", strategy=strategy, mixed_precision=not float32)
+        .to(place)
+        .train()
+    )
     network = network.to(memory_format=torch.contiguous_format if contiguous else torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameter_groups(1e-3, 1e-4), weight_decay=0.01)
     side = base.image_size

@@ -29,12 +29,13 @@ from rich.table import Table
 from scipy.stats import bootstrap
 
 from monai_lora_sam.cli.console import one_line_errors
+from monai_lora_sam.coronary.images import read_angiogram
+from monai_lora_sam.coronary.pipeline import THRESHOLD, CoronaryPipeline
+from monai_lora_sam.coronary.stages import SHIPPED
 from monai_lora_sam.data import read_datalist
 from monai_lora_sam.data.datalist import write_json
+from monai_lora_sam.images import read_label
 from monai_lora_sam.metrics import CenterlineDiceMetric
-from monai_lora_sam.pipeline import THRESHOLD, CoronaryPipeline
-from monai_lora_sam.stages import SHIPPED
-from monai_lora_sam.transforms import read_angiogram, read_label
 
 QUICK = 10
 LUMEN = ("without", "with")

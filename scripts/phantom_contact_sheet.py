@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from skimage.color import hsv2rgb
 
-from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES
-from monai_lora_sam.data.phantom import generate_phantom
+from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
+from monai_lora_sam.coronary.phantom import generate_phantom
 
 Pair = tuple[np.ndarray, np.ndarray]  # a grey picture and its truth in colour
 

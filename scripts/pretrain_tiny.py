@@ -20,12 +20,14 @@ import typer
 from rich.progress import Progress
 
 from monai_lora_sam import __version__
-from monai_lora_sam.data.phantom import prepare_phantoms
+from monai_lora_sam.coronary.networks import ViewSegmentationHead
+from monai_lora_sam.coronary.phantom import prepare_phantoms
+from monai_lora_sam.coronary.stages import SHIPPED
 from monai_lora_sam.encoders import build_encoder, save_encoder
 from monai_lora_sam.encoders.registry import TINY_ASSETS
 from monai_lora_sam.handlers import read_history
-from monai_lora_sam.networks import AdaptedSegmenter, SegmentationHead, build_segmenter
-from monai_lora_sam.stages import SHIPPED, save_stage
+from monai_lora_sam.networks import AdaptedSegmenter, build_segmenter
+from monai_lora_sam.stages import save_stage
 from monai_lora_sam.workflows import run_bundle_together
 
 CONFIG = Path(__file__).with_suffix(".yaml")
@@ -93,10 +95,10 @@ def main(
 
 def save_vessel_head(network: AdaptedSegmenter, base: Path, folder: Path, scores: dict[str, float]) -> None:
     """Save the vessel's logit of the pretrained head as a stage on the new base, with nothing adapted."""
-    vessels = build_segmenter(build_encoder("tiny", pretrained=base), strategy="frozen")
+    vessels = build_segmenter(build_encoder("tiny", pretrained=base), "view_segmentation", strategy="frozen")
     state = network.head.state_dict()
     state |= {name: state[name][:1] for name in ("classify.weight", "classify.bias")}
-    vessels.head = SegmentationHead(vessels.stack.encoder.channels, 1, network.head.width)
+    vessels.head = ViewSegmentationHead(vessels.stack.encoder.channels, 1, network.head.width)
     vessels.head.load_state_dict(state)
     save_stage(
         vessels,

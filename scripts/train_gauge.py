@@ -28,13 +28,18 @@ from torch import Tensor
 
 from monai_lora_sam import __version__
 from monai_lora_sam.cli.console import one_line_errors
-from monai_lora_sam.lumen_stage import SHIPPED_GAUGE, SHIPPED_LUMEN, save_lumen_network
-from monai_lora_sam.lumen_training import train_lumen_network, training_phantoms
-from monai_lora_sam.networks import LumenGauge
-from monai_lora_sam.pipeline import CoronaryPipeline, straighten
-from monai_lora_sam.qca import measure
-from monai_lora_sam.stages import SHIPPED
-from monai_lora_sam.transforms import read_angiogram
+from monai_lora_sam.coronary.images import read_angiogram
+from monai_lora_sam.coronary.networks import LumenGauge
+from monai_lora_sam.coronary.pipeline import CoronaryPipeline, straighten
+from monai_lora_sam.coronary.qca import measure
+from monai_lora_sam.coronary.stages import (
+    SHIPPED,
+    SHIPPED_GAUGE,
+    SHIPPED_LUMEN,
+    save_lumen_network,
+    train_lumen_network,
+    training_phantoms,
+)
 
 STAGES = ("vessels", "vessels_phantom")
 ROWS = 160  # of a crop: twenty widths

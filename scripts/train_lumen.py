@@ -46,12 +46,17 @@ from torch.utils.data import Dataset
 
 from monai_lora_sam import __version__
 from monai_lora_sam.cli.console import one_line_errors
-from monai_lora_sam.lumen_stage import SHIPPED_LUMEN, save_lumen_network
-from monai_lora_sam.lumen_training import train_lumen_network, training_phantoms
-from monai_lora_sam.networks import LumenRefiner
-from monai_lora_sam.pipeline import THRESHOLD, CoronaryPipeline, redraw
-from monai_lora_sam.stages import SHIPPED
-from monai_lora_sam.transforms import read_angiogram, read_label
+from monai_lora_sam.coronary.images import read_angiogram
+from monai_lora_sam.coronary.networks import LumenRefiner
+from monai_lora_sam.coronary.pipeline import THRESHOLD, CoronaryPipeline, redraw
+from monai_lora_sam.coronary.stages import (
+    SHIPPED,
+    SHIPPED_LUMEN,
+    save_lumen_network,
+    train_lumen_network,
+    training_phantoms,
+)
+from monai_lora_sam.images import read_label
 
 STAGES = ("vessels", "vessels_phantom")
 WINDOW, CROP = 336, 224  # what is cut out, and what is left of it after zoom and rotation

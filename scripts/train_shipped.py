@@ -23,14 +23,14 @@ import typer
 from rich.progress import Progress
 
 from monai_lora_sam.adapters import read_card
-from monai_lora_sam.data import combine_datalists, prepare_arcade, read_task
-from monai_lora_sam.data.phantom import PhantomConfig, prepare_phantoms
-from monai_lora_sam.lesion_stage import load_detector, save_detector
-from monai_lora_sam.metrics import score_lesions
-from monai_lora_sam.networks import LesionDetector
-from monai_lora_sam.pipeline import CoronaryPipeline
-from monai_lora_sam.stages import SHIPPED, load_stage, save_stage
-from monai_lora_sam.transforms import read_angiogram
+from monai_lora_sam.coronary.data import combine_datalists, prepare_arcade, read_task
+from monai_lora_sam.coronary.images import read_angiogram
+from monai_lora_sam.coronary.metrics import score_lesions
+from monai_lora_sam.coronary.networks import LesionDetector
+from monai_lora_sam.coronary.phantom import PhantomConfig, prepare_phantoms
+from monai_lora_sam.coronary.pipeline import CoronaryPipeline
+from monai_lora_sam.coronary.stages import SHIPPED
+from monai_lora_sam.stages import load_stage, save_stage
 from monai_lora_sam.workflows import run_bundle, run_bundle_together
 
 ARCADE = "ARCADE {task}/train (Popov et al., Scientific Data 2024, doi 10.1038/s41597-023-02871-z, CC BY 4.0)"
@@ -146,13 +146,12 @@ def train(
     }
     below = [out / parent for parent in stage.below]
     if name == "stenosis":
-        network = load_detector(trained, *below)
+        network = load_stage(trained, reads=dict(zip(("vessels", "segments"), below, strict=True)))
         card["score_threshold"] = choose_threshold(network, read_task(real, "stenosis")["training"])
-        save_detector(network, out / name, **card)
     else:
-        own = read_card(trained)
-        network = load_stage(trained, below=below)
-        save_stage(network, out / name, task=own["task"], class_names=own["class_names"], **card)
+        network = load_stage(trained, parents=below)
+    own = read_card(trained)
+    save_stage(network, out / name, task=own["task"], class_names=own["class_names"], **card)
     return metrics
 
 

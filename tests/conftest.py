@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
+from pydicom.dataset import FileDataset, FileMetaDataset
 
 if TYPE_CHECKING:
     from monai_lora_sam.adapters import AdapterStack
+    from monai_lora_sam.coronary.networks import LesionDetector
     from monai_lora_sam.encoders import ImageEncoder
-    from monai_lora_sam.networks import AdaptedSegmenter, LesionDetector
+    from monai_lora_sam.networks import AdaptedSegmenter
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -52,7 +56,7 @@ def random_segmenter(random_encoder) -> Callable[..., AdaptedSegmenter]:
         arguments = {"width": 8, "last_n": 1, "lora": {"r": 2}, "mixed_precision": False} | arguments
         with torch.random.fork_rng():
             torch.manual_seed(seed + 1)
-            return build_segmenter(random_encoder(seed), strategy=strategy, **arguments)
+            return build_segmenter(random_encoder(seed), "view_segmentation", strategy=strategy, **arguments)
 
     return make
 
@@ -62,7 +66,8 @@ def random_detector(random_segmenter) -> Callable[..., LesionDetector]:
     """Put stages 1 and 2 and a lesion head on the random encoder, in float32; equal seeds, equal weights."""
 
     def make(strategy: str = "frozen", seed: int = 0) -> LesionDetector:
-        from monai_lora_sam.networks import build_detector, build_segmenter
+        from monai_lora_sam.coronary.networks import build_detector
+        from monai_lora_sam.networks import build_segmenter
 
         def move(stack: AdapterStack) -> None:
             for name, parameter in stack.named_parameters():
@@ -76,9 +81,11 @@ def random_detector(random_segmenter) -> Callable[..., LesionDetector]:
         with torch.random.fork_rng():
             torch.manual_seed(seed + 2)
             move(vessels.stack)
-            segments = build_segmenter(vessels.stack, 26, "segments", **narrow)
+            segments = build_segmenter(
+                vessels.stack, "view_segmentation", out_channels=26, name="segments", **narrow
+            )
             move(segments.stack)
-            return build_detector(vessels, segments, strategy, width=8, mixed_precision=False)
+            return build_detector(vessels, segments, strategy=strategy, width=8, mixed_precision=False)
 
     return make
 
@@ -95,21 +102,23 @@ def make_stages() -> Callable[..., SimpleNamespace]:
     """Save a random tiny base for 56 pixels and three random stages on it; equal seeds give equal weights."""
 
     def make(folder: Path, seed: int = 0) -> SimpleNamespace:
-        from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES
+        from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
         from monai_lora_sam.encoders import build_encoder, save_encoder
-        from monai_lora_sam.lesion_stage import new_detector, save_detector
         from monai_lora_sam.stages import new_stage, save_stage
 
         narrow = {"width": 8, "mixed_precision": False}
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             base = save_encoder(build_encoder("tiny", image_size=56), folder / "base")
-            first = new_stage(build_encoder("tiny", base, 56), lora={"r": 2}, **narrow)
+            first = new_stage(
+                build_encoder("tiny", base, 56), head="view_segmentation", lora={"r": 2}, **narrow
+            )
             _move(first)
             vessels = save_stage(first, folder / "vessels", task="vessels", class_names=["vessel"])
             second = new_stage(
                 build_encoder("tiny", base, 56),
-                below=[vessels],
+                parents=[vessels],
+                head="view_segmentation",
                 name="segments",
                 out_channels=26,
                 lora={"r": 2, "targets": "qkv"},
@@ -119,9 +128,14 @@ def make_stages() -> Callable[..., SimpleNamespace]:
             segments = save_stage(
                 second, folder / "segments", task="segments", class_names=ARCADE_CLASS_NAMES
             )
-            third = new_detector(build_encoder("tiny", base, 56), vessels, segments, **narrow)
+            third = new_stage(
+                build_encoder("tiny", base, 56),
+                reads={"vessels": vessels, "segments": segments},
+                head="lesions",
+                **narrow,
+            )
             _move(third)
-            stenosis = save_detector(third, folder / "stenosis")
+            stenosis = save_stage(third, folder / "stenosis", task="stenosis", class_names=["stenosis"])
         return SimpleNamespace(base=base, vessels=vessels, segments=segments, stenosis=stenosis)
 
     return make
@@ -133,3 +147,98 @@ def stages(
 ) -> SimpleNamespace:
     """Return the folders of a random base and of three stages: `base`, `vessels`, `segments`, `stenosis`."""
     return make_stages(tmp_path_factory.mktemp("three"))
+
+
+XA_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.12.1"
+EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+
+
+def _element(tag: str, representation: str, value: bytes) -> bytes:
+    """Encode one element in explicit VR little endian (DICOM PS3.5, 7.1.2)."""
+    padding = b"\x00" if representation in ("UI", "OB", "OW") else b" "
+    value += padding * (len(value) % 2)
+    group, element = (int(part, 16) for part in tag.split("|"))
+    head = struct.pack("<HH2s", group, element, representation.encode())
+    long_form = representation in ("OB", "OW")
+    length = struct.pack("<HI", 0, len(value)) if long_form else struct.pack("<H", len(value))
+    return head + length + value
+
+
+@pytest.fixture
+def write_dicom(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes (H, W) or (N, H, W) unsigned pixels and decimal-string tags."""
+
+    def write(
+        pixels: np.ndarray,
+        tags: dict[str, str] | None = None,
+        photometric: str = "MONOCHROME2",
+        bits_stored: int | None = None,
+        name: str = "frame.dcm",
+    ) -> Path:
+        frames = pixels.shape[0] if pixels.ndim == 3 else 1
+        rows, columns = pixels.shape[-2:]
+        bits = pixels.dtype.itemsize * 8
+        elements = {
+            "0008|0016": ("UI", XA_IMAGE_STORAGE.encode()),
+            "0008|0018": ("UI", b"1.2.3.4"),
+            "0008|0060": ("CS", b"XA"),
+            "0028|0002": ("US", struct.pack("<H", 1)),
+            "0028|0004": ("CS", photometric.encode()),
+            "0028|0010": ("US", struct.pack("<H", rows)),
+            "0028|0011": ("US", struct.pack("<H", columns)),
+            "0028|0100": ("US", struct.pack("<H", bits)),
+            "0028|0101": ("US", struct.pack("<H", bits_stored or bits)),
+            "0028|0102": ("US", struct.pack("<H", (bits_stored or bits) - 1)),
+            "0028|0103": ("US", struct.pack("<H", 0)),
+            "7fe0|0010": ("OW" if bits == 16 else "OB", pixels.tobytes()),
+        }
+        if frames > 1:
+            elements["0028|0008"] = ("IS", str(frames).encode())
+        for tag, text in (tags or {}).items():
+            elements[tag] = ("DS", text.encode())
+        meta = _element("0002|0001", "OB", b"\x00\x01")
+        meta += _element("0002|0002", "UI", XA_IMAGE_STORAGE.encode())
+        meta += _element("0002|0003", "UI", b"1.2.3.4")
+        meta += _element("0002|0010", "UI", EXPLICIT_LITTLE_ENDIAN.encode())
+        meta = _element("0002|0000", "UL", struct.pack("<I", len(meta))) + meta
+        body = b"".join(_element(tag, *elements[tag]) for tag in sorted(elements))
+        path = tmp_path / name
+        path.write_bytes(b"\x00" * 128 + b"DICM" + meta + body)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def xa_file(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes (N, H, W) pixels as XA by pydicom; keywords add elements, None removes them."""
+
+    def write(pixels: np.ndarray, name: str = "cine.dcm", **elements) -> Path:
+        dataset = xa_dataset(pixels)
+        for keyword, value in elements.items():
+            if value is None:
+                delattr(dataset, keyword)
+            else:
+                setattr(dataset, keyword, value)
+        dataset.save_as(tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+def xa_dataset(pixels: np.ndarray) -> FileDataset:
+    """Make a small XA data set, with what an image needs and a frame time."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = XA_IMAGE_STORAGE, "1.2.3.4"
+    meta.TransferSyntaxUID = EXPLICIT_LITTLE_ENDIAN
+    dataset = FileDataset("", {}, b"\x00" * 128, meta, is_implicit_VR=False, is_little_endian=True)
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = XA_IMAGE_STORAGE, "1.2.3.4", "XA"
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = pixels.shape
+    dataset.BitsAllocated = dataset.BitsStored = 8 * pixels.dtype.itemsize
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    dataset.FrameTime = "40"
+    dataset.PixelData = pixels.tobytes() + b"\x00" * (pixels.nbytes % 2)
+    dataset["PixelData"].VR = "OB" if dataset.BitsAllocated == 8 else "OW"
+    return dataset

@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from monai_lora_sam.cli.main import app
-from monai_lora_sam.stages import SHIPPED
+from monai_lora_sam.coronary.stages import SHIPPED
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted(

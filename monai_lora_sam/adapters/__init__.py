@@ -1,30 +1,40 @@
 """Named LoRA adapters on one frozen encoder: stack, strategies, presets and store."""
 
-from monai_lora_sam.adapters.atomic import atomic_folder
 from monai_lora_sam.adapters.budget import BudgetRow, budget_table, format_budget
 from monai_lora_sam.adapters.lineage import Ancestor, Branch, family_tree
 from monai_lora_sam.adapters.presets import PRESETS, layer_indices, lora_config, target_modules
 from monai_lora_sam.adapters.stack import AdapterStack
-from monai_lora_sam.adapters.store import STRATEGIES, list_adapters, load_extra, read_card, verify_folder
+from monai_lora_sam.adapters.store import (
+    STRATEGIES,
+    list_adapters,
+    load_extra,
+    load_tensors,
+    read_card,
+    tensors_fingerprint,
+    verify_folder,
+    write_folder,
+)
 from monai_lora_sam.adapters.strategies import apply_strategy
 
 __all__ = [
-    "PRESETS",
-    "STRATEGIES",
     "AdapterStack",
     "Ancestor",
     "Branch",
     "BudgetRow",
+    "PRESETS",
+    "STRATEGIES",
     "apply_strategy",
-    "atomic_folder",
     "budget_table",
     "family_tree",
     "format_budget",
     "layer_indices",
     "list_adapters",
     "load_extra",
+    "load_tensors",
     "lora_config",
     "read_card",
     "target_modules",
+    "tensors_fingerprint",
     "verify_folder",
+    "write_folder",
 ]

@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from monai_lora_sam.adapters import lora, store
-from monai_lora_sam.adapters.atomic import atomic_folder
 from monai_lora_sam.adapters.compatibility import (
     Weights,
     check_base,
@@ -22,6 +21,7 @@ from monai_lora_sam.adapters.delta import adapter_key, apply_delta, check_shapes
 from monai_lora_sam.adapters.presets import lora_config
 from monai_lora_sam.adapters.skill import Skill
 from monai_lora_sam.encoders import ImageEncoder
+from monai_lora_sam.files import atomic_folder
 
 
 class AdapterStack(nn.Module):

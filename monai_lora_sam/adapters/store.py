@@ -16,7 +16,7 @@ import torch
 from peft import LoraConfig
 from torch import Tensor
 
-from monai_lora_sam.adapters.atomic import recover_folder
+from monai_lora_sam.files import recover_folder
 
 CARD = "card.json"
 ADAPTER_CONFIG = "adapter_config.json"

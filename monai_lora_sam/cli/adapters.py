@@ -32,7 +32,7 @@ def list_(
     """Show the adapters below a folder as a tree, each below what it was trained on; damaged ones with why."""
     with one_line_errors():
         from monai_lora_sam.adapters import family_tree, list_adapters
-        from monai_lora_sam.stages import SHIPPED
+        from monai_lora_sam.coronary.stages import SHIPPED
 
         root = root or SHIPPED
         cards = list_adapters(root)

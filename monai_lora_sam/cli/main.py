@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from monai_lora_sam import __version__
-from monai_lora_sam.cli import adapters, prepare, qca, run
+from monai_lora_sam.cli import adapters, prepare
 from monai_lora_sam.cli.console import console, one_line_errors
+from monai_lora_sam.coronary.cli import qca, run
 
 # Before torch is loaded: its threads must not spin while they wait. Where other programs want the processor, too,
 # spinning made a training step many times longer (docs/training.md).
@@ -54,7 +55,7 @@ def demo(
 ) -> None:
     """Train a vessel adapter on synthetic angiograms and show what it finds: a few minutes on a laptop."""
     with one_line_errors():
-        from monai_lora_sam.demo import run_demo
+        from monai_lora_sam.coronary.cli.run_demo import run_demo
 
         page = run_demo(out, angiogram, console)
     console.print(f"Open [bold]{page}[/] in a browser.", soft_wrap=True)

@@ -35,7 +35,7 @@ def arcade(
 ) -> None:
     """Turn ARCADE's polygons into label images."""
     with one_line_errors():
-        from monai_lora_sam.data import prepare_arcade
+        from monai_lora_sam.coronary.data import prepare_arcade
 
         with progress("labels") as bars:
             bar = bars.add_task("", total=None)
@@ -54,7 +54,7 @@ def phantom(
 ) -> None:
     """Draw synthetic angiograms with their exact truth."""
     with one_line_errors():
-        from monai_lora_sam.data.phantom import prepare_phantoms
+        from monai_lora_sam.coronary.phantom import prepare_phantoms
 
         with progress("phantoms") as bars:
             bar = bars.add_task("", total=count)
@@ -73,7 +73,7 @@ def cine(
 ) -> None:
     """Draw synthetic DICOM cines of a beating, filling coronary tree, each with its truth."""
     with one_line_errors():
-        from monai_lora_sam.data.phantom import prepare_cines
+        from monai_lora_sam.coronary.phantom import prepare_cines
 
         with progress("cines") as bars:
             bar = bars.add_task("", total=count)
@@ -125,6 +125,6 @@ def combine(
 ) -> None:
     """Put several prepared data sets into one datalist; no image is copied."""
     with one_line_errors():
-        from monai_lora_sam.data import combine_datalists
+        from monai_lora_sam.coronary.data import combine_datalists
 
         _done(combine_datalists(sources, out, task))

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from monai_lora_sam.adapters import atomic_folder
 from monai_lora_sam.data.datalist import write_json
+from monai_lora_sam.files import atomic_folder
 
 Features = Tensor | Sequence[Tensor]
 

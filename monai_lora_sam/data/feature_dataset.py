@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from monai_lora_sam.data.feature_cache import FeatureCache, Features, image_key, to_float16
 
-Read = Callable[[Tensor, Tensor | None], Features]
+Read = Callable[..., Features]
 SHARD_BYTES = 64 * 2**20
 
 
@@ -177,7 +177,7 @@ class _Filler:
         images, views, places = zip(*self.waiting.values(), strict=True)
         view = None if views[0] is None else torch.stack(views).to(self.device)
         with torch.no_grad():
-            features = self.read(torch.stack(images).to(self.device), view)
+            features = self.read(torch.stack(images).to(self.device), view=view)
         single = isinstance(features, Tensor)
         levels = [features] if single else features
         for row, (key, where) in enumerate(zip(self.waiting, places, strict=True)):

@@ -7,7 +7,7 @@ from typing import Any
 
 from monai_lora_sam.data.copies import copy_groups, image_signature
 from monai_lora_sam.data.problems import ProblemList
-from monai_lora_sam.images import is_image_name, read_angiogram, read_label
+from monai_lora_sam.images import is_image_name, read_image, read_label
 
 
 def _by_stem(folder: Path, problems: ProblemList) -> dict[str, Path]:
@@ -57,7 +57,7 @@ def datalist_from_folders(images: str | Path, masks: str | Path, classes: int = 
             problems.add(path, f"expected a mask of the same name in {masks}, found none")
             continue
         try:
-            angiogram = read_angiogram(path)
+            picture = read_image(path)
         except (ValueError, OSError) as error:
             problems.add(path, str(error))
             continue
@@ -66,24 +66,24 @@ def datalist_from_folders(images: str | Path, masks: str | Path, classes: int = 
         except (ValueError, OSError) as error:
             problems.add(mask_files[stem], str(error))
             continue
-        if mask.shape != angiogram.pixels.shape:
+        if mask.shape != picture.pixels.shape:
             problems.add(
                 mask_files[stem],
-                f"expected {angiogram.pixels.shape} (rows, columns) as in {path}, found {mask.shape}",
+                f"expected {picture.pixels.shape} (rows, columns) as in {path}, found {mask.shape}",
             )
             continue
         if not mask.any():
             problems.add(mask_files[stem], "expected a mask, found only background")
             continue
-        signatures.append(image_signature(angiogram.pixels))
+        signatures.append(image_signature(picture.pixels))
         entries.append(
             {
                 "image": str(path),
                 "label": str(mask_files[stem]),
                 "pixel_hash": signatures[-1].pixel_hash,
-                "view": list(angiogram.view) if angiogram.view else None,
-                "pixel_spacing_mm": angiogram.pixel_spacing_mm,
-                "modality": angiogram.modality or "XA",
+                "view": None,
+                "pixel_spacing_mm": None,
+                "modality": picture.modality,
             }
         )
     problems.raise_if_any()

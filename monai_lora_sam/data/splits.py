@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monai_lora_sam.data.copies import pixel_hash
-from monai_lora_sam.images import read_angiogram
+from monai_lora_sam.images import read_image
 
 
 def group_cases(entries: Sequence[Mapping[str, Any]]) -> list[list[int]]:
@@ -30,7 +30,7 @@ def group_cases(entries: Sequence[Mapping[str, Any]]) -> list[list[int]]:
 
     first: dict[tuple[str, str], int] = {}
     for index, entry in enumerate(entries):
-        marks = [("pixels", entry.get("pixel_hash") or pixel_hash(read_angiogram(entry["image"]).pixels))]
+        marks = [("pixels", entry.get("pixel_hash") or pixel_hash(read_image(entry["image"]).pixels))]
         if entry.get("case_id") is not None:
             marks.append(("case", str(entry["case_id"])))
         for mark in marks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from monai.data import CacheDataset, Dataset
@@ -13,19 +13,15 @@ from monai.transforms import Compose
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from monai_lora_sam.data.feature_cache import FeatureCache, Features
+from monai_lora_sam.data.feature_cache import FeatureCache
 from monai_lora_sam.data.feature_dataset import FeatureDataset
-from monai_lora_sam.networks import AdaptedSegmenter
-from monai_lora_sam.networks.feature_identity import feature_identity
-
-if TYPE_CHECKING:
-    from monai_lora_sam.networks import LesionDetector
+from monai_lora_sam.networks import StageNetwork, feature_identity
 
 
 def training_items(
     data: Sequence[dict[str, Any]],
     transform: Compose,
-    network: AdaptedSegmenter | LesionDetector,
+    network: StageNetwork,
     *,
     feature_cache: bool = False,
     feature_cache_dir: str | Path = "feature_cache",
@@ -61,7 +57,7 @@ def training_items(
             f"{network.strategy!r}"
         )
     if keep_image is None:
-        keep_image = isinstance(network, AdaptedSegmenter)
+        keep_image = network.head_reads_image
     training = network.training
     network.eval()
     try:
@@ -69,7 +65,7 @@ def training_items(
             data,
             transform,
             FeatureCache.under(feature_cache_dir, feature_identity(network)),
-            _pyramid_of(network) if isinstance(network, AdaptedSegmenter) else network.read,
+            network.read,
             copies=copies,
             keep_image=keep_image,
             cache_rate=cache_rate,
@@ -80,13 +76,6 @@ def training_items(
         )
     finally:
         network.train(training)
-
-
-def _pyramid_of(network: AdaptedSegmenter) -> Any:
-    def read(image: Tensor, view: Tensor | None) -> Features:
-        return network.features(image)
-
-    return read
 
 
 class PrepareBatchFeatures(PrepareBatchExtraInput):

@@ -4,6 +4,14 @@ from monai_lora_sam.encoders.base import ImageEncoder
 from monai_lora_sam.encoders.build import build_encoder
 from monai_lora_sam.encoders.fingerprint import weights_fingerprint
 from monai_lora_sam.encoders.pretrained import load_encoder, save_encoder
-from monai_lora_sam.encoders.registry import ENCODERS
+from monai_lora_sam.encoders.registry import ENCODERS, make_encoder
 
-__all__ = ["ENCODERS", "ImageEncoder", "build_encoder", "load_encoder", "save_encoder", "weights_fingerprint"]
+__all__ = [
+    "ENCODERS",
+    "ImageEncoder",
+    "build_encoder",
+    "load_encoder",
+    "make_encoder",
+    "save_encoder",
+    "weights_fingerprint",
+]

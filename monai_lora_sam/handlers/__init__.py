@@ -1,11 +1,11 @@
 """Event handlers for MONAI's engines: determinism by epoch, resumable training, saving a stage."""
 
-from .epoch_log import EpochLog, read_history
-from .epoch_seed import EpochSeed
-from .resumable_early_stop import ResumableEarlyStop
-from .resumable_warmup_cosine import ResumableWarmupCosine
-from .stage_saver import StageSaver
-from .training_state import TrainingState
+from monai_lora_sam.handlers.epoch_log import EpochLog, read_history
+from monai_lora_sam.handlers.epoch_seed import EpochSeed
+from monai_lora_sam.handlers.resumable_early_stop import ResumableEarlyStop
+from monai_lora_sam.handlers.resumable_warmup_cosine import ResumableWarmupCosine
+from monai_lora_sam.handlers.stage_saver import StageSaver
+from monai_lora_sam.handlers.training_state import TrainingState
 
 __all__ = [
     "EpochLog",

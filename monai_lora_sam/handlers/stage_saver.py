@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
-from ..stages import save_stage
+from monai_lora_sam.networks import StageNetwork
+from monai_lora_sam.stages import save_stage
 
 
 class StageSaver:
@@ -25,7 +25,6 @@ class StageSaver:
         folder: where ``last`` and ``best`` are written.
         metric: name of the evaluator's metric to compare by.
         card: further entries of the card, see :func:`monai_lora_sam.stages.save_stage`.
-        save: what writes a stage; :func:`monai_lora_sam.lesion_stage.save_detector` for a detector.
 
     Example:
         >>> StageSaver(network, "models/vessels", "val_dice", {"task": "vessels"}).attach(evaluator)
@@ -34,17 +33,15 @@ class StageSaver:
 
     def __init__(
         self,
-        network: torch.nn.Module,
+        network: StageNetwork | torch.nn.parallel.DistributedDataParallel,
         folder: str | Path,
         metric: str,
         card: dict[str, Any] | None = None,
-        save: Callable[..., Any] = save_stage,
     ) -> None:
         self.network = network
         self.folder = Path(folder)
         self.metric = metric
         self.card = dict(card or {})
-        self.save = save
         self.best: float | None = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -65,9 +62,9 @@ class StageSaver:
         if idist.get_rank() > 0:
             return
         wrapped = isinstance(self.network, torch.nn.parallel.DistributedDataParallel)
-        network = self.network.module if wrapped else self.network
+        network: Any = self.network.module if wrapped else self.network
         scores = {name: float(v) for name, v in engine.state.metrics.items()}
         metrics = {name: v if math.isfinite(v) else None for name, v in scores.items()}  # JSON has no NaN
         card = {**self.card, "metrics": metrics, "epoch": engine.state.epoch}
         for name in ("last", "best") if better else ("last",):
-            self.save(network, self.folder / name, **card)
+            save_stage(network, self.folder / name, **card)

@@ -1,31 +1,24 @@
 """Heads, and the networks composed of encoder, adapters and head."""
 
-from .adapted_segmenter import AdaptedSegmenter, build_segmenter
-from .decode_lesions import LESION_COLUMNS, decode_lesions, own_scale, rows_to_lesions
-from .feature_identity import feature_identity
-from .lesion_detector import LesionDetector, build_detector
-from .lesion_head import LesionHead
-from .lumen_gauge import LumenGauge
-from .lumen_refiner import LumenRefiner
-from .segmentation_head import SegmentationHead
-from .trainable_state import TrainableState
-from .view_angle_encoder import FiLM, ViewAngleEncoder
+from monai_lora_sam.networks.adapted_segmenter import SEGMENTATION, AdaptedSegmenter, build_segmenter
+from monai_lora_sam.networks.feature_identity import feature_identity
+from monai_lora_sam.networks.heads import HEADS, HeadEntry, build_head, head_card
+from monai_lora_sam.networks.segmentation_head import ConvBlock, SegmentationHead, resize_to
+from monai_lora_sam.networks.stage_network import StageNetwork
+from monai_lora_sam.networks.trainable_state import TrainableState
 
 __all__ = [
-    "LESION_COLUMNS",
+    "HEADS",
+    "SEGMENTATION",
     "AdaptedSegmenter",
-    "FiLM",
-    "LesionDetector",
-    "LesionHead",
-    "LumenGauge",
-    "LumenRefiner",
+    "ConvBlock",
+    "HeadEntry",
     "SegmentationHead",
+    "StageNetwork",
     "TrainableState",
-    "ViewAngleEncoder",
-    "build_detector",
+    "build_head",
     "build_segmenter",
     "feature_identity",
-    "decode_lesions",
-    "own_scale",
-    "rows_to_lesions",
+    "head_card",
+    "resize_to",
 ]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 
-from ..adapters import AdapterStack, apply_strategy
-from ..encoders import ImageEncoder
-from .segmentation_head import SegmentationHead
-from .trainable_state import TrainableState
+from monai_lora_sam.adapters import AdapterStack, apply_strategy
+from monai_lora_sam.encoders import ImageEncoder
+from monai_lora_sam.networks.heads import HEADS, HeadEntry
+from monai_lora_sam.networks.segmentation_head import SegmentationHead
+from monai_lora_sam.networks.stage_network import StageNetwork
 
 
-class AdaptedSegmenter(nn.Module):
+class AdaptedSegmenter(StageNetwork):
     """Segment an image: logits at the size of the image it is given.
 
     Runs as it is inside MONAI's ``SupervisedTrainer`` and ``sliding_window_inference``. Several networks may
@@ -22,53 +23,47 @@ class AdaptedSegmenter(nn.Module):
 
     Args:
         stack: encoder with adapters.
-        head: what turns its features into logits.
+        head: turns its features into logits.
         adapters: names of the adapters that are summed for this network; none for the bare encoder.
-        strategy: how it was or is trained, for the card.
-        name: of this stage, and of its adapter where it has one.
-        mixed_precision: run in bfloat16 autocast, on CPU as on CUDA. bfloat16 has float32's range, so no
-            gradient scaler is needed. The logits are float32 either way.
+        strategy, name, mixed_precision: see :class:`StageNetwork`.
 
     Shapes:
-        image: (B, 3, H, W), normalised for the encoder; view: (B, 2) degrees or None, where a row of NaN is
-        an unknown view; features: what :meth:`features` gave for these images, so that the encoder need not
-        run again. Returns (B, out_channels, H, W).
+        image: (B, 3, H, W), normalised for the encoder; features: what :meth:`features` gave for these images,
+        so that the encoder need not run again; conditions: what the head's conditioning takes.
+        Returns (B, out_channels, H, W).
 
     Raises:
         ValueError: if H or W is no multiple of the encoder's patch (the nearest sizes are named).
     """
 
-    def __init__(
-        self,
+    @classmethod
+    def new(  # type: ignore[override]
+        cls,
         stack: AdapterStack,
-        head: SegmentationHead,
-        adapters: tuple[str, ...] = (),
-        strategy: str = "frozen",
+        head: type[nn.Module],
+        reads: Mapping[str, StageNetwork],
+        *,
+        out_channels: int = 1,
         name: str = "vessels",
+        strategy: str = "lora",
+        width: int | None = None,
+        last_n: int = 2,
+        lora: dict[str, Any] | None = None,
         mixed_precision: bool = True,
-    ) -> None:
-        super().__init__()
-        self.stack = stack
-        self.head = head
-        self.adapters = tuple(adapters)
-        self.strategy = strategy
-        self.name = name
-        self.mixed_precision = mixed_precision
+    ) -> AdaptedSegmenter:
+        """Put a fresh head on a stack; arguments as of :func:`build_segmenter`."""
+        below = tuple(stack.active)
+        apply_strategy(stack, strategy, name, last_n=last_n, **(lora or {}))
+        fresh = head(channels=stack.encoder.channels, out_channels=out_channels, width=width)
+        adapters = (*below, name) if strategy == "lora" else below
+        return cls(stack, fresh, adapters, strategy, name, mixed_precision)
 
-    @property
-    def trainable(self) -> TrainableState:
-        """The parameters that train, as a checkpoint wants them."""
-        return TrainableState(self)
-
-    def parameter_groups(self, learning_rate: float, base_learning_rate: float) -> list[dict[str, Any]]:
-        """Return what trains for an optimiser: adapter and head at one rate, the base's own at another."""
-        base = {id(p) for name, p in self.stack.named_parameters() if "lora_" not in name}
-        trained = [p for p in self.parameters() if p.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in trained if id(p) not in base], "lr": learning_rate},
-            {"params": [p for p in trained if id(p) in base], "lr": base_learning_rate},
-        ]
-        return [group for group in groups if group["params"]]
+    @classmethod
+    def join(  # type: ignore[override]
+        cls, stack: AdapterStack, head: nn.Module, reads: Mapping[str, StageNetwork], **arguments: Any
+    ) -> AdaptedSegmenter:
+        """Put a trained head back on the stack that it was trained on."""
+        return cls(stack, head, **arguments)
 
     def features(self, image: Tensor) -> list[Tensor]:
         """Return the encoder's pyramid under this network's adapters, finest first."""
@@ -76,44 +71,45 @@ class AdaptedSegmenter(nn.Module):
         if tuple(self.stack.active) != self.adapters:
             self.stack.activate(*self.adapters)
         image = convert_to_tensor(image, track_meta=False)
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.mixed_precision):
+        with self.autocast(image.device):
             return self.stack(image)
 
+    def read(self, image: Tensor, **conditions: Tensor | None) -> list[Tensor]:
+        """Return :meth:`features`; the conditions act in the head."""
+        return self.features(image)
+
     def forward(
-        self, image: Tensor, view: Tensor | None = None, features: list[Tensor] | None = None
+        self, image: Tensor, features: list[Tensor] | None = None, **conditions: Tensor | None
     ) -> Tensor:
         # MetaTensor follows every operation in Python: an order of magnitude slower on small networks.
         image = convert_to_tensor(image, track_meta=False)
         if features is None:
             features = self.features(image)
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.mixed_precision):
-            logits = self.head(features, image, view)
+        with self.autocast(image.device):
+            logits = self.head(features, image, **conditions)
         return logits.float()
 
 
 def build_segmenter(
-    encoder: ImageEncoder | AdapterStack,
-    out_channels: int = 1,
-    name: str = "vessels",
-    strategy: str = "lora",
-    width: int | None = None,
-    last_n: int = 2,
-    lora: dict[str, Any] | None = None,
-    mixed_precision: bool = True,
+    encoder: ImageEncoder | AdapterStack, head: str = "segmentation", **arguments: Any
 ) -> AdaptedSegmenter:
     """Put a new stage on an encoder: adapter or other strategy, and a fresh head.
 
     Args:
         encoder: what :func:`monai_lora_sam.encoders.build_encoder` returns, or a stack that already carries
             the adapters of earlier stages; those stay frozen and active.
-        out_channels: number of logit maps; 1 for a vessel mask.
+        head: type of the head, from the registry.
+        out_channels: number of logit maps; 1 for a mask.
         name: of the stage and of its adapter.
         strategy: what trains besides the head: ``lora`` (the adapter), ``frozen`` (nothing), ``last_n`` (the
             last blocks of the encoder) or ``full`` (all of it).
         width: channels of the head, see :class:`SegmentationHead`.
         last_n: how many blocks ``last_n`` unfreezes.
         lora: arguments of ``AdapterStack.add``: ``r``, ``alpha``, ``targets``, ``dropout``, ``layers``.
-        mixed_precision: see :class:`AdaptedSegmenter`.
+        mixed_precision: see :class:`StageNetwork`.
+
+    Raises:
+        ValueError: an unknown head, or one that gives no masks.
 
     Example:
         >>> from monai_lora_sam.encoders import build_encoder
@@ -121,9 +117,12 @@ def build_segmenter(
         >>> network(torch.rand(1, 3, 56, 56)).shape
         torch.Size([1, 1, 56, 56])
     """
+    entry: HeadEntry = HEADS.load(head)
+    if not issubclass(entry.network, AdaptedSegmenter):
+        raise ValueError(f"head {head!r}: expected one of a segmenter, found one of {entry.network.__name__}")
     stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)
-    below = tuple(stack.active)
-    apply_strategy(stack, strategy, name, last_n=last_n, **(lora or {}))
-    head = SegmentationHead(stack.encoder.channels, out_channels, width)
-    adapters = (*below, name) if strategy == "lora" else below
-    return AdaptedSegmenter(stack, head, adapters, strategy, name, mixed_precision)
+    return entry.network.new(stack, entry.head, {}, **arguments)
+
+
+#: The entry of the segmentation head.
+SEGMENTATION = HeadEntry(SegmentationHead, AdaptedSegmenter)

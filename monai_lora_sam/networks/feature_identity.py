@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 from importlib import metadata
-from typing import TYPE_CHECKING
 
-from ..adapters.store import tensors_fingerprint
-from .adapted_segmenter import AdaptedSegmenter
-
-if TYPE_CHECKING:
-    from .lesion_detector import LesionDetector
+from monai_lora_sam.adapters import tensors_fingerprint
+from monai_lora_sam.networks.stage_network import StageNetwork
 
 
-def feature_identity(network: AdaptedSegmenter | LesionDetector) -> dict[str, str]:
-    """Return the fingerprints that what lies below a network's head is known by.
+def feature_identity(network: StageNetwork) -> dict[str, str]:
+    """Return what the input of a network's head depends on, apart from the image, as fingerprints.
 
-    Of the encoder; of each adapter that is summed, in its order; of what else was moved in the encoder; for a
-    :class:`LesionDetector` of the heads of the stages below, whose outputs it reads; and how they run.
+    Of the encoder; of each adapter that is summed, in its order; of what else was moved in the encoder; of the
+    heads of the stages that the network reads; and how they run.
 
     Example:
         >>> from monai_lora_sam.encoders import build_encoder
         >>> from monai_lora_sam.networks import build_segmenter
-        >>> sorted(feature_identity(build_segmenter(build_encoder("tiny"), strategy="frozen")))
-        ['adapters of vessels', 'encoder', 'mixed precision', 'monai-lora-sam', 'reads']
+        >>> sorted(feature_identity(build_segmenter(build_encoder("tiny"), name="liver", strategy="frozen")))
+        ['adapters of liver', 'encoder', 'mixed precision', 'monai-lora-sam', 'reads']
     """
-    single = isinstance(network, AdaptedSegmenter)
-    below = [network] if isinstance(network, AdaptedSegmenter) else [network.vessels, network.segments]
+    stages = list(network.reads.values()) or [network]
     stack = network.stack
     identity = {
         "monai-lora-sam": metadata.version("monai-lora-sam"),
-        "reads": "pyramid" if single else type(network).__name__,
+        "reads": type(network).__name__ if network.reads else "pyramid",
         "encoder": stack.encoder.fingerprint,
-        "mixed precision": ", ".join(str(segmenter.mixed_precision) for segmenter in below),
+        "mixed precision": ", ".join(str(stage.mixed_precision) for stage in stages),
     }
     for name in stack.names:
         if stack.skill(name).modules:  # holds whatever is active
             identity[f"encoder moved by {name}"] = stack.fingerprint(name)
-    for segmenter in below:
-        adapters = [f"{name} {stack.fingerprint(name)}" for name in segmenter.adapters]
-        identity[f"adapters of {segmenter.name}"] = ", ".join(adapters)
-        if not single:
-            identity[f"head of {segmenter.name}"] = tensors_fingerprint(segmenter.head.state_dict())
+    for stage in stages:
+        adapters = [f"{name} {stack.fingerprint(name)}" for name in stage.adapters]
+        identity[f"adapters of {stage.name}"] = ", ".join(adapters)
+        if network.reads:
+            identity[f"head of {stage.name}"] = tensors_fingerprint(stage.head.state_dict())
     return identity

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from .view_angle_encoder import FiLM, ViewAngleEncoder
 
 
 class ConvBlock(nn.Sequential):
@@ -38,17 +37,18 @@ class SegmentationHead(nn.Module):
         channels: channels of the pyramid's levels, finest first.
         out_channels: number of logit maps.
         width: channels at stride 4; half of it at stride 2 and a quarter of it, at most 16, at stride 1.
-            By default the finest level's channels. 256 (SAM 3) gives about 3 M parameters, and 1 M more in
-            the view-angle encoder.
+            By default the finest level's channels. 256 (SAM 3) gives about 3 M parameters.
+        conditioning: builds, for `width` channels, the module that changes the joined pyramid (B, width, h, w)
+            by what is known of the image besides its pixels, given as keyword arguments; None for a head that
+            reads the image alone.
 
     Shapes:
         features: list of (B, C_i, H_i, W_i), finest first; image: (B, 3, H, W);
-        view: (B, 2) degrees, (1, 2) for one view of all, or None, see :class:`ViewAngleEncoder`.
-        Returns (B, out_channels, H, W).
+        conditions: what ``conditioning`` takes. Returns (B, out_channels, H, W).
 
     Raises:
-        ValueError: if the number of levels is not the one the head was built for, or if there are neither one
-            nor B view angles.
+        ValueError: if the number of levels is not the one the head was built for, or if a condition is given to
+            a head without conditioning.
 
     Example:
         >>> head = SegmentationHead(channels=(32, 32), out_channels=1)
@@ -57,7 +57,15 @@ class SegmentationHead(nn.Module):
         torch.Size([1, 1, 56, 56])
     """
 
-    def __init__(self, channels: Sequence[int], out_channels: int, width: int | None = None) -> None:
+    head_type = "segmentation"
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        out_channels: int,
+        width: int | None = None,
+        conditioning: Callable[[int], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         self.channels = tuple(channels)
         width = width or self.channels[0]
@@ -69,15 +77,19 @@ class SegmentationHead(nn.Module):
         self.stem_4 = ConvBlock(half, width, stride=2)
 
         self.lateral = nn.ModuleList(nn.Conv2d(c, width, 1) for c in self.channels)
-        self.view_encoder = ViewAngleEncoder(width)
-        self.film = FiLM(width, width)
+        self.conditioning = None if conditioning is None else conditioning(width)
 
         self.fuse_4 = nn.Sequential(ConvBlock(2 * width, width), ConvBlock(width, width))
         self.fuse_2 = nn.Sequential(ConvBlock(width + half, half), ConvBlock(half, half))
         self.fuse_1 = ConvBlock(half + full, full, normalise=False)
         self.classify = nn.Conv2d(full, out_channels, 1)
 
-    def forward(self, features: Sequence[Tensor], image: Tensor, view: Tensor | None = None) -> Tensor:
+    @property
+    def config(self) -> dict[str, Any]:
+        """The arguments that build this head again."""
+        return {"channels": list(self.channels), "out_channels": self.out_channels, "width": self.width}
+
+    def forward(self, features: Sequence[Tensor], image: Tensor, **conditions: Tensor | None) -> Tensor:
         if len(features) != len(self.channels):
             raise ValueError(f"expected {len(self.channels)} pyramid levels, found {len(features)}")
         at_1 = self.stem_1(image)
@@ -85,11 +97,10 @@ class SegmentationHead(nn.Module):
         at_4 = self.stem_4(at_2)
 
         pyramid = self._join_pyramid(features)
-        if view is None:
-            view = image.new_full((1, 2), float("nan"))
-        if len(view) not in (1, len(image)):
-            raise ValueError(f"expected 1 or {len(image)} view angles for the batch, found {len(view)}")
-        pyramid = self.film(pyramid, self.view_encoder(view.to(image.device)))
+        if self.conditioning is not None:
+            pyramid = self.conditioning(pyramid, **conditions)
+        elif given := [name for name, value in conditions.items() if value is not None]:
+            raise ValueError(f"expected no {given[0]!r}: this head takes no conditions")
 
         x = self.fuse_4(torch.cat([resize_to(pyramid, at_4), at_4], dim=1))
         x = self.fuse_2(torch.cat([resize_to(x, at_2), at_2], dim=1))

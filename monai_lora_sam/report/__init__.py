@@ -1,29 +1,51 @@
 """Self-contained HTML, JSON and pictures of a result."""
 
-from __future__ import annotations
-
-from monai_lora_sam.report.charts import Series, line_chart
-from monai_lora_sam.report.demo import Comparison, write_demo_report
-from monai_lora_sam.report.index import write_index
-from monai_lora_sam.report.page import Chart, Facts, Gallery, Notes, Section, Table, Text, Viewer, write_page
-from monai_lora_sam.report.result import SCHEMA, result_sections, write_report
+from monai_lora_sam.report.charts import Mark, Series, Span, line_chart
+from monai_lora_sam.report.drawing import centred, outline, polyline, svg
+from monai_lora_sam.report.figures import figure_table
+from monai_lora_sam.report.labels import label_box, place_box_labels, place_labels
+from monai_lora_sam.report.page import (
+    Chart,
+    Columns,
+    Facts,
+    Gallery,
+    Notes,
+    Section,
+    Table,
+    Text,
+    Viewer,
+    heading,
+    write_page,
+)
+from monai_lora_sam.report.pictures import data_uri, grey, heat, overlay, png
 
 __all__ = [
-    "SCHEMA",
     "Chart",
-    "Comparison",
+    "Columns",
     "Facts",
     "Gallery",
+    "Mark",
     "Notes",
     "Section",
     "Series",
+    "Span",
     "Table",
     "Text",
     "Viewer",
+    "centred",
+    "data_uri",
+    "figure_table",
+    "grey",
+    "heat",
+    "heading",
+    "label_box",
     "line_chart",
-    "result_sections",
-    "write_demo_report",
-    "write_index",
+    "outline",
+    "overlay",
+    "place_box_labels",
+    "place_labels",
+    "png",
+    "polyline",
+    "svg",
     "write_page",
-    "write_report",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import escape
 
-from ..metrics import agreement
+from monai_lora_sam.metrics import agreement
 
 WIDTH, HEIGHT, MARGIN = 640, 400, 60
 

@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from monai_lora_sam import __version__
-from monai_lora_sam.report.files import write_atomically
+from monai_lora_sam.files import atomic_write
 
 ABBREVIATIONS = {"mld", "rvd", "syntax", "cass"}
 RANGE = re.compile(r"[\d.]+–[\d.]+")
@@ -121,7 +121,7 @@ def write_page(path: Path, title: str, sections: Sequence[Section], subtitle: st
         >>> write_page(Path("page.html"), "Training", [Section("Loss", [chart])])
     """
     page = _template().render(title=title, subtitle=subtitle, sections=sections, version=__version__)
-    write_atomically(Path(path), page.encode())
+    atomic_write(Path(path), page.encode())
 
 
 def heading(field: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from monai_lora_sam.images.read_label import read_label
-from monai_lora_sam.transforms.load_angiogram import as_meta_tensor
+from monai_lora_sam.images import read_label
+from monai_lora_sam.transforms.meta_tensor import as_meta_tensor
 
 
 class LoadLabeld(MapTransform):

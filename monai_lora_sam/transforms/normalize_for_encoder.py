@@ -9,8 +9,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, NormalizeIntensity
 
-from monai_lora_sam.encoders import ENCODERS, ImageEncoder
-from monai_lora_sam.encoders.registry import make_encoder
+from monai_lora_sam.encoders import ENCODERS, ImageEncoder, make_encoder
 
 
 class NormalizeForEncoderd(MapTransform):

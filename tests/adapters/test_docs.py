@@ -30,7 +30,7 @@ def test_the_table_is_as_printed(page):
 
 
 def test_the_tests_it_names_exist(page):
-    sources = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     named = set(re.findall(r"\btest_\w+(?=`)", page))
     assert len(named) > 15
     assert {name for name in named if f"def {name}(" not in sources} == set()

@@ -14,7 +14,7 @@ import pytest
 from monai.bundle import verify_metadata
 from PIL import Image
 
-from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES
+from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.workflows import bundle_folder, run_bundle
 
 BUNDLE = "coronary_pipeline"

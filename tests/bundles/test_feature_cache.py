@@ -107,7 +107,9 @@ def lesion_settings(
         torch.manual_seed(0)
         stack = AdapterStack(build_encoder("tiny", pretrained=base, image_size=56))
         for name, outputs in (("vessels", 1), ("segments", 26)):
-            network = build_segmenter(stack, outputs, name, width=8, lora={"r": 2})
+            network = build_segmenter(
+                stack, "view_segmentation", out_channels=outputs, name=name, width=8, lora={"r": 2}
+            )
             for key, parameter in stack.named_parameters():
                 if f"lora_B.{name}" in key:  # zero at first: the adapter would do nothing
                     torch.nn.init.normal_(parameter, std=0.05)

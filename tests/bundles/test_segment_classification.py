@@ -15,7 +15,7 @@ from monai.utils import set_determinism
 from PIL import Image
 
 from monai_lora_sam.adapters import AdapterStack, read_card
-from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES
+from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.data import write_datalist
 from monai_lora_sam.encoders import build_encoder
 from monai_lora_sam.handlers import read_history
@@ -103,12 +103,14 @@ def test_stage_1_is_bit_equal_with_stage_2_on_its_stack(trained: Path, vessels: 
     image, view = torch.randn(2, 3, 56, 56), torch.tensor([[30.0, -20.0], [float("nan")] * 2])
     alone = load_stage(vessels, pretrained=base, mixed_precision=False)
     with torch.no_grad():
-        expected = alone(image, view)
+        expected = alone(image, view=view)
         first, second = load_both(vessels, trained / "best", base)
-        named = second(image, view)
-        assert torch.equal(first(image, view), expected)
-        assert torch.equal(second(image, view), named), "and switching back does not change stage 2 either"
-        assert torch.equal(second(image, view, features=second.features(image)), named)
+        named = second(image, view=view)
+        assert torch.equal(first(image, view=view), expected)
+        assert torch.equal(second(image, view=view), named), (
+            "and switching back does not change stage 2 either"
+        )
+        assert torch.equal(second(image, view=view, features=second.features(image)), named)
     assert named.shape == (2, len(ARCADE_CLASS_NAMES), 56, 56)
 
 

@@ -21,7 +21,6 @@ from monai_lora_sam.adapters import AdapterStack, read_card
 from monai_lora_sam.data import read_datalist, write_datalist
 from monai_lora_sam.encoders import build_encoder
 from monai_lora_sam.handlers import read_history
-from monai_lora_sam.lesion_stage import load_detector
 from monai_lora_sam.networks import AdaptedSegmenter
 from monai_lora_sam.stages import load_stage, new_stage, save_stage
 from monai_lora_sam.workflows import bundle_folder, run_bundle
@@ -75,7 +74,8 @@ def stages(folder: Path, base: Path, seed: int = 0) -> dict[str, str]:
             below = list(made.values())
             stage = new_stage(
                 encoder if not below else build_encoder("tiny", base, 56),
-                below=below,
+                parents=below,
+                head="view_segmentation",
                 out_channels=maps,
                 name=name,
                 width=8,
@@ -118,7 +118,11 @@ def load_all(
     stack = AdapterStack(build_encoder("tiny", base, 56))
     first = load_stage(below["vessels"], stack, mixed_precision=False)
     second = load_stage(below["segments"], stack, mixed_precision=False)
-    return first, second, load_detector(folder, first, second, mixed_precision=False)
+    return (
+        first,
+        second,
+        load_stage(folder, reads={"vessels": first, "segments": second}, mixed_precision=False),
+    )
 
 
 def files(folder: str | Path) -> dict[str, bytes]:
@@ -163,15 +167,17 @@ def test_stages_1_and_2_are_bit_equal_before_and_after(
         stack = AdapterStack(build_encoder("tiny", base, 56))
         alone = load_stage(below["vessels"], stack, mixed_precision=False).to(memory_format=order)
         with torch.no_grad():
-            vessels = alone(IMAGE, VIEW)
+            vessels = alone(IMAGE, view=VIEW)
             both = load_stage(below["segments"], stack, mixed_precision=False).to(memory_format=order)
-            segments = both(IMAGE, VIEW)
+            segments = both(IMAGE, view=VIEW)
             first, second, detector = load_all(trained / "best", below, base)
-            detector.to(memory_format=order)(IMAGE, VIEW)
-            assert torch.equal(first(IMAGE, VIEW), vessels) and torch.equal(second(IMAGE, VIEW), segments)
+            detector.to(memory_format=order)(IMAGE, view=VIEW)
+            assert torch.equal(first(IMAGE, view=VIEW), vessels) and torch.equal(
+                second(IMAGE, view=VIEW), segments
+            )
     with torch.no_grad():
-        assert torch.equal(network.vessels(IMAGE, VIEW), vessels)
-        assert torch.equal(network.segments(IMAGE, VIEW), segments)
+        assert torch.equal(network.vessels(IMAGE, view=VIEW), vessels)
+        assert torch.equal(network.segments(IMAGE, view=VIEW), segments)
     assert {name: files(folder) for name, folder in below.items()} == before
 
 
@@ -182,7 +188,7 @@ def test_the_saved_detector_is_the_trained_one(
     network = run.parser.get_parsed_content("network_def").eval()
     loaded = load_all(tmp_path / "last", below, base)[2].to(memory_format=torch.channels_last)
     with torch.no_grad():
-        found, expected = loaded(IMAGE, VIEW), network(IMAGE, VIEW)
+        found, expected = loaded(IMAGE, view=VIEW), network(IMAGE, view=VIEW)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
@@ -201,7 +207,9 @@ def test_full_moves_base_and_adapters_at_their_own_rate(
     alone = load_stage(below["vessels"], pretrained=base, mixed_precision=False)
     first = load_all(tmp_path / "last", below, base)[0]
     with torch.no_grad():
-        assert not torch.equal(first(IMAGE, VIEW), alone(IMAGE, VIEW)), "what full moves stage 1 forgets"
+        assert not torch.equal(first(IMAGE, view=VIEW), alone(IMAGE, view=VIEW)), (
+            "what full moves stage 1 forgets"
+        )
 
 
 def test_full_with_gradient_checkpointing_is_refused(options: Settings, tmp_path: Path):

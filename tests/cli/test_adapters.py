@@ -12,10 +12,9 @@ import torch
 from typer.testing import CliRunner, Result
 
 from monai_lora_sam.adapters import read_card
-from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.cli.main import app
+from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.encoders import build_encoder
-from monai_lora_sam.lesion_stage import new_detector, save_detector
 from monai_lora_sam.stages import new_stage, save_stage
 
 
@@ -30,7 +29,8 @@ def versions(stages: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) 
         torch.manual_seed(7)
         second = new_stage(
             build_encoder("tiny", stages.base, 56),
-            below=[root / "vessels"],
+            parents=[root / "vessels"],
+            head="view_segmentation",
             name="segments",
             out_channels=26,
             lora={"r": 4, "targets": "qkv"},
@@ -45,10 +45,13 @@ def versions(stages: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) 
             metrics={"val_macro_f1": 0.4321, "val_accuracy": None},
             training_data="lines [drawn]",
         )
-        detector = new_detector(
-            build_encoder("tiny", stages.base, 56), root / "vessels", root / "segments_v2", **narrow
+        detector = new_stage(
+            build_encoder("tiny", stages.base, 56),
+            reads={"vessels": root / "vessels", "segments": root / "segments_v2"},
+            head="lesions",
+            **narrow,
         )
-        save_detector(detector, root / "stenosis")
+        save_stage(detector, root / "stenosis", task="stenosis", class_names=["stenosis"])
     return root
 
 

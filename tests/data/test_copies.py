@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter, shift
 
+from monai_lora_sam.coronary.images import read_angiogram
 from monai_lora_sam.data import copy_groups, image_signature, pixel_hash
-from monai_lora_sam.images import read_angiogram
 
 
 def _frame(seed):

@@ -16,8 +16,9 @@ from monai.data import DataLoader
 from monai.transforms import Compose, RandFlipd, RandGaussianNoised
 from PIL import Image
 
+from monai_lora_sam.coronary.transforms import LoadAngiogramd, ViewToTensord
 from monai_lora_sam.data import FeatureCache, FeatureDataset
-from monai_lora_sam.transforms import GreyToThreeChannelsd, LoadAngiogramd, ViewToTensord
+from monai_lora_sam.transforms import GreyToThreeChannelsd
 
 IDENTITY = {"encoder": "aaaa"}
 

@@ -13,7 +13,8 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, RLELossless
 
-from monai_lora_sam.images import read_angiogram, read_cine, read_dataset
+from monai_lora_sam.coronary.images import read_angiogram, read_cine
+from monai_lora_sam.images import read_dataset
 from monai_lora_sam.images.dicom_files import stored_pixels
 
 ROWS, COLUMNS = 30, 40

@@ -49,7 +49,7 @@ def test_sliding_window_of_one_window_is_the_whole_image(random_segmenter: Make)
     network, image = random_segmenter().eval(), random_image(1, 3, 56, 56)
     with torch.no_grad():
         found = sliding_window_inference(image, (56, 56), 2, network, view=VIEW)
-        torch.testing.assert_close(found, network(image, VIEW), atol=1e-5, rtol=0)
+        torch.testing.assert_close(found, network(image, view=VIEW), atol=1e-5, rtol=0)
 
 
 def test_sliding_windows_share_the_images_view(random_segmenter: Make):
@@ -60,7 +60,7 @@ def test_sliding_windows_share_the_images_view(random_segmenter: Make):
         for row in (0, 28):
             for column in (0, 28, 56):
                 window = (..., slice(row, row + 28), slice(column, column + 28))
-                alone = network(image[window], VIEW)
+                alone = network(image[window], view=VIEW)
                 torch.testing.assert_close(found[window], alone, atol=1e-4, rtol=0)
         other = sliding_window_inference(image, (28, 28), 3, network, overlap=0.0, view=-VIEW)
     assert not torch.allclose(found, other)
@@ -102,7 +102,7 @@ def test_trains_and_validates_in_monais_engines(random_segmenter: Make):
 def test_takes_meta_tensors(random_segmenter: Make):
     network, image = random_segmenter().eval(), random_image(1, 3, 28, 28)
     with torch.no_grad():
-        assert torch.equal(network(MetaTensor(image), MetaTensor(VIEW)), network(image, VIEW))
+        assert torch.equal(network(MetaTensor(image), view=MetaTensor(VIEW)), network(image, view=VIEW))
 
 
 def test_mixed_precision_computes_in_bfloat16_and_answers_in_float32(random_segmenter: Make):
@@ -146,7 +146,7 @@ def test_exactly_the_strategys_parameters_move(random_segmenter: Make, strategy:
     batch = next(iter(DataLoader(Dataset(items()), batch_size=4)))
     for _ in range(2):  # an adapter's A has no gradient before its B has moved
         optimiser.zero_grad()
-        network(batch["image"], batch["view"]).square().mean().backward()
+        network(batch["image"], view=batch["view"]).square().mean().backward()
         optimiser.step()
     moved = {name for name, p in network.named_parameters() if not torch.equal(p, before[name])}
     assert moved == expected_to_move(network, strategy)
@@ -173,7 +173,15 @@ def test_a_second_stage_stands_on_the_first(random_segmenter: Make):
     with torch.no_grad():
         before = first.eval()(image)
     second = make_moved(
-        build_segmenter(first.stack, 3, "segments", lora={"r": 2}, width=8, mixed_precision=False)
+        build_segmenter(
+            first.stack,
+            "view_segmentation",
+            out_channels=3,
+            name="segments",
+            lora={"r": 2},
+            width=8,
+            mixed_precision=False,
+        )
     )
     assert second.adapters == ("vessels", "segments")
     trained = {name for name, p in second.named_parameters() if p.requires_grad and name.startswith("stack.")}

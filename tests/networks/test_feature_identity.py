@@ -17,8 +17,15 @@ def stages(random_encoder):
         with torch.random.fork_rng():
             torch.manual_seed(1)
             stack = AdapterStack(random_encoder(seed))
-            vessels = build_segmenter(stack, name="vessels", width=8, lora={"r": 2})
-            segments = build_segmenter(stack, 26, name="segments", width=8, lora={"r": 2, "targets": "qkv"})
+            vessels = build_segmenter(stack, "view_segmentation", name="vessels", width=8, lora={"r": 2})
+            segments = build_segmenter(
+                stack,
+                "view_segmentation",
+                out_channels=26,
+                name="segments",
+                width=8,
+                lora={"r": 2, "targets": "qkv"},
+            )
         return vessels, segments
 
     return make
@@ -55,8 +62,8 @@ def test_the_head_itself_is_no_part_of_it(stages):
 
 def test_an_encoder_that_was_moved(random_encoder):
     stack = AdapterStack(random_encoder())
-    build_segmenter(stack, name="old", strategy="last_n", last_n=1, width=8)
-    network = build_segmenter(stack, name="vessels", strategy="frozen", width=8)
+    build_segmenter(stack, "view_segmentation", name="old", strategy="last_n", last_n=1, width=8)
+    network = build_segmenter(stack, "view_segmentation", name="vessels", strategy="frozen", width=8)
     before = feature_identity(network)
     with torch.no_grad():
         next(stack.encoder.blocks[-1].parameters()).add_(1e-4)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from monai_lora_sam.networks import SegmentationHead
+from monai_lora_sam.coronary.networks import ViewSegmentationHead
 
 
 def pyramid(batch: int = 1, channels: int = 8, sides: tuple[int, ...] = (16, 8, 4)) -> list[Tensor]:
@@ -16,8 +16,8 @@ def pyramid(batch: int = 1, channels: int = 8, sides: tuple[int, ...] = (16, 8, 
 
 def test_size_on_sam3():
     with torch.device("meta"):
-        head = SegmentationHead((256,) * 4, out_channels=1)
-    view = sum(p.numel() for part in (head.view_encoder, head.film) for p in part.parameters())
+        head = ViewSegmentationHead((256,) * 4, out_channels=1)
+    view = sum(p.numel() for part in (head.conditioning,) for p in part.parameters())
     whole = sum(p.numel() for p in head.parameters())
     assert 2.7e6 < whole - view < 3.3e6
     assert 0.9e6 < view < 1.1e6
@@ -25,22 +25,22 @@ def test_size_on_sam3():
 
 @pytest.mark.parametrize("size", [(56, 56), (57, 43), (30, 91), (8, 8)])
 def test_logits_have_the_images_size(size: tuple[int, int]):
-    logits = SegmentationHead((8,) * 3, out_channels=5)(pyramid(2), torch.rand(2, 3, *size))
+    logits = ViewSegmentationHead((8,) * 3, out_channels=5)(pyramid(2), torch.rand(2, 3, *size))
     assert logits.shape == (2, 5, *size)
 
 
 def test_levels_may_differ_in_channels():
     levels = [torch.rand(1, 8, 8, 8), torch.rand(1, 12, 4, 4)]
-    assert SegmentationHead((8, 12), 1)(levels, torch.rand(1, 3, 28, 28)).shape == (1, 1, 28, 28)
+    assert ViewSegmentationHead((8, 12), 1)(levels, torch.rand(1, 3, 28, 28)).shape == (1, 1, 28, 28)
 
 
 def test_wrong_number_of_levels():
     with pytest.raises(ValueError, match="expected 2 pyramid levels, found 3"):
-        SegmentationHead((8, 8), 1)(pyramid(), torch.rand(1, 3, 28, 28))
+        ViewSegmentationHead((8, 8), 1)(pyramid(), torch.rand(1, 3, 28, 28))
 
 
 def test_every_level_and_the_image_reach_the_logits():
-    head = SegmentationHead((8,) * 3, 1)
+    head = ViewSegmentationHead((8,) * 3, 1)
     levels, image = (
         [level.requires_grad_() for level in pyramid()],
         torch.rand(1, 3, 28, 28, requires_grad=True),
@@ -50,19 +50,23 @@ def test_every_level_and_the_image_reach_the_logits():
 
 
 def test_no_view_is_an_unknown_view():
-    head = SegmentationHead((8,) * 3, 1).eval()
+    head = ViewSegmentationHead((8,) * 3, 1).eval()
     image = torch.rand(2, 3, 28, 28)
     unknown = torch.full((2, 2), float("nan"))
-    assert torch.equal(head(pyramid(2), image), head(pyramid(2), image, unknown))
-    assert not torch.equal(head(pyramid(2), image), head(pyramid(2), image, torch.tensor([[30.0, 0.0]] * 2)))
+    assert torch.equal(head(pyramid(2), image), head(pyramid(2), image, view=unknown))
+    assert not torch.equal(
+        head(pyramid(2), image), head(pyramid(2), image, view=torch.tensor([[30.0, 0.0]] * 2))
+    )
 
 
 def test_one_view_serves_a_batch_and_another_number_is_refused():
-    head = SegmentationHead((8,) * 3, 1).eval()
+    head = ViewSegmentationHead((8,) * 3, 1).eval()
     image, view = torch.rand(4, 3, 28, 28), torch.tensor([[30.0, -20.0]])
-    torch.testing.assert_close(head(pyramid(4), image, view), head(pyramid(4), image, view.expand(4, 2)))
+    torch.testing.assert_close(
+        head(pyramid(4), image, view=view), head(pyramid(4), image, view=view.expand(4, 2))
+    )
     with pytest.raises(ValueError, match=r"1 or 4 view angles.*found 2"):
-        head(pyramid(4), image, view.expand(2, 2))
+        head(pyramid(4), image, view=view.expand(2, 2))
 
 
 def lines(count: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -84,7 +88,7 @@ def test_thin_lines_are_learned_through_the_stem():
     encoder = nn.Conv2d(3, 8, 14, stride=14).requires_grad_(False)
 
     def overlap_after_training(stem_sees_image: bool) -> float:
-        head = SegmentationHead((8,), 1, width=16)
+        head = ViewSegmentationHead((8,), 1, width=16)
 
         def predict(image: Tensor) -> Tensor:
             return head([encoder(image)], image if stem_sees_image else torch.zeros_like(image))

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from monai_lora_sam.adapters import read_card
-from monai_lora_sam.stages import SHIPPED
+from monai_lora_sam.coronary.stages import SHIPPED
 
 
 @pytest.fixture

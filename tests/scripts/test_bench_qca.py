@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import typer
 
-from monai_lora_sam.qca import measure
+from monai_lora_sam.coronary.qca import measure
 
 STEP = 6  # px between two points of the centreline, 1.6 mm
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 import typer
 
-from monai_lora_sam.anatomy import ARCADE_CLASS_NAMES
-from monai_lora_sam.data import prepare_arcade, read_task
+from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
+from monai_lora_sam.coronary.data import prepare_arcade, read_task
+from monai_lora_sam.coronary.stages import SHIPPED
 from monai_lora_sam.encoders import build_encoder
-from monai_lora_sam.stages import SHIPPED, new_stage, save_stage
-from monai_lora_sam.transforms import read_label
+from monai_lora_sam.images import read_label
+from monai_lora_sam.stages import new_stage, save_stage
 
 
 class _Oracle:
@@ -39,7 +40,8 @@ def segments(tmp_path: Path) -> Path:
         torch.manual_seed(0)
         network = new_stage(
             build_encoder("tiny", True, 56),
-            below=[SHIPPED / "vessels"],
+            parents=[SHIPPED / "vessels"],
+            head="view_segmentation",
             name="segments",
             out_channels=len(ARCADE_CLASS_NAMES),
             width=8,

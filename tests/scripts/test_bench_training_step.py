@@ -30,7 +30,7 @@ SETTINGS = {
 
 def test_measures_the_step_of_the_strategy_asked_for(script):
     row = script("bench_training_step").measure(**SETTINGS)
-    network = build_segmenter(build_encoder("tiny", image_size=56), strategy="lora")
+    network = build_segmenter(build_encoder("tiny", image_size=56), "view_segmentation", strategy="lora")
     assert row["trainable"] == sum(p.numel() for p in network.parameters() if p.requires_grad)
     assert row["parameters"] == sum(p.numel() for p in network.parameters())
     assert row["images_per_second"] * row["seconds_per_step"] == pytest.approx(1)

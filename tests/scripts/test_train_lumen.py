@@ -12,8 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_lora_sam import lumen_training
-from monai_lora_sam.lumen_stage import load_lumen_refiner
+from monai_lora_sam.coronary.stages import load_lumen_refiner, lumen_training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ARGUMENTS = {"steps": 4, "batch_size": 2, "learning_rate": 0.002, "seed": 0}

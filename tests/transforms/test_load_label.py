@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_lora_sam.transforms import LoadAngiogramd, LoadLabeld
+from monai_lora_sam.coronary.transforms import LoadAngiogramd
+from monai_lora_sam.transforms import LoadLabeld
 
 
 def _save(path, array):

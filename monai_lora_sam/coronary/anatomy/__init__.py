@@ -1,0 +1,40 @@
+"""Coronary anatomy: SYNTAX and CASS segments, ARCADE's category ids, dominance."""
+
+from monai_lora_sam.coronary.anatomy.arcade import (
+    ARCADE_CLASS_NAMES,
+    ARCADE_STENOSIS_ID,
+    arcade_id,
+    syntax_from_arcade_id,
+)
+from monai_lora_sam.coronary.anatomy.mapping import cass_from_syntax, syntax_from_cass
+from monai_lora_sam.coronary.anatomy.names import cass_name, segment_name
+from monai_lora_sam.coronary.anatomy.neighbours import Side, adjoins, parents_of, side_of
+from monai_lora_sam.coronary.anatomy.segments import (
+    CassSegment,
+    Dominance,
+    SyntaxSegment,
+    Vessel,
+    exists_in,
+    vessel_of,
+)
+
+__all__ = [
+    "ARCADE_CLASS_NAMES",
+    "ARCADE_STENOSIS_ID",
+    "CassSegment",
+    "Dominance",
+    "Side",
+    "SyntaxSegment",
+    "Vessel",
+    "adjoins",
+    "arcade_id",
+    "cass_from_syntax",
+    "cass_name",
+    "exists_in",
+    "parents_of",
+    "segment_name",
+    "side_of",
+    "syntax_from_arcade_id",
+    "syntax_from_cass",
+    "vessel_of",
+]

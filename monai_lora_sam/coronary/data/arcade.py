@@ -1,0 +1,206 @@
+"""ARCADE (Popov et al., Sci Data 2024, doi 10.1038/s41597-023-02871-z) as MONAI datalists."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+from scipy.ndimage import maximum_filter
+
+from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES, ARCADE_STENOSIS_ID
+from monai_lora_sam.coronary.data.arcade_annotations import AnnotatedImage, read_annotations
+from monai_lora_sam.coronary.images import read_angiogram
+from monai_lora_sam.coronary.transforms import polygon_area, polygons_to_mask
+from monai_lora_sam.data import ImageSignature, ProblemList, copy_groups, image_signature, write_datalist
+
+# The published folder and the categories that belong there, task by task.
+TASKS: dict[str, tuple[str, range, list[str]]] = {
+    "vessels": ("syntax", range(1, 26), ["background", "vessel"]),
+    "segments": ("syntax", range(1, 26), ARCADE_CLASS_NAMES),
+    "stenosis": ("stenosis", range(ARCADE_STENOSIS_ID, ARCADE_STENOSIS_ID + 1), ["background", "stenosis"]),
+}
+# Published split → ours. Where copies fall into several, the image stays in the last of these.
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def _lesion(polygon: Any) -> dict[str, Any]:
+    x = [value for ring in polygon.rings for value in ring[0::2]]
+    y = [value for ring in polygon.rings for value in ring[1::2]]
+    return {
+        "category": "stenosis",
+        "box_xyxy": [min(x), min(y), max(x), max(y)],
+        "centre_xy": [0.5 * (min(x) + max(x)), 0.5 * (min(y) + max(y))],
+        "percent_diameter_stenosis": None,
+        "mld_px": None,
+        "mld_mm": None,
+        "polygons_xy": polygon.rings,
+        "area_px": sum(polygon_area(ring) for ring in polygon.rings),
+    }
+
+
+def stenosis_lesions(image: AnnotatedImage) -> list[dict[str, Any]]:
+    """Return the lesions of one image as JSON: `category`, `box_xyxy`, `polygons_xy` (rings), `area_px`.
+
+    In the form that all datalists share: `centre_xy` is the box's centre, and what ARCADE does not tell
+    (`percent_diameter_stenosis`, `mld_px`, `mld_mm`) is null. Coordinates are COCO's: the image spans 0..W by
+    0..H, so boxes compare with the published ones.
+    """
+    return [_lesion(polygon) for polygon in image.polygons]
+
+
+def draw_label(image: AnnotatedImage, task: str) -> np.ndarray:
+    """Draw the label of one image as (H, W) uint8 class indices.
+
+    Polygons are drawn by `polygons_to_mask`. Between neighbouring segments the published polygons leave
+    seams about a pixel wide, which would cut the vessel; so, for vessels and segments, a pixel that touches
+    two polygons (one of its 8 neighbours lies in each) is vessel, too, and takes the smaller one's class.
+    """
+    values = [polygon.category if task == "segments" else 1 for polygon in image.polygons]
+    label = polygons_to_mask([polygon.rings for polygon in image.polygons], values, image.shape)
+    if task == "stenosis":
+        return label
+    near = [
+        maximum_filter(polygons_to_mask([polygon.rings], [1], image.shape), 3) > 0
+        for polygon in image.polygons
+    ]
+    seam = (np.sum(near, axis=0) >= 2) & (label == 0)
+    for index in sorted(range(len(near)), key=lambda i: -int(near[i].sum())):
+        label[seam & near[index]] = values[index]
+    return label
+
+
+def _write_label(path: Path, image: AnnotatedImage, task: str) -> None:
+    """Draw a label unless the file there was drawn from the same annotations."""
+    source = image.digest(task)
+    if path.is_file():
+        try:
+            with Image.open(path) as existing:
+                if (
+                    isinstance(existing, PngImagePlugin.PngImageFile)
+                    and existing.text.get("annotations") == source
+                ):
+                    existing.load()
+                    return
+        except (OSError, SyntaxError):
+            pass  # A broken or foreign file is drawn again.
+    mask = draw_label(image, task)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = PngImagePlugin.PngInfo()
+    text.add_text("annotations", source)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    Image.fromarray(mask).save(temporary, format="PNG", pnginfo=text)
+    temporary.replace(path)
+
+
+def _check_image(image: AnnotatedImage, problems: ProblemList) -> ImageSignature | None:
+    """Read one image; return its signature, or None after noting what is wrong."""
+    try:
+        angiogram = read_angiogram(image.path)
+    except (ValueError, OSError) as error:
+        problems.add(image.path, str(error))
+        return None
+    if angiogram.pixels.shape != image.shape:
+        problems.add(image.path, f"expected {image.shape} (rows, columns), found {angiogram.pixels.shape}")
+    return image_signature(angiogram.pixels)
+
+
+def prepare_arcade(
+    source: str | Path,
+    out: str | Path,
+    task: str = "vessels",
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Turn the published layout into label images and a datalist.
+
+    Reads `source/syntax` (vessels, segments) or `source/stenosis`, each with `{train,val,test}/images` and
+    `{train,val,test}/annotations/{train,val,test}.json`, and writes `out/datalist.json` and
+    `out/labels/<split>/<stem>.png`. Labels hold class indices: 0/1 for vessels (all segments united) and
+    stenosis, ARCADE's category id 0..25 for segments. Stenosis entries have their boxes and polygons under
+    `lesions`.
+
+    ARCADE's split is kept: train → training, val → validation, test → test. An image that is also in
+    validation or test is left out of training (and one also in test out of validation); copies within a
+    split share a `case_id`. What was left out, and what is odd but harmless, is under `warnings` in the
+    datalist. A killed run is resumed: labels drawn from the same annotations are kept.
+
+    Args:
+        source: folder that holds `syntax` and `stenosis`.
+        out: folder to write.
+        task: "vessels", "segments" or "stenosis".
+        progress: called with (images done, images in all).
+
+    Returns:
+        path of the datalist.
+
+    Raises:
+        ValueError: unknown task.
+        FileNotFoundError: `source` is not in the published layout.
+        DatasetProblems: everything wrong with the files, together; nothing is written then.
+
+    Example:
+        >>> prepare_arcade("arcade", "prepared/vessels", task="vessels")
+        PosixPath('prepared/vessels/datalist.json')
+    """
+    if task not in TASKS:
+        raise ValueError(f"task: expected one of {sorted(TASKS)}, found {task!r}")
+    subfolder, categories, class_names = TASKS[task]
+    root, out = Path(source).resolve() / subfolder, Path(out)
+    present = [split for split in SPLITS if (root / split).is_dir()]
+    if not present:
+        raise FileNotFoundError(f"{root}: expected the folders {', '.join(SPLITS)} (any of them), found none")
+
+    problems = ProblemList()
+    warnings = [f"{root / split}: expected a folder, found none" for split in SPLITS if split not in present]
+    images = [
+        (split, image)
+        for split in present
+        for image in read_annotations(root / split, split, categories, problems, warnings)
+    ]
+    signatures: list[ImageSignature] = []
+    for index, (_, image) in enumerate(images):
+        if signature := _check_image(image, problems):
+            signatures.append(signature)
+        if progress:
+            progress(index + 1, len(images))
+    problems.raise_if_any()
+
+    groups = copy_groups(signatures)
+    last: dict[str, str] = {}  # SPLITS is ordered, so the last split that has an image wins.
+    for split in SPLITS:
+        last.update({name: split for (own, _), name in zip(images, groups, strict=True) if own == split})
+    splits: dict[str, list[dict[str, Any]]] = {ours: [] for ours in SPLITS.values()}
+    for (split, image), signature, group in zip(images, signatures, groups, strict=True):
+        if last[group] != split:
+            warnings.append(f"{image.path}: left out of {split}: a copy of it is in {last[group]}")
+            continue
+        if not image.polygons and task != "stenosis":
+            warnings.append(f"{image.path}: left out: it has no annotation")
+            continue
+        label = out / "labels" / split / f"{Path(image.path).stem}.png"
+        _write_label(label, image, task)
+        entry: dict[str, Any] = {
+            "image": str(image.path),
+            "label": str(label),
+            "case_id": f"arcade-{group[:12]}",
+            "pixel_hash": signature.pixel_hash,
+            "view": None,
+            "pixel_spacing_mm": None,
+            "modality": "XA",
+        }
+        if task == "stenosis":
+            entry["lesions"] = stenosis_lesions(image)
+            if not image.polygons:
+                warnings.append(f"{image.path}: kept as an image without lesions: it has no annotation")
+        splits[SPLITS[split]].append(entry)
+    return write_datalist(
+        out / "datalist.json",
+        name=f"arcade_{task}",
+        task=task,
+        class_names=class_names,
+        splits=splits,
+        warnings=warnings,
+    )

@@ -1,0 +1,139 @@
+"""Vessels and named segments as a DICOM segmentation (SEG)."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+from pydicom import Dataset
+
+from monai_lora_sam import __version__
+from monai_lora_sam.coronary.anatomy import syntax_from_arcade_id
+from monai_lora_sam.coronary.dicom.codes import CORONARY_ARTERY, CodedTerm, SegmentCode, segment_code
+from monai_lora_sam.coronary.dicom.writing import (
+    MANUFACTURER,
+    MODEL_NAME,
+    coded,
+    finish,
+    name_of,
+    refer_to_frame,
+    require,
+    save,
+    single_frame_header,
+)
+
+_ANATOMICAL_STRUCTURE = CodedTerm("91723000", "SCT", "Anatomical Structure")
+_ARTIFICIAL_INTELLIGENCE = CodedTerm("123110", "DCM", "Artificial Intelligence")
+
+
+def write_segmentation(
+    path: str | Path,
+    source: Dataset,
+    frame_index: int,
+    vessels: np.ndarray,
+    segments: np.ndarray | None = None,
+    series_number: int = 901,
+) -> Dataset:
+    """Write the masks of one frame as a DICOM segmentation of that frame (PS3.3 A.51, type BINARY).
+
+    Segment 1 is the vessel tree; each coronary segment that occurs follows, by rising ARCADE id, coded by CID 3014
+    (:mod:`monai_lora_sam.data.dicom.codes`) and labelled "SYNTAX 6, CASS 12". The patient, the study, the frame of
+    reference and the pixel spacing are the source's own, each only where the source has it.
+
+    Args:
+        path: file to write.
+        source: the angiogram's data set, single-frame or cine, with or without its pixels.
+        frame_index: the frame that was segmented, counted from 0.
+        vessels: (H, W) bool.
+        segments: (H, W) integer ARCADE ids, 0 where there is none; None where segments were not named.
+        series_number: of the series made for it.
+
+    Returns:
+        What was written, for :func:`~monai_lora_sam.data.dicom.structured_report.write_structured_report`.
+
+    Raises:
+        ImportError: if highdicom is missing.
+        ValueError: if a mask's size is not the source's, its type or an id is wrong, or the source lacks what
+            identifies it.
+
+    Example:
+        >>> write_segmentation("seg.dcm", pydicom.dcmread("cine.dcm"), 17, vessels)  # doctest: +SKIP
+    """
+    seg = require("highdicom.seg")
+    highdicom = require("highdicom")
+    header = single_frame_header(source, frame_index)
+    stack, labels = _segment_stack(source, vessels, segments)
+    codes = [
+        (CORONARY_ARTERY, "Coronary arteries"),
+        *((code.term, code.label) for code in map(_code, labels)),
+    ]
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        name=MANUFACTURER, family=coded(_ARTIFICIAL_INTELLIGENCE), version=__version__
+    )
+    descriptions = [
+        seg.SegmentDescription(
+            segment_number=number,
+            segment_label=label,
+            segmented_property_category=coded(_ANATOMICAL_STRUCTURE),
+            segmented_property_type=coded(term),
+            algorithm_type=seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+        )
+        for number, (term, label) in enumerate(codes, start=1)
+    ]
+    result = seg.Segmentation(
+        source_images=[header],
+        pixel_array=stack[None],
+        segmentation_type=seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=descriptions,
+        series_instance_uid=highdicom.UID(),
+        series_number=series_number,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL_NAME,
+        software_versions=__version__,
+        device_serial_number="none",
+        content_label="CORONARIES",
+        content_description="Coronary arteries in one frame of an angiogram",
+        series_description="Coronary segmentation (research)",
+    )
+    shared = result.SharedFunctionalGroupsSequence[0]
+    if "PixelMeasuresSequence" in shared and not shared.PixelMeasuresSequence[0]:
+        del shared.PixelMeasuresSequence
+    # highdicom puts one and the same item into the Common Instance Reference, where a frame number has no place.
+    result.SourceImageSequence = copy.deepcopy(result.SourceImageSequence)
+    frames = [frame.DerivationImageSequence[0] for frame in result.PerFrameFunctionalGroupsSequence]
+    for holder in (result, *frames):
+        for reference in holder.SourceImageSequence:
+            refer_to_frame(reference, source, frame_index)
+    result.PatientOrientation = source.get("PatientOrientation")  # to be there, known or not
+    finish(result, source)
+    save(result, path)
+    return result
+
+
+def _segment_stack(
+    source: Dataset, vessels: np.ndarray, segments: np.ndarray | None
+) -> tuple[np.ndarray, list[int]]:
+    """Return the masks (H, W, 1 + segments) uint8 and the ARCADE ids of all but the first."""
+    size = (int(source.Rows), int(source.Columns))
+    for name, mask in (("vessels", vessels), ("segments", segments)):
+        if mask is not None and mask.shape != size:
+            raise ValueError(f"{name_of(source)}: expected {name} of shape {size}, found {mask.shape}")
+    if vessels.dtype != np.bool_:
+        raise ValueError(f"{name_of(source)}: expected vessels as bool, found {vessels.dtype}")
+    if segments is None:
+        return vessels[..., None].astype(np.uint8), []
+    if not np.issubdtype(segments.dtype, np.integer):
+        raise ValueError(f"{name_of(source)}: expected segments as integer ids, found {segments.dtype}")
+    labels = [int(label) for label in np.unique(segments) if label != 0]
+    for label in labels:
+        _code(label)  # an unknown id is an error before anything is written
+    masks = [vessels, *(segments == label for label in labels)]
+    return np.stack(masks, axis=-1).astype(np.uint8), labels
+
+
+def _code(label: int) -> SegmentCode:
+    return segment_code(syntax_from_arcade_id(label))

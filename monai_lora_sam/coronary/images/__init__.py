@@ -1,0 +1,16 @@
+"""Angiograms and X-ray cines read from files. No torch."""
+
+from monai_lora_sam.coronary.images.angiogram import Angiogram
+from monai_lora_sam.coronary.images.cine import ANGIOGRAPHY_MODALITIES, Cine, read_cine
+from monai_lora_sam.coronary.images.dicom_acquisition import SPACING_SOURCES, PixelSpacing
+from monai_lora_sam.coronary.images.read_angiogram import read_angiogram
+
+__all__ = [
+    "ANGIOGRAPHY_MODALITIES",
+    "Angiogram",
+    "Cine",
+    "PixelSpacing",
+    "SPACING_SOURCES",
+    "read_angiogram",
+    "read_cine",
+]

@@ -1,0 +1,209 @@
+"""Where the vessels run on the heart: control points, origins and chances of the branches of each artery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from monai_lora_sam.coronary.anatomy import Dominance, SyntaxSegment
+from monai_lora_sam.coronary.phantom.diameters import PUBLISHED_DIAMETER_MM
+from monai_lora_sam.coronary.phantom.heart import GROOVE_LATITUDE, Heart
+
+S = SyntaxSegment
+G = GROOVE_LATITUDE
+
+
+@dataclass
+class Offshoot:
+    """A side branch: where it leaves its parent and the (latitude, longitude) points it runs to."""
+
+    key: str
+    segment: SyntaxSegment | None
+    parent: str
+    leaves_at: float
+    course: list[tuple[float, float]]
+
+
+@dataclass
+class Trunk:
+    """A main vessel: control points in mm, and the segments it passes with the fractions where they end."""
+
+    key: str
+    control_mm: np.ndarray
+    segments: list[tuple[SyntaxSegment, float]]
+    end_diameter_mm: tuple[float, float]
+    parent: str | None = None
+    leaves_at: float = 0.0
+    offshoots: list[Offshoot] = field(default_factory=list)
+
+
+def _on(heart: Heart, course: list[tuple[float, float]]) -> np.ndarray:
+    return np.array([heart.surface(latitude, longitude) for latitude, longitude in course])
+
+
+def plan_left(rng: np.random.Generator, heart: Heart, dominance: Dominance) -> list[Trunk]:
+    """Plan left main with LAD and the circumflex, their diagonals, marginals and posterior branches."""
+    fork = rng.normal(92, 4)
+    ostium = heart.root((-8.0 + rng.normal(0, 2), 31.0 + rng.normal(0, 2), -18.0 + rng.normal(0, 3)))
+    bifurcation = heart.surface(G - 4, fork) + np.array([0, 0, -2.0])
+    middle = 0.5 * (ostium + bifurcation) + np.array([0, 0, rng.normal(1.5, 1.5)])
+    groove = rng.normal(107, 4)
+    end = rng.choice([72.0, 85.0, 100.0, 115.0], p=[0.15, 0.3, 0.35, 0.2])
+    lad: list[tuple[float, float]] = [(6, fork + 7), (24, groove), (45, groove + 3), (65, groove + 2)]
+    lad += [(at, groove) for at in np.arange(80, end + 1, 15)]
+    lad_control = np.concatenate([[ostium, middle, bifurcation], _on(heart, lad)])
+    chord = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(lad_control, axis=0), axis=1))])
+    at = chord / chord[-1]
+    main, septal = at[2], at[2] + rng.uniform(0.13, 0.24)
+    half = septal + rng.uniform(0.26, 0.38) * (1 - septal) * 1.35
+    trunk = Trunk(
+        "lad",
+        lad_control,
+        [(S.LEFT_MAIN, main), (S.LAD_PROXIMAL, septal), (S.LAD_MID, half), (S.LAD_APICAL, 1.0)],
+        PUBLISHED_DIAMETER_MM[S.LAD_APICAL, dominance],
+    )
+
+    def diagonal(key: str, segment: SyntaxSegment, leaves: float, lateral: float) -> Offshoot:
+        start = 6 + 80 * max(leaves - main, 0) / (1 - main)
+        reach = rng.uniform(28, 42)
+        course = [(start + f * reach, fork + 8 - lateral * f**0.8) for f in (0.25, 0.55, 0.8, 1.0)]
+        return Offshoot(key, segment, "lad", leaves, course)
+
+    first = septal + rng.uniform(-0.05, 0.0)
+    if rng.random() < 0.85:
+        trunk.offshoots.append(diagonal("d1", S.FIRST_DIAGONAL, first, rng.uniform(40, 62)))
+    if rng.random() < 0.4:
+        leaves = first + rng.uniform(0.06, 0.1)
+        trunk.offshoots.append(diagonal("d1a", S.FIRST_DIAGONAL_A, leaves, rng.uniform(30, 45)))
+    if rng.random() < 0.55:
+        leaves = rng.uniform(first + 0.14, half + 0.02)
+        trunk.offshoots.append(diagonal("d2", S.SECOND_DIAGONAL, leaves, rng.uniform(25, 45)))
+        if rng.random() < 0.12:
+            trunk.offshoots.append(diagonal("d2a", S.SECOND_DIAGONAL_A, leaves + 0.1, rng.uniform(20, 30)))
+    if rng.random() < 0.25:
+        ramus = [(4.0, fork - 14), (18.0, fork - 26), (36.0, fork - 34), (52.0, fork - 36)]
+        trunk.offshoots.append(Offshoot("ramus", S.INTERMEDIATE, "lad", main + 0.004, ramus))
+    return [trunk, _plan_circumflex(rng, heart, dominance, fork, bifurcation, main)]
+
+
+def _plan_circumflex(
+    rng: np.random.Generator,
+    heart: Heart,
+    dominance: Dominance,
+    fork: float,
+    bifurcation: np.ndarray,
+    main: float,
+) -> Trunk:
+    last = {
+        Dominance.RIGHT: rng.uniform(-45, 0),
+        Dominance.CO: rng.uniform(-75, -50),
+        Dominance.LEFT: -98.0,
+    }[dominance]
+    longitudes = np.linspace(fork - 16, last, max(3, int((fork - last) / 26)))
+    course = [(G + rng.normal(0, 1.5), lon) for lon in longitudes]
+    tail = rng.uniform(8, 24)  # the end of the vessel leaves the groove for the ventricle
+    posterior = dominance is Dominance.LEFT
+    if not posterior:
+        course += [(G + tail * f, last - 6 * f) for f in (0.5, 1.0)]
+    groove_points = _on(heart, course)
+    if posterior:  # the vessel turns at the crux into the posterior descending artery
+        reach = rng.uniform(40, 58)
+        descending = _on(heart, [(f * reach, -101 + 2 * f) for f in (0.08, 0.35, 0.7, 1.0)])
+        control = np.concatenate([[bifurcation], groove_points, descending])
+    else:
+        control = np.concatenate([[bifurcation], groove_points])
+    arc = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(control, axis=0), axis=1))])
+    arc /= arc[-1]
+    groove_end = arc[len(course)] if posterior else 1.0
+
+    def at_longitude(longitude: float) -> float:
+        return float(np.interp(-longitude, -longitudes, arc[1 : len(longitudes) + 1]))
+
+    marginal = rng.uniform(38, 62)
+    segments = [(S.LCX_PROXIMAL, at_longitude(marginal)), (S.LCX_DISTAL, groove_end)]
+    if posterior:
+        segments.append((S.LEFT_POSTERIOR_DESCENDING, 1.0))
+    trunk = Trunk("lcx", control, segments, (1.5, 0.25), "lad", main)
+
+    def to_apex(key: str, segment: SyntaxSegment, longitude: float) -> Offshoot:
+        reach = rng.uniform(30, 62)
+        lean = rng.uniform(4, 14)
+        course = [(G + f * reach, longitude - lean * np.sqrt(f)) for f in (0.15, 0.45, 0.75, 1.0)]
+        return Offshoot(key, segment, "lcx", at_longitude(longitude), course)
+
+    if rng.random() < 0.75:
+        trunk.offshoots.append(to_apex("om1", S.OBTUSE_MARGINAL_A, marginal))
+    wishes = [
+        ("om2", S.OBTUSE_MARGINAL_B, rng.uniform(8, 28), 0.5),
+        ("pl", S.LEFT_POSTEROLATERAL, rng.uniform(-28, 0), 0.55 if dominance is Dominance.RIGHT else 0.9),
+        ("pla", S.LEFT_POSTEROLATERAL_A, rng.uniform(-52, -36), 0.6),
+        ("plb", S.LEFT_POSTEROLATERAL_B, rng.uniform(-74, -60), 0.6),
+    ]
+    for key, segment, longitude, chance in wishes:
+        if longitude > last + 6 and rng.random() < chance:
+            trunk.offshoots.append(to_apex(key, segment, longitude))
+    return trunk
+
+
+def plan_right(rng: np.random.Generator, heart: Heart, dominance: Dominance) -> list[Trunk]:
+    """Plan the right coronary artery with the posterior descending and posterolateral branches it gives."""
+    ostium = heart.root((-20.0 + rng.normal(0, 2), 26.0 + rng.normal(0, 2), -18.0 + rng.normal(0, 3)))
+    start = rng.normal(148, 5)
+    margin = rng.normal(208, 6)
+    crux = rng.normal(256, 4)
+    last = rng.uniform(margin - 8, margin + 18) if dominance is Dominance.LEFT else crux
+    leave = (
+        0.55 * heart.surface(G - 3, start - 4)
+        + 0.45 * ostium
+        + rng.uniform(2, 7) * np.array([-0.4, -0.8, 0.4])
+    )
+    longitudes = np.linspace(start + 8, last, 5)
+    course = [(G + rng.normal(0, 2.0), lon) for lon in longitudes]
+    groove = len(course)
+    if dominance is Dominance.RIGHT:
+        reach = rng.uniform(24, 48)
+        course += [(G - 1 + 0.1 * f * reach, crux + f * reach) for f in (0.3, 0.65)]
+        course += [(G + 0.5 * reach, crux + reach)]
+    elif dominance is Dominance.CO:
+        reach = rng.uniform(35, 55)
+        course += [(f * reach, crux + 2) for f in (0.1, 0.4, 0.7, 1.0)]
+    control = np.concatenate([[ostium, leave], _on(heart, course)])
+    arc = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(control, axis=0), axis=1))])
+    arc /= arc[-1]
+
+    def at_longitude(longitude: float) -> float:
+        return float(np.interp(longitude, longitudes, arc[2 : 2 + groove]))
+
+    acute, end = at_longitude(min(margin, last)), float(arc[1 + groove])
+    segments = [(S.RCA_PROXIMAL, 0.5 * acute), (S.RCA_MID, acute)]
+    if end > acute + 1e-6:
+        segments.append((S.RCA_DISTAL, end))
+    tail = {Dominance.RIGHT: S.RIGHT_POSTEROLATERAL, Dominance.CO: S.RIGHT_POSTERIOR_DESCENDING}.get(
+        dominance
+    )
+    if tail is not None:
+        segments.append((tail, 1.0))
+    end_diameter = (1.3, 0.2) if dominance is Dominance.LEFT else (1.5, 0.25)
+    trunk = Trunk("rca", control, segments, end_diameter)
+    for key, longitude, chance in (("rv", start + rng.uniform(18, 36), 0.6), ("acute", margin - 4, 0.75)):
+        if longitude < last and rng.random() < chance:
+            reach = rng.uniform(25, 45)
+            run = [(G + f * reach, longitude - 6 * f) for f in (0.3, 0.65, 1.0)]
+            trunk.offshoots.append(Offshoot(key, None, "rca", at_longitude(longitude), run))
+    if dominance is Dominance.RIGHT:
+        reach = rng.uniform(38, 60)
+        descending = [(f * reach, crux + rng.normal(1, 1.5)) for f in (0.08, 0.35, 0.7, 1.0)]
+        trunk.offshoots.append(Offshoot("pda", S.RIGHT_POSTERIOR_DESCENDING, "rca", end, descending))
+        parts = (
+            ("16a", S.RIGHT_POSTEROLATERAL_A, rng.uniform(0.25, 0.45), 0.3),
+            ("16b", S.RIGHT_POSTEROLATERAL_B, rng.uniform(0.5, 0.65), 0.2),
+            ("16c", S.RIGHT_POSTEROLATERAL_C, rng.uniform(0.7, 0.8), 0.1),
+        )
+        for key, segment, along, chance in parts:
+            if rng.random() < chance:
+                longitude = crux + 0.85 * along * (course[-1][1] - crux)
+                reach = rng.uniform(20, 40)
+                run = [(G + f * reach, longitude + 8 * f) for f in (0.3, 0.65, 1.0)]
+                trunk.offshoots.append(Offshoot(key, segment, "rca", end + along * (1 - end), run))
+    return [trunk]

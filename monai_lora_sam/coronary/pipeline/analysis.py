@@ -1,0 +1,312 @@
+"""From one angiogram to everything the stages say of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.inferers import SimpleInferer, SlidingWindowInferer
+from monai.transforms import Activationsd, Compose, Invertd
+from torch import Tensor
+
+from monai_lora_sam.coronary.images import Angiogram
+from monai_lora_sam.coronary.networks import LesionDetector, LumenGauge, LumenRefiner, decode_lesions
+from monai_lora_sam.coronary.pipeline.gauge import gauge_finder
+from monai_lora_sam.coronary.pipeline.lumen import redraw
+from monai_lora_sam.coronary.pipeline.rows import (
+    add_measurements,
+    assemble_report,
+    calibration_of,
+    lesion_rows,
+    segment_rows,
+)
+from monai_lora_sam.coronary.pipeline.stage_networks import THRESHOLD, StageNetworks, shipped_stages
+from monai_lora_sam.coronary.pipeline.study import Case, read_case
+from monai_lora_sam.coronary.qca import (
+    BY_HAND,
+    DiameterProfile,
+    LumenFinder,
+    QcaResult,
+    diameter_profile,
+    lumen_diameters,
+    measure,
+    summarise_tree,
+)
+from monai_lora_sam.coronary.transforms import ViewToTensord
+from monai_lora_sam.coronary.vessel_tree import build_vessel_tree, label_pixels, label_tree, paint_segments
+from monai_lora_sam.networks import AdaptedSegmenter
+from monai_lora_sam.transforms import GreyToThreeChannelsd, NormalizeForEncoderd, ResizeLongestSided
+
+SCORE_THRESHOLD = 0.3  # of a lesion, where the stage's card names none
+
+
+@dataclass(frozen=True)
+class CoronaryResult:
+    """What the stages found in one angiogram, all at its own size.
+
+    Attributes:
+        angiogram: what was read.
+        probability: (H, W) float32, of being vessel.
+        vessels: (H, W) bool.
+        profiles: diameters along each branch of the vessel tree.
+        report: the same in plain numbers, as ``report.json`` holds it.
+        segments: (H, W) uint8 ARCADE category ids, 0 where there is none; None without stage 2.
+        measurement: lesions and diameter functions of the quantitative analysis; None without stage 3.
+    """
+
+    angiogram: Angiogram
+    probability: np.ndarray
+    vessels: np.ndarray
+    profiles: tuple[DiameterProfile, ...]
+    report: dict[str, Any]
+    segments: np.ndarray | None = None
+    measurement: QcaResult | None = None
+
+
+class CoronaryPipeline:
+    """Find the vessels of an angiogram, name their segments, find and measure their stenoses.
+
+    Any subset of the stages runs: 1, 1 and 2, or all three. Without any stage given, those that come with the
+    package run.
+
+    Args:
+        vessels: stage 1: a folder that :func:`monai_lora_sam.stages.save_stage` wrote, or the network itself.
+        segments: stage 2, trained on top of this stage 1, or None to leave it out.
+        stenosis: stage 3, trained on top of these stages, or None to leave it out.
+        graph: name whole pieces of the vessel tree, so that the anatomy holds; else each pixel by itself.
+        inference: ``"whole"`` scales the image into the encoder's square; ``"tiled"`` finds vessels in windows
+            of that size at the image's own scale and blends them, for images much larger than the encoder's.
+            Segments and lesions need the whole picture either way.
+        lumen: draws the vessel map again at the image's own size, which is what mask, tree and measurements are
+            taken from; names and lesions are found from stage 1's own. A folder that
+            :func:`monai_lora_sam.coronary.stages.save_lumen_network` wrote, the network itself, True for the one that
+            comes with the package, or None or False for stage 1's map as it is.
+        gauge: reads the diameters along each vessel in the angiogram: a folder of the same kind, the network itself,
+            True for the one that comes with the package, or None or False to fit the shadow of a round lumen.
+        score_threshold: lesions below it are left out; by default what the card of stage 3 names, or 0.3.
+        device: where the networks run; by default CUDA if there is any.
+        pretrained: where the base's weights are; True for their usual place.
+
+    Raises:
+        ValueError: if stages do not belong together; what was expected and what was found are named.
+
+    Example:
+        >>> result = CoronaryPipeline()("angiogram.png")  # doctest: +SKIP
+        >>> [lesion["percent_diameter_stenosis"] for lesion in result.report["lesions"]]  # doctest: +SKIP
+        [71.2]
+    """
+
+    def __init__(
+        self,
+        vessels: str | Path | AdaptedSegmenter | None = None,
+        segments: str | Path | AdaptedSegmenter | None = None,
+        stenosis: str | Path | LesionDetector | None = None,
+        *,
+        graph: bool = True,
+        inference: Literal["whole", "tiled"] = "whole",
+        lumen: bool | str | Path | LumenRefiner | None = True,
+        gauge: bool | str | Path | LumenGauge | None = True,
+        score_threshold: float | None = None,
+        device: str | torch.device | None = None,
+        pretrained: bool | str | Path = True,
+    ) -> None:
+        if inference not in ("whole", "tiled"):
+            raise ValueError(f"inference: expected 'whole' or 'tiled', found {inference!r}")
+        given = {"vessels": vessels, "segments": segments, "stenosis": stenosis}
+        stages = {name: stage for name, stage in given.items() if stage is not None}
+        if "vessels" not in stages:
+            stages = {**shipped_stages(1 if stages else 3), **stages}
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        networks = StageNetworks.load(**stages, pretrained=pretrained, lumen=lumen, gauge=gauge)  # type: ignore[arg-type]
+        self.networks = networks.to(self.device).to(memory_format=torch.channels_last).eval()
+        self.graph, self.inference = graph, inference
+        self.score_threshold = self._score_threshold(score_threshold)
+        self.size = networks.stack.encoder.image_size
+        tiles = SlidingWindowInferer((self.size, self.size), 1, 0.5, mode="gaussian")
+        self.inferer = SimpleInferer() if inference == "whole" else tiles
+        self._whole = self._preprocessing(whole=True)
+        self.preprocessing = self._whole if inference == "whole" else self._preprocessing(whole=False)
+        self.postprocessing = Compose(
+            [Activationsd(keys="pred", sigmoid=True), *self._back(self.preprocessing)]
+        )
+
+    def _preprocessing(self, whole: bool) -> Compose:
+        return Compose(
+            [
+                *([ResizeLongestSided(keys="image", size=self.size)] if whole else []),
+                GreyToThreeChannelsd(keys="image"),
+                NormalizeForEncoderd(keys="image", encoder=self.networks.stack.encoder),
+                ViewToTensord(keys="view"),
+            ]
+        )
+
+    def _back(self, preprocessing: Compose) -> list[Invertd]:
+        if preprocessing is not self._whole:
+            return []
+        return [Invertd(keys="pred", transform=preprocessing, orig_keys="image", nearest_interp=False)]
+
+    def _score_threshold(self, given: float | None) -> float:
+        if given is None and self.networks.stenosis is not None:
+            given = self.networks.stack.skill(self.networks.stenosis.name).card.get("score_threshold")
+        given = SCORE_THRESHOLD if given is None else float(given)
+        if not 0 <= given <= 1:
+            raise ValueError(f"score_threshold: expected 0 to 1, found {given}")
+        return given
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a result depends on besides the image, as JSON holds it."""
+        return {
+            "stages": list(self.networks.stages),
+            "identity": self.networks.identity(),
+            "graph": self.graph,
+            "inference": self.inference,
+            "lumen": self.networks.lumen is not None,
+            "gauge": self.networks.gauge is not None,
+            "score_threshold": self.score_threshold,
+        }
+
+    def __call__(
+        self,
+        image: str | Path | Angiogram | Case,
+        view: tuple[float, float] | None = None,
+        pixel_spacing_mm: float | None = None,
+    ) -> CoronaryResult:
+        """Analyse one angiogram.
+
+        Args:
+            image: a file (PNG, JPEG, TIFF, NIfTI, DICOM), or what was read from one. Of a cine the frame is
+                taken that shows most of the vessels with the least motion; :func:`read_case` takes another.
+            view: primary and secondary positioner angle in degrees (DICOM's signs), for a file that names none
+                or wrong ones; it goes before the file's own.
+            pixel_spacing_mm: millimetres per pixel at the patient, likewise.
+
+        Raises:
+            ValueError: if the file is empty, damaged or no angiogram, or an angle or the spacing is out of range;
+                the file is named.
+        """
+        watch = _Stopwatch()
+        if isinstance(image, Angiogram):
+            image = Case(image)
+        case = image if isinstance(image, Case) else read_case(image)
+        angiogram = case.angiogram
+        try:
+            angiogram = _with_given(angiogram, view, pixel_spacing_mm)
+            ViewToTensord()({"view": angiogram.view})
+        except ValueError as error:
+            raise ValueError(f"{angiogram.path}: {error}") from error
+        watch.lap("read")
+        probability, class_probability, detections = self.predict(angiogram)
+        watch.lap("networks")
+        vessels = probability >= THRESHOLD
+        spacing = angiogram.pixel_spacing_mm
+        by_catheter = case.calibration is not None and pixel_spacing_mm is None
+        known = case.calibration if by_catheter else calibration_of(angiogram)
+        tree = build_vessel_tree(vessels)
+        profiles = tuple(diameter_profile(branch, probability, spacing) for branch in tree.branches)
+        report: dict[str, Any] = {
+            "vessels": {"threshold": THRESHOLD, **summarise_tree(tree, profiles)},
+        }
+        watch.lap("vessels")
+        segments = measurement = None
+        if class_probability is not None:
+            segments = (
+                paint_segments(label_tree(tree, class_probability, vessels), vessels, class_probability)
+                if self.graph
+                else label_pixels(class_probability, vessels)
+            )
+            report["segments"] = segment_rows(segments, profiles)
+            watch.lap("segments")
+        if detections is not None:
+            measurement = measure(
+                probability,
+                image=angiogram.pixels,
+                segments=segments,
+                pixel_spacing_mm=spacing,
+                tree=tree,
+                find_lumen=self.lumen_finder(probability),
+            )
+            spacing_error = 0.0 if known is None else known.expected_error_percent
+            report["lesions"] = lesion_rows(detections, measurement, segments, spacing_error)
+            add_measurements(report.get("segments", ()), measurement, report["lesions"])
+            watch.lap("lesions")
+        report = assemble_report(angiogram, self.networks, report, watch.seconds, known)
+        if by_catheter:
+            report["calibration"]["catheter_french"] = case.catheter_french
+        report["image"] |= case.frame_facts
+        return CoronaryResult(angiogram, probability, vessels, profiles, report, segments, measurement)
+
+    def probability(self, angiogram: Angiogram) -> np.ndarray:
+        """Return the vessel probability of each pixel, (H, W) float32, by stage 1 and the refiner."""
+        item, image, view = self._prepared(angiogram, self.preprocessing)
+        with torch.inference_mode():
+            logits = self.inferer(image, self.networks.vessels, view=view)
+        assert isinstance(logits, Tensor)  # the network gives one tensor, so does the inferer
+        return self._own_size(item, logits, angiogram)
+
+    def lumen_finder(self, probability: np.ndarray) -> LumenFinder:
+        """Return the function that `measure` finds the lumen with, for the angiogram of this map (H, W)."""
+        gauge = self.networks.gauge
+        return lumen_diameters if gauge is None else gauge_finder(gauge, probability)
+
+    def predict(
+        self, angiogram: Angiogram
+    ) -> tuple[np.ndarray, np.ndarray | None, list[dict[str, Any]] | None]:
+        """Return vessel probability, segment probabilities (26, H, W) and lesions, at the image's own size."""
+        later = self.networks.segments is not None
+        if not later or self.inference == "tiled":
+            probability = self.probability(angiogram)
+            if not later:
+                return probability, None, None
+        item, image, view = self._prepared(angiogram, self._whole)
+        with torch.inference_mode():
+            outputs = self.networks(image, view)
+        if self.inference == "whole":
+            probability = self._own_size(item, outputs.vessels, angiogram)
+        classes = Compose([Activationsd(keys="pred", softmax=True), *self._back(self._whole)])
+        named = classes({"image": item["image"], "pred": MetaTensor(outputs.segments[0].cpu())})["pred"]
+        lesions = None
+        if outputs.lesions is not None:
+            shape = angiogram.pixels.shape
+            lesions = decode_lesions(outputs.lesions, [shape], self.size, self.score_threshold)[0]
+        return probability, named.numpy().clip(0.0, 1.0), lesions
+
+    def _prepared(self, angiogram: Angiogram, chain: Compose) -> tuple[dict[str, Any], Tensor, Tensor]:
+        item = chain({"image": MetaTensor(angiogram.pixels[None]), "view": angiogram.view})
+        image = item["image"][None].to(self.device).as_tensor()
+        return item, image, item["view"][None].to(self.device)
+
+    def _own_size(self, item: dict[str, Any], logits: Tensor, angiogram: Angiogram) -> np.ndarray:
+        found = self.postprocessing({"image": item["image"], "pred": MetaTensor(logits[0].cpu())})["pred"]
+        found = found[0].numpy().clip(0.0, 1.0)
+        if self.networks.lumen is None:
+            return found
+        return redraw(self.networks.lumen, angiogram.pixels, found)
+
+
+def _with_given(
+    angiogram: Angiogram, view: tuple[float, float] | None, pixel_spacing_mm: float | None
+) -> Angiogram:
+    if view is not None:
+        angiogram = replace(angiogram, view=(float(view[0]), float(view[1])))
+    if pixel_spacing_mm is not None:
+        if not 0 < pixel_spacing_mm < float("inf"):
+            raise ValueError(f"pixel spacing: expected millimetres above 0, found {pixel_spacing_mm}")
+        angiogram = replace(angiogram, pixel_spacing_mm=float(pixel_spacing_mm), pixel_spacing_source=BY_HAND)
+    return angiogram
+
+
+class _Stopwatch:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = round(now - self._last, 3)
+        self._last = now

@@ -1,0 +1,221 @@
+"""The networks of one, two or three stages on one encoder, which runs once for each set of adapters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from monai_lora_sam.adapters import AdapterStack
+from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
+from monai_lora_sam.coronary.networks import LesionDetector, LumenGauge, LumenRefiner
+from monai_lora_sam.coronary.stages import (
+    SHIPPED,
+    SHIPPED_GAUGE,
+    SHIPPED_LUMEN,
+    load_lumen_gauge,
+    load_lumen_refiner,
+)
+from monai_lora_sam.networks import AdaptedSegmenter, StageNetwork
+from monai_lora_sam.stages import load_stage
+
+#: Vessel probability from which on a pixel is vessel.
+THRESHOLD = 0.5
+NAMES = ("vessels", "segments", "stenosis")
+
+
+def shipped_stages(stages: int = len(NAMES)) -> dict[str, Path]:
+    """Return the folders of the first stages, at most `stages`, that come with the package.
+
+    Raises:
+        ValueError: if `stages` is not 1, 2 or 3.
+
+    Example:
+        >>> list(shipped_stages(1))
+        ['vessels']
+    """
+    if stages not in (1, 2, 3):
+        raise ValueError(f"stages: expected 1, 2 or 3, found {stages!r}")
+    found = {}
+    for name in NAMES[:stages]:
+        if not (SHIPPED / name / "card.json").is_file():
+            break  # a later stage needs the earlier ones
+        found[name] = SHIPPED / name
+    return found
+
+
+@dataclass(frozen=True)
+class StageOutputs:
+    """Hold what the networks say of a batch; None for a stage that is not there.
+
+    Attributes:
+        vessels: (B, 1, H, W) logits.
+        segments: (B, 26, H, W) logits, by ARCADE category id, background first.
+        lesions: what :class:`monai_lora_sam.coronary.networks.LesionDetector` returns.
+    """
+
+    vessels: Tensor
+    segments: Tensor | None = None
+    lesions: dict[str, Tensor] | None = None
+
+
+class StageNetworks(nn.Module):
+    """Run stage 1, stages 1 and 2, or all three, without computing any features twice.
+
+    The features under a set of adapters serve every head that reads them: with LoRA stages the encoder runs
+    once for stage 1 (`vessels`), twice for two or three stages (`vessels`, `vessels` + `segments`).
+
+    Args:
+        vessels: stage 1.
+        segments: stage 2 on the same stack, or None.
+        stenosis: stage 3, which reads these very stages, or None.
+        lumen: draws stage 1's map again at the angiogram's own size, or None. What the stages give and read
+            does not depend on it: whoever wants the finer map calls it on what :meth:`forward` returned.
+        gauge: reads diameters along a vessel, or None. Likewise.
+
+    Raises:
+        ValueError: if stage 3 is there without stage 2, or stages do not share a stack, or stage 2 has other
+            classes.
+    """
+
+    def __init__(
+        self,
+        vessels: AdaptedSegmenter,
+        segments: AdaptedSegmenter | None = None,
+        stenosis: LesionDetector | None = None,
+        lumen: LumenRefiner | None = None,
+        gauge: LumenGauge | None = None,
+    ) -> None:
+        super().__init__()
+        if stenosis is not None and segments is None:
+            raise ValueError("stage 3 (stenosis): expected stage 2 (segments) below it, found none")
+        later = [network for network in (segments, stenosis) if network is not None]
+        if any(network.stack is not vessels.stack for network in later):
+            raise ValueError("expected all stages on one adapter stack, found several")
+        if stenosis is not None and (stenosis.vessels is not vessels or stenosis.segments is not segments):
+            raise ValueError("stage 3 (stenosis): expected it to read the stages given, found others in it")
+        if vessels.head.out_channels != 1:
+            raise ValueError(f"stage 1: expected 1 logit map, found {vessels.head.out_channels}")
+        if segments is not None and segments.head.out_channels != len(ARCADE_CLASS_NAMES):
+            raise ValueError(
+                f"stage 2: expected {len(ARCADE_CLASS_NAMES)} logit maps, found {segments.head.out_channels}"
+            )
+        self.vessels, self.segments, self.stenosis = vessels, segments, stenosis
+        self.lumen, self.gauge = lumen, gauge
+
+    @classmethod
+    def load(
+        cls,
+        vessels: str | Path | AdaptedSegmenter,
+        segments: str | Path | AdaptedSegmenter | None = None,
+        stenosis: str | Path | LesionDetector | None = None,
+        pretrained: bool | str | Path = True,
+        lumen: bool | str | Path | LumenRefiner | None = None,
+        gauge: bool | str | Path | LumenGauge | None = None,
+    ) -> StageNetworks:
+        """Load stages from their folders onto one base; networks are taken as they are.
+
+        `lumen` and `gauge` are folders that :func:`monai_lora_sam.coronary.stages.save_lumen_network` wrote, the
+        networks themselves, True for the shipped ones, or None or False.
+
+        Raises:
+            ValueError: if a folder is damaged, or was trained on another base or on other versions of the
+                stages below it; what was expected and what was found are named.
+        """
+        first: Any = vessels
+        second: Any = segments
+        third: Any = stenosis
+        if isinstance(vessels, (str, Path)):
+            first = _expect(AdaptedSegmenter, 1, load_stage(vessels, pretrained=pretrained))
+        if isinstance(segments, (str, Path)):
+            second = _expect(AdaptedSegmenter, 2, load_stage(segments, first.stack))
+        if isinstance(stenosis, (str, Path)):
+            if second is None:
+                raise ValueError(f"{stenosis}: expected stage 2 (segments) below stage 3, found none")
+            reads = {"vessels": first, "segments": second}
+            third = _expect(LesionDetector, 3, load_stage(stenosis, reads=reads))
+        lumen, gauge = SHIPPED_LUMEN if lumen is True else lumen, SHIPPED_GAUGE if gauge is True else gauge
+        if isinstance(lumen, (str, Path)):
+            lumen = load_lumen_refiner(lumen)
+        if isinstance(gauge, (str, Path)):
+            gauge = load_lumen_gauge(gauge)
+        return cls(first, second, third, lumen or None, gauge or None)
+
+    @property
+    def stack(self) -> AdapterStack:
+        """The encoder with the adapters of all stages."""
+        return self.vessels.stack
+
+    @property
+    def stages(self) -> dict[str, AdaptedSegmenter | LesionDetector]:
+        """The stages that are there, by what they do."""
+        networks = zip(NAMES, (self.vessels, self.segments, self.stenosis), strict=True)
+        return {name: network for name, network in networks if network is not None}
+
+    def forward(self, image: Tensor, view: Tensor | None = None) -> StageOutputs:
+        """Run all stages on normalised images (B, 3, H, W) with views (B, 2) in degrees, NaN where unknown."""
+        pyramids: dict[tuple[str, ...], list[Tensor]] = {}
+
+        def pyramid(network: AdaptedSegmenter) -> list[Tensor]:
+            if network.adapters not in pyramids:
+                pyramids[network.adapters] = network.features(image)
+            return pyramids[network.adapters]
+
+        vessels = self.vessels(image, pyramid(self.vessels), view=view)
+        if self.segments is None:
+            return StageOutputs(vessels)
+        segments = self.segments(image, pyramid(self.segments), view=view)
+        if self.stenosis is None:
+            return StageOutputs(vessels, segments)
+        read = self.stenosis.assemble(image, pyramid(self.vessels), vessels, pyramid(self.segments), segments)
+        return StageOutputs(vessels, segments, self.stenosis(None, view, features=read))
+
+    def cards(self) -> list[dict[str, Any]]:
+        """Return what a report says of each stage: its adapter, version, strategy, encoder, fingerprint."""
+        rows = []
+        for name, network in self.stages.items():
+            card = self.stack.skill(network.name).card
+            rows.append(
+                {
+                    "stage": name,
+                    "adapter": network.name,
+                    "version": card.get("version", "unsaved"),
+                    "strategy": network.strategy,
+                    "encoder": self.stack.encoder.name,
+                    "fingerprint": card.get("fingerprint"),
+                }
+            )
+        return rows
+
+    def lumen_cards(self) -> dict[str, dict[str, Any] | None]:
+        """Return what a report says of refiner and gauge, None for one that is not there."""
+        return {
+            name: None
+            if network is None
+            else {
+                "version": network.card.get("version", "unsaved"),
+                "fingerprint": network.card.get("fingerprint"),
+            }
+            for name, network in (("lumen", self.lumen), ("gauge", self.gauge))
+        }
+
+    def identity(self) -> str | None:
+        """Return a SHA-256 over the files of all stages, of refiner and gauge; None if one was never saved."""
+        files = [self.stack.skill(network.name).card.get("files") for network in self.stages.values()]
+        files += [network.card.get("files") for network in (self.lumen, self.gauge) if network is not None]
+        if not all(files):
+            return None
+        content = json.dumps([self.stack.encoder.fingerprint, *files], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _expect(expected: type[StageNetwork], stage: int, network: StageNetwork) -> StageNetwork:
+    if not isinstance(network, expected):
+        raise ValueError(
+            f"stage {stage}: expected a {expected.__name__}, found a {type(network).__name__} ({network.name!r})"
+        )
+    return network

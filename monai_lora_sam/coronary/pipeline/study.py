@@ -1,0 +1,152 @@
+"""One case: a frame of a file, with what its DICOM results refer to."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydicom import Dataset
+
+from monai_lora_sam.coronary.dicom import anonymise, rank_frames, write_segmentation, write_structured_report
+from monai_lora_sam.coronary.images import Angiogram, read_angiogram, read_cine
+from monai_lora_sam.coronary.qca import Calibration, calibrate_by_catheter
+from monai_lora_sam.images import detect_format
+
+SEGMENTATION, STRUCTURED_REPORT = "segmentation.dcm", "report.dcm"
+
+
+class Catheter(NamedTuple):
+    """Hold the size of a catheter in French and two points in px along the middle of a straight part of it."""
+
+    french: float
+    ends_xy: tuple[tuple[float, float], tuple[float, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Hold one frame to analyse and where it comes from.
+
+    Attributes:
+        angiogram: the frame.
+        header: the file's data set without pixels; None where it is no DICOM.
+        frame_index: of the frame, counted from 0.
+        frames: how many the file has.
+        reasons: why this frame was chosen, in words.
+        calibration: measured in the frame; None where the spacing is the file's.
+        catheter_french: size of the catheter by which it was measured.
+    """
+
+    angiogram: Angiogram
+    header: Dataset | None = None
+    frame_index: int = 0
+    frames: int = 1
+    reasons: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+    catheter_french: float | None = None
+
+    @property
+    def frame_facts(self) -> dict[str, Any]:
+        """What the report says of the frame; nothing where the file has only one."""
+        if self.frames == 1:
+            return {}
+        facts = {"number": self.frame_index + 1, "of": self.frames, "reasons": list(self.reasons)}
+        return {"frame": facts}
+
+    def calibrated(self, catheter: Catheter) -> Case:
+        """Return the case with the spacing that a catheter in its frame gives.
+
+        Raises:
+            ValueError: if the catheter cannot be measured there; the file is named.
+        """
+        (x0, y0), (x1, y1) = catheter.ends_xy
+        try:
+            found = calibrate_by_catheter(self.angiogram.pixels, [(y0, x0), (y1, x1)], catheter.french)
+        except ValueError as error:
+            raise ValueError(f"{self.angiogram.path}: {error}") from error
+        angiogram = replace(
+            self.angiogram,
+            pixel_spacing_mm=found.pixel_spacing_mm,
+            pixel_spacing_source="a catheter of known size, measured in the picture",
+        )
+        return replace(self, angiogram=angiogram, calibration=found, catheter_french=catheter.french)
+
+    def anonymised(self, key: bytes, name: str) -> Case:
+        """Return the case under another name, without anything in its header that tells whose it is.
+
+        Raises:
+            ValueError: if the file says that text is burned into its pixels.
+        """
+        header = None if self.header is None else anonymise(self.header, key)
+        return replace(self, header=header, angiogram=replace(self.angiogram, path=Path(name)))
+
+
+def content_pseudonym(path: Path, key: bytes) -> str:
+    """Return a name for a file that follows from its content and cannot be traced back without the key."""
+    digest = hmac.new(key, path.read_bytes(), hashlib.sha256).hexdigest()
+    return f"angiogram-{digest[:16].upper()}"
+
+
+def read_case(path: str | Path, frame: int | None = None) -> Case:
+    """Read the frame of a file that is to be analysed.
+
+    Args:
+        path: PNG, JPEG, TIFF, NIfTI, or DICOM of one or many frames.
+        frame: its number, counted from 1 as viewers do; by default the one that shows most of the vessels with
+            the least motion (:func:`monai_lora_sam.coronary.dicom.rank_frames`).
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: if the file is empty, damaged, no angiogram, or has no such frame; the file is named.
+
+    Example:
+        >>> case = read_case("study.dcm")  # doctest: +SKIP
+        >>> case.frame_index, case.reasons  # doctest: +SKIP
+        (31, ('shows 98 % of the vessels of the fullest frame', 'the vessels hardly move'))
+    """
+    path = Path(path)
+    if detect_format(path) != "DICOM":
+        if frame not in (None, 1):
+            raise ValueError(f"{path}: expected frame 1 of a single picture, found frame {frame}")
+        return Case(read_angiogram(path))
+    cine = read_cine(path)
+    count = len(cine)
+    if frame is not None and not 1 <= frame <= count:
+        raise ValueError(f"{path}: expected a frame from 1 to {count}, found frame {frame}")
+    if frame is not None:
+        return Case(cine.angiogram(frame - 1), cine.header, frame - 1, count, ("chosen by hand",))
+    best = rank_frames(cine)[0]
+    return Case(cine.angiogram(best.index), cine.header, best.index, count, best.reasons)
+
+
+def can_write_dicom() -> bool:
+    """Say whether the package that writes DICOM results is installed."""
+    return find_spec("highdicom") is not None
+
+
+def write_dicom(case: Case, report: dict[str, Any], vessels: Any, segments: Any, folder: Path) -> None:
+    """Write the masks as DICOM SEG and the measurements as DICOM SR; say in the report's warnings if it cannot be."""
+    if case.header is None:
+        _remove_dicom(folder)
+        return
+    try:
+        if not can_write_dicom():
+            raise ValueError('highdicom is missing: pip install "monai-lora-sam[dicom]"')
+        segmentation = write_segmentation(
+            folder / SEGMENTATION, case.header, case.frame_index, vessels, segments
+        )
+        write_structured_report(
+            folder / STRUCTURED_REPORT, case.header, case.frame_index, report, segmentation
+        )
+    except ValueError as error:
+        _remove_dicom(folder)
+        report["warnings"].append(f"DICOM SEG and SR were not written: {error}.")
+
+
+def _remove_dicom(folder: Path) -> None:
+    """Remove what an earlier run may have left."""
+    for name in (SEGMENTATION, STRUCTURED_REPORT):
+        (folder / name).unlink(missing_ok=True)

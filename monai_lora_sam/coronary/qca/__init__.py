@@ -1,0 +1,52 @@
+"""Quantitative coronary analysis: diameters along vessels, reference lines, lesions."""
+
+from monai_lora_sam.coronary.qca.calibration import BY_HAND, Calibration, calibrate_by_catheter
+from monai_lora_sam.coronary.qca.diameter import DiameterProfile, diameter_profile
+from monai_lora_sam.coronary.qca.lesion import Lesion, with_units
+from monai_lora_sam.coronary.qca.lumen import LumenFinder, lumen_diameters
+from monai_lora_sam.coronary.qca.measure import measure
+from monai_lora_sam.coronary.qca.place import lesion_at, stenosis_at
+from monai_lora_sam.coronary.qca.profile import VesselProfile
+from monai_lora_sam.coronary.qca.result import QcaResult
+from monai_lora_sam.coronary.qca.segment import Segment
+from monai_lora_sam.coronary.qca.stenosis import Stenosis
+from monai_lora_sam.coronary.qca.summary import summarise_tree
+from monai_lora_sam.coronary.qca.syntax_score import (
+    AdverseCharacteristics,
+    ScoredLesion,
+    SyntaxScore,
+    UnsupportedScore,
+    scored_lesions,
+    syntax_score,
+)
+from monai_lora_sam.coronary.qca.uncertainty import Intervals, stenosis_intervals
+from monai_lora_sam.coronary.qca.walls import normals
+
+__all__ = [
+    "AdverseCharacteristics",
+    "BY_HAND",
+    "Calibration",
+    "DiameterProfile",
+    "Intervals",
+    "Lesion",
+    "LumenFinder",
+    "QcaResult",
+    "ScoredLesion",
+    "Segment",
+    "Stenosis",
+    "SyntaxScore",
+    "UnsupportedScore",
+    "VesselProfile",
+    "calibrate_by_catheter",
+    "diameter_profile",
+    "lesion_at",
+    "lumen_diameters",
+    "measure",
+    "normals",
+    "scored_lesions",
+    "stenosis_at",
+    "stenosis_intervals",
+    "summarise_tree",
+    "syntax_score",
+    "with_units",
+]

@@ -1,0 +1,192 @@
+"""Cut a vessel tree into short pieces and say which of them follow one another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import networkx as nx
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from monai_lora_sam.coronary.vessel_tree.tree import VesselTree
+
+#: The direction of a branch at its end is taken over so many pixels.
+DIRECTION_PX = 10.0
+#: Two branches continue each other when they bend by no more than this.
+STRAIGHT_DEGREES = 45.0
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Hold the pieces of a tree and how they hang together.
+
+    Attributes:
+        points_rc: of each piece (N, 2), in the order of its branch.
+        branch_ids: (P,) the branch of each piece.
+        lengths_px: (P,).
+        joints: number of joints, where branches meet; joint j is node P + j of the pairs. It has no length.
+        joined: (E, 2) pairs of nodes of which one follows the other along the vessel.
+        links: (F, 2) pairs that may belong to one vessel though it is not seen there: the two joints of a
+            crossing, or the two sides of a gap.
+    """
+
+    points_rc: list[np.ndarray]
+    branch_ids: np.ndarray
+    lengths_px: np.ndarray
+    joints: int
+    joined: np.ndarray
+    links: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Arm:
+    """The end of a branch at a node: its outermost piece, and the unit vector in which it leaves the node."""
+
+    piece: int
+    outward: np.ndarray
+    position_rc: np.ndarray
+
+
+def cut_into_pieces(tree: VesselTree, piece_px: float, gap_px: float) -> Pieces:
+    """Cut each branch into pieces of about equal length.
+
+    Where four or more branches meet and two pairs of them run straight on, they are two vessels that cross.
+
+    Args:
+        tree: the vessel tree.
+        piece_px: the length aimed at, > 0.
+        gap_px: a free end is linked with the nearest piece of another part of the tree up to this distance.
+    """
+    points: list[np.ndarray] = []
+    branch_ids: list[int] = []
+    lengths: list[float] = []
+    joined: list[tuple[int, int]] = []
+    arms: dict[int, list[_Arm]] = {}
+    for branch in tree.branches:
+        first = len(points)
+        line = branch.centreline_rc
+        count = min(max(1, round(branch.length_px / piece_px)), len(line))
+        for part in np.array_split(line, count):
+            points.append(part)
+            branch_ids.append(branch.id)
+            lengths.append(branch.length_px * len(part) / len(line))
+        joined += pairwise(range(first, first + count))
+        if branch.start is None or branch.end is None:
+            joined += [(first, first + count - 1)] if count > 2 else []
+            continue
+        step = max(1, round(DIRECTION_PX / branch.length_px * len(line))) if branch.length_px else 1
+        for node, piece, inwards in (
+            (branch.start, first, line),
+            (branch.end, first + count - 1, line[::-1]),
+        ):
+            away = inwards[min(step, len(line) - 1)] - inwards[0]
+            outward = away / max(float(np.linalg.norm(away)), 1e-9)
+            arms.setdefault(node.id, []).append(_Arm(piece, outward, inwards[0]))
+    links: list[tuple[int, int]] = []
+    joint = len(points)
+    for meeting in arms.values():
+        groups = _crossing(meeting) if len(meeting) > 1 else []
+        links += pairwise(range(joint, joint + len(groups)))
+        for group in groups:
+            joined += [(joint, piece) for piece in dict.fromkeys(arm.piece for arm in group)]
+            joint += 1
+    free = [meeting[0] for meeting in arms.values() if len(meeting) == 1]
+    links += _gaps(points, joint, joined + links, free, gap_px)
+    return Pieces(
+        points,
+        np.array(branch_ids, dtype=int),
+        np.array(lengths, dtype=float),
+        joint - len(points),
+        np.array(joined, dtype=int).reshape(-1, 2),
+        np.array(links, dtype=int).reshape(-1, 2),
+    )
+
+
+def nearest_pieces(points_rc: list[np.ndarray], mask: np.ndarray) -> np.ndarray:
+    """Return (H, W) the piece whose centreline is nearest to each pixel of the mask; -1 where there is none.
+
+    A connected part of the mask that no centreline runs through, being too small, belongs to no piece.
+    """
+    nearest = np.full(mask.shape, -1)
+    if not points_rc or not mask.any():
+        return nearest
+    line = np.concatenate(points_rc)
+    owner = np.repeat(np.arange(len(points_rc)), [len(points) for points in points_rc])
+    nearest[mask] = owner[cKDTree(line).query(np.argwhere(mask))[1]]
+    parts, _ = ndimage.label(mask, np.ones((3, 3), dtype=bool))
+    rows, columns = np.clip(np.rint(line).astype(int), 0, np.array(mask.shape) - 1).T
+    nearest[~np.isin(parts, np.setdiff1d(parts[rows, columns], 0))] = -1
+    return nearest
+
+
+def forest_of(pieces: Pieces, evidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Open the loops of the pieces' pairs.
+
+    Coronary arteries form no loops: a loop in the picture is a crossing. It is opened at the pair whose
+    evidence differs most; links come last.
+
+    Args:
+        pieces: what was cut.
+        evidence: (P, K) a distribution over labels for each piece.
+
+    Returns:
+        Pairs (E, 2) that form a forest, and their kinds (E,): 0 joined, 1 a link.
+    """
+    count = len(pieces.points_rc)
+    known = np.concatenate([evidence, np.zeros((pieces.joints, evidence.shape[1]))])
+    for joint in range(count, len(known)):
+        known[joint] = evidence[pieces.joined[pieces.joined[:, 0] == joint, 1]].mean(axis=0)
+    first, second = pieces.joined.T
+    agreement = np.sqrt(known[first] * known[second]).sum(axis=1)
+    pairs = np.concatenate([pieces.joined[np.argsort(-agreement, kind="stable")], pieces.links])
+    kinds = np.repeat([0, 1], [len(pieces.joined), len(pieces.links)])
+    trees = nx.utils.UnionFind(range(len(known)))
+    kept = np.zeros(len(pairs), dtype=bool)
+    for index, (one, other) in enumerate(pairs.tolist()):
+        kept[index] = trees[one] != trees[other]
+        trees.union(one, other)
+    return pairs[kept], kinds[kept]
+
+
+def _crossing(meeting: list[_Arm]) -> list[list[_Arm]]:
+    """Return the branches that meet at a node as one group, or as two where two vessels cross."""
+    if len(meeting) < 4:
+        return [meeting]
+    turns = [
+        (float(one.outward @ other.outward), {first, second})
+        for (first, one), (second, other) in combinations(enumerate(meeting), 2)
+    ]
+    turns.sort(key=lambda item: item[0])
+    _, over = turns[0]
+    turn, under = next((turn, pair) for turn, pair in turns if not pair & over)
+    if turn > -np.cos(np.radians(STRAIGHT_DEGREES)):
+        return [meeting]
+    return [
+        [arm for index, arm in enumerate(meeting) if index not in under],
+        [meeting[index] for index in sorted(under)],
+    ]
+
+
+def _gaps(
+    points: list[np.ndarray], nodes: int, pairs: list[tuple[int, int]], free: list[_Arm], gap_px: float
+) -> list[tuple[int, int]]:
+    """Return each free end with the nearest piece of each other part of the tree up to a distance, nearest first."""
+    trees = nx.utils.UnionFind(range(nodes))
+    for one, other in pairs:
+        trees.union(one, other)
+    part = np.array([trees[piece] for piece in range(len(points))], dtype=int)
+    if len(np.unique(part)) < 2:
+        return []
+    owner = np.repeat(np.arange(len(points)), [len(line) for line in points])
+    line = np.concatenate(points)
+    found = []
+    for name in np.unique(part):
+        inside = part[owner] == name
+        search = cKDTree(line[inside])
+        for arm in free:
+            distance, nearest = search.query(arm.position_rc)
+            if part[arm.piece] != name and distance <= gap_px:
+                found.append((float(distance), arm.piece, int(owner[inside][nearest])))
+    return [(piece, other) for _, piece, other in sorted(found)]

@@ -1,0 +1,52 @@
+"""Find and build heads by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from monai_lora_sam.networks.stage_network import StageNetwork
+from monai_lora_sam.registry import Registry
+
+HEADS = Registry("monai_lora_sam.heads", "head")
+
+
+@dataclass(frozen=True)
+class HeadEntry:
+    """Say how the head of a stage is built and which network it belongs to.
+
+    A package offers an entry under the group ``monai_lora_sam.heads``; its name there is the head's type.
+
+    Attributes:
+        head: the class. ``head_type`` is its name, ``config`` the arguments that build it again, as JSON holds them.
+        network: the class that joins encoder, adapters and head.
+    """
+
+    head: type[nn.Module]
+    network: type[StageNetwork]
+
+
+def head_card(head: nn.Module) -> dict[str, Any]:
+    """Return what a stage's card says of its head: its type and its arguments."""
+    return {"type": head.head_type, **head.config}  # type: ignore[dict-item]
+
+
+def build_head(card: Mapping[str, Any]) -> nn.Module:
+    """Build the head of a stage's card, with fresh weights.
+
+    Raises:
+        ValueError: an unknown type, or arguments that are not the head's.
+
+    Example:
+        >>> build_head({"type": "segmentation", "channels": [8], "out_channels": 1, "width": 8}).width
+        8
+    """
+    arguments = {key: value for key, value in card.items() if key != "type"}
+    entry: HeadEntry = HEADS.load(card["type"])
+    try:
+        return entry.head(**arguments)
+    except TypeError as error:
+        raise ValueError(f"head {card['type']!r}: expected its own arguments, found {arguments}") from error

@@ -1,0 +1,111 @@
+"""The interface of the networks that stages train, save and load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from monai_lora_sam.adapters import AdapterStack
+from monai_lora_sam.networks.trainable_state import TrainableState
+
+
+class StageNetwork(nn.Module):
+    """Join an encoder with adapters and a head; the base class of the networks behind a head's entry.
+
+    A subclass writes :meth:`new`, :meth:`join`, :meth:`read` and ``forward``.
+
+    Attributes:
+        stack: encoder with adapters.
+        head: turns what :meth:`read` gives into the network's output.
+        adapters: names of the adapters that are active when it runs.
+        strategy: how it was or is trained, for the card.
+        name: of this stage, and of its adapter where it has one.
+        mixed_precision: run in bfloat16 autocast, on CPU as on CUDA. bfloat16 has float32's range, so no
+            gradient scaler is needed. The output is float32 either way.
+        head_reads_image: the head needs the image beside what :meth:`read` gives.
+    """
+
+    head_reads_image = True
+    #: Roles of other stages whose outputs it reads, such as ``("vessels", "segments")``.
+    roles: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        stack: AdapterStack,
+        head: nn.Module,
+        adapters: tuple[str, ...] = (),
+        strategy: str = "frozen",
+        name: str = "stage",
+        mixed_precision: bool = True,
+    ) -> None:
+        super().__init__()
+        self.stack = stack
+        self.head: Any = head
+        self.adapters = tuple(adapters)
+        self.strategy = strategy
+        self.name = name
+        self.mixed_precision = mixed_precision
+
+    @classmethod
+    def new(
+        cls, stack: AdapterStack, head: type[nn.Module], reads: Mapping[str, StageNetwork], **arguments: Any
+    ) -> StageNetwork:
+        """Put a fresh stage on a stack, with the strategy applied.
+
+        Args:
+            stack: with the adapters of earlier stages loaded and active.
+            head: class of the head.
+            reads: the stages whose outputs it reads, by role.
+            arguments: the network's own.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def join(
+        cls,
+        stack: AdapterStack,
+        head: nn.Module,
+        reads: Mapping[str, StageNetwork],
+        *,
+        adapters: tuple[str, ...],
+        strategy: str,
+        name: str,
+        mixed_precision: bool,
+    ) -> StageNetwork:
+        """Put a trained head back on the stack that it was trained on."""
+        raise NotImplementedError
+
+    def read(self, image: Tensor, **conditions: Tensor | None) -> Any:
+        """Return what the head reads of an image besides the image itself; it can be stored and given back."""
+        raise NotImplementedError
+
+    @property
+    def reads(self) -> dict[str, StageNetwork]:
+        """The other stages whose outputs it reads, by role."""
+        return {}
+
+    @property
+    def trainable(self) -> TrainableState:
+        """The parameters that train, as a checkpoint wants them."""
+        return TrainableState(self)
+
+    def parameter_groups(self, learning_rate: float, base_learning_rate: float) -> list[dict[str, Any]]:
+        """Return what trains for an optimiser: adapter and head at one rate, the base's own at another."""
+        base = self.base_parameters()
+        trained = [p for p in self.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in trained if id(p) not in base], "lr": learning_rate},
+            {"params": [p for p in trained if id(p) in base], "lr": base_learning_rate},
+        ]
+        return [group for group in groups if group["params"]]
+
+    def base_parameters(self) -> set[int]:
+        """Return the ``id`` of each parameter that trains at the base's rate: those of the encoder itself."""
+        return {id(p) for name, p in self.stack.named_parameters() if "lora_" not in name}
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Return the context that the network runs in."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.mixed_precision)

@@ -1,0 +1,249 @@
+"""Make, save and load the stages of a network: adapter, head and card in one folder, without the base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_lora_sam.adapters import AdapterStack, load_extra, tensors_fingerprint, verify_folder
+from monai_lora_sam.encoders import ImageEncoder, build_encoder
+from monai_lora_sam.networks import HEADS, HeadEntry, StageNetwork, build_head, head_card
+
+#: Types of the heads in cards that were written before cards named them, by the keys that such a card has.
+_UNNAMED_HEADS = {"out_channels": "view_segmentation", "in_channels": "lesions"}
+
+
+def new_stage(
+    encoder: ImageEncoder | AdapterStack,
+    start_from: str | Path | None = None,
+    parents: Sequence[str | Path] = (),
+    reads: Mapping[str, str | Path | StageNetwork] | None = None,
+    head: str = "segmentation",
+    **arguments: Any,
+) -> StageNetwork:
+    """Build a stage to be trained: with a fresh head, or going on from a trained one.
+
+    Args:
+        encoder: the base, or a stack that carries the adapters of earlier stages.
+        start_from: a folder that :func:`save_stage` wrote. Its head is taken over, and what its strategy moved.
+            One trained by ``frozen`` moved nothing but its head, so any strategy can go on from it; the others
+            go on by the same strategy.
+        parents: folders of earlier stages, first to last, on top of which this one is trained: their adapters
+            are loaded, active and frozen.
+        reads: the stages whose outputs the network reads, by role: their folders, or networks on this stack.
+        head: type of the head, from the registry.
+        arguments: of the head's network, such as :func:`monai_lora_sam.networks.build_segmenter`.
+
+    Raises:
+        ValueError: if the trained stage is damaged, has another base, strategy or head, or reads other stages.
+
+    Example:
+        >>> network = new_stage(build_encoder("tiny", True), "models/vessels/best")  # doctest: +SKIP
+    """
+    stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)
+    if parents:
+        loaded = [name for folder in parents if stack.skill(name := stack.load(folder)).is_lora]
+        stack.activate(*stack.active, *loaded)
+    entry: HeadEntry = HEADS.load(head)
+    if start_from is not None:
+        _check_roles(start_from, read_stage_card(start_from), reads or {})
+    sources = _load_reads(reads or {}, stack, arguments.get("mixed_precision", True))
+    if start_from is None:
+        return entry.network.new(stack, entry.head, sources, **arguments)
+    card = read_stage_card(start_from)
+    if card["head"]["type"] != head:
+        raise ValueError(f"{start_from}: expected a head of type {head!r}, found {card['head']['type']!r}")
+    if "strategy" in arguments and card["strategy"] not in ("frozen", arguments["strategy"]):
+        raise ValueError(
+            f"{start_from}: expected to go on by strategy {card['strategy']!r}, found {arguments['strategy']!r}"
+        )
+    _check_reads(start_from, card, sources)
+    same = card["strategy"] == arguments.get("strategy", card["strategy"])
+    stack.load(start_from, arguments.get("name", card["name"]) if same else "start")
+    width = {"width": card["head"]["width"]} if "width" in card["head"] else {}
+    network = entry.network.new(
+        stack,
+        entry.head,
+        sources,
+        **{"strategy": card["strategy"], "name": card["name"], **arguments, **width},
+    )
+    trained = _trained_head(start_from, card, stack)
+    if head_card(trained) != head_card(network.head):
+        raise ValueError(
+            f"{start_from}: expected the head {head_card(network.head)}, found {head_card(trained)}"
+        )
+    network.head.load_state_dict(trained.state_dict())
+    return network
+
+
+def save_stage(
+    network: StageNetwork,
+    folder: str | Path,
+    *,
+    task: str,
+    class_names: list[str],
+    metrics: dict[str, float | None] | None = None,
+    modality: str = "",
+    version: str = "1",
+    **more: Any,
+) -> Path:
+    """Write a stage into ``folder``, atomically, without the base and without other stages.
+
+    The card names the stages that the network reads under ``reads``, with the SHA-256 of each one's head; their
+    adapters are its parents.
+
+    Args:
+        network: whose adapter (or moved base parameters) and head are written.
+        folder: replaced as a whole if it exists.
+        task: what the network finds: ``vessels``.
+        class_names: of the logit maps, in their order, or of what is found.
+        metrics: scores to write into the card.
+        modality: DICOM's term, such as ``XA`` for X-ray angiography; "" where unknown.
+        version: of this stage.
+        more: further entries of the card.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: if the number of class names is not that of the logit maps.
+    """
+    maps = getattr(network.head, "out_channels", len(class_names))
+    if len(class_names) != maps:
+        raise ValueError(f"{maps} logit maps need as many class names, found {class_names}")
+    card = {
+        **more,
+        "task": task,
+        "class_names": list(class_names),
+        "metrics": metrics or {},
+        "modality": modality,
+        "version": version,
+        "adapters": list(network.adapters),
+        "head": head_card(network.head),
+        "input_size": network.stack.encoder.image_size,
+    }
+    if network.reads:
+        card["reads"] = _reads_card(network.reads)
+    network.stack.save(network.name, folder, card=card, extra={"head": network.head.state_dict()})
+    return Path(folder)
+
+
+def load_stage(
+    folder: str | Path,
+    encoder: ImageEncoder | AdapterStack | None = None,
+    *,
+    parents: Sequence[str | Path] = (),
+    reads: Mapping[str, str | Path | StageNetwork] | None = None,
+    pretrained: bool | str | Path = True,
+    mixed_precision: bool = True,
+) -> StageNetwork:
+    """Read a stage and put it on its base, ready to run.
+
+    Args:
+        folder: what :func:`save_stage` wrote.
+        encoder: the base, or a stack that carries the stage's parents; by default the encoder that the card
+            names is built, or the one below a network in ``reads`` is taken.
+        parents: folders of the stage's parents, first to last, to be loaded first where the stack lacks them.
+        reads: the stages whose outputs it reads, by role: their folders, or networks on one stack.
+        pretrained: where that encoder's weights are; True for its usual place.
+        mixed_precision: see :class:`monai_lora_sam.networks.StageNetwork`.
+
+    Raises:
+        ValueError: if a file is damaged, the base is another one, a parent is missing, or a stage that it reads
+            is missing or is another version; what was expected and what was found are named.
+
+    Example:
+        >>> network = load_stage("models/vessels/best")  # doctest: +SKIP
+    """
+    card = read_stage_card(folder)
+    _check_roles(folder, card, reads or {})
+    loaded = [source for source in (reads or {}).values() if isinstance(source, StageNetwork)]
+    if encoder is None and loaded:
+        encoder = loaded[0].stack
+    if encoder is None:
+        made_on = card["encoder"]
+        encoder = build_encoder(made_on["name"], pretrained=pretrained, image_size=card["input_size"])
+    stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)
+    for parent in parents:
+        stack.load(parent)
+    sources = _load_reads(reads or {}, stack, mixed_precision)
+    _check_reads(folder, card, sources)
+    head = _trained_head(folder, card, stack)
+    entry: HeadEntry = HEADS.load(card["head"]["type"])
+    network = entry.network.join(
+        stack,
+        head,
+        sources,
+        name=stack.load(folder),
+        adapters=tuple(card["adapters"]),
+        strategy=card["strategy"],
+        mixed_precision=mixed_precision,
+    )
+    return network.requires_grad_(False).eval()
+
+
+def read_stage_card(folder: str | Path) -> dict[str, Any]:
+    """Check every file of a stage and return its card; the head has a type.
+
+    Raises:
+        ValueError: if a file is damaged, or the folder holds no stage.
+    """
+    card = verify_folder(folder)
+    head = card.get("head")
+    if not isinstance(head, dict):
+        raise ValueError(f"{folder}: expected a stage with a head, found task {card.get('task')!r}")
+    if "type" not in head:
+        named = [name for key, name in _UNNAMED_HEADS.items() if key in head]
+        if not named:
+            raise ValueError(f"{folder}: expected the head's type, found {head}")
+        card["head"] = {"type": named[0], **head}
+    return card
+
+
+def _trained_head(folder: str | Path, card: dict[str, Any], stack: AdapterStack) -> Any:
+    head = card["head"]
+    if (
+        "out_channels" in head and "channels" not in head
+    ):  # a card from before heads named all their arguments
+        head = {**head, "channels": list(stack.encoder.channels)}
+    built = build_head(head)
+    built.load_state_dict(load_extra(folder, "head"))
+    return built
+
+
+def _load_reads(
+    reads: Mapping[str, str | Path | StageNetwork], stack: AdapterStack, mixed_precision: bool
+) -> dict[str, StageNetwork]:
+    return {
+        role: source
+        if isinstance(source, StageNetwork)
+        else load_stage(source, stack, mixed_precision=mixed_precision)
+        for role, source in reads.items()
+    }
+
+
+def _reads_card(reads: Mapping[str, StageNetwork]) -> dict[str, dict[str, str]]:
+    return {
+        role: {"name": network.name, "head": tensors_fingerprint(network.head.state_dict())}
+        for role, network in reads.items()
+    }
+
+
+def _check_reads(folder: str | Path, card: dict[str, Any], reads: Mapping[str, StageNetwork]) -> None:
+    """Refuse stages whose heads are not the ones that this stage was trained on."""
+    for role, found in _reads_card(reads).items():
+        expected = card["reads"][role].get("head")
+        if expected != found["head"]:
+            raise ValueError(
+                f"{folder}: reads the stage {role!r} with the head {expected}, found {found['head']}: another "
+                "version of it than this stage was trained on"
+            )
+
+
+def _check_roles(folder: str | Path, card: dict[str, Any], reads: Mapping[str, Any]) -> None:
+    expected = card.get("reads", {})
+    if set(expected) != set(reads):
+        raise ValueError(
+            f"{folder}: expected to read the stages {sorted(expected)}, found {sorted(reads)} (`reads`)"
+        )

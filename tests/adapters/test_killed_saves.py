@@ -1,0 +1,106 @@
+"""A save that is killed leaves the old version or the new one, whole."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from monai_lora_sam.adapters import AdapterStack, list_adapters, load_extra, store, verify_folder
+from monai_lora_sam.files import atomic_folder
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes by POSIX signals")
+
+ATOMIC = inspect.getsourcefile(inspect.unwrap(atomic_folder)) or ""
+STORE = str(Path(store.__file__))
+
+
+def run_and_kill_at(line: int, files: set[str], action) -> bool:
+    """Run ``action`` in a child process that kills itself with SIGKILL before its n-th line in these files.
+
+    Returns whether it was killed; False means that the action had fewer lines and ended.
+    """
+    child = os.fork()
+    if child == 0:
+        count = 0
+
+        def trace(frame, event, _):
+            nonlocal count
+            if frame.f_code.co_filename not in files:
+                return None
+            if event == "line":
+                count += 1
+                if count == line:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return trace
+
+        torch.set_num_threads(1)
+        sys.settrace(trace)
+        try:
+            action()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0
+    return False
+
+
+@pytest.mark.parametrize(("system", "files"), [("exchange", {ATOMIC, STORE}), ("two renames", {ATOMIC})])
+def test_killed_at_any_line_of_a_save_one_version_is_whole(
+    make_encoder, tmp_path, monkeypatch, system, files
+):
+    """SIGKILL before every single line that the store runs: there is always one whole version to load."""
+    if system == "two renames":
+        monkeypatch.setattr("monai_lora_sam.files.atomic._exchange", lambda first, second: False)
+    stack = AdapterStack(make_encoder())
+    stack.add("vessels", r=1, layers=1)
+    folder = tmp_path / "vessels"
+
+    def save(version: int) -> None:
+        stack.save(
+            "vessels", folder, card={"version": version}, extra={"head": {"x": torch.full((2,), version)}}
+        )
+
+    save(0)
+    line = version = last = 0
+    killed = True
+    while killed:
+        line += 1
+        version += 1
+        killed = run_and_kill_at(line, files, lambda: save(version))  # noqa: B023  (run before the next round)
+        if system == "exchange":
+            assert folder.is_dir(), f"line {line}: nothing under the name itself"
+        found = verify_folder(folder)["version"]
+        assert found in (last, version), f"line {line}"
+        assert load_extra(folder, "head")["x"].tolist() == [found, found]
+        last = found
+    assert line > 50 and found == version
+    save(version + 1)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"vessels"}, "what killed runs left was not cleared away"
+
+
+def test_killed_between_the_two_renames_is_recovered_by_every_reader(make_encoder, tmp_path):
+    stack = AdapterStack(make_encoder())
+    stack.add("vessels", r=1, layers=1)
+    stack.save("vessels", tmp_path / "vessels")
+    for read in (
+        lambda: verify_folder(tmp_path / "vessels"),
+        lambda: AdapterStack(make_encoder()).load(tmp_path / "vessels"),
+        lambda: (
+            [card["name"] for card in list_adapters(tmp_path)] == ["vessels"] or pytest.fail("not listed")
+        ),
+        lambda: stack.save("vessels", tmp_path / "vessels"),
+    ):
+        (tmp_path / "vessels").rename(tmp_path / ".vessels.previous")
+        read()
+        assert [path.name for path in tmp_path.iterdir()] == ["vessels"]

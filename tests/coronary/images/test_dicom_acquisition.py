@@ -1,0 +1,137 @@
+"""View angles, spacing and time against the wording of DICOM PS3.3, with values worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom.dataset import Dataset
+
+from monai_lora_sam.coronary.images import SPACING_SOURCES
+from monai_lora_sam.coronary.images.dicom_acquisition import frame_times_ms, spacings, views
+
+
+def _dataset(**elements) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def _item(**elements) -> list[Dataset]:
+    return [_dataset(**elements)]
+
+
+def test_static_angles_hold_for_all_frames():
+    dataset = _dataset(PositionerPrimaryAngle="-30.5", PositionerSecondaryAngle="20")
+    assert views(dataset, 3) == ((-30.5, 20.0),) * 3
+    assert views(_dataset(PositionerPrimaryAngle="-30.5", PositionerSecondaryAngle=None), 2) == (None, None)
+    assert views(Dataset(), 2) == (None, None)
+
+
+def test_one_increment_is_a_step_per_frame_and_many_are_offsets_from_the_first():
+    step = _dataset(
+        PositionerPrimaryAngle="-90",
+        PositionerSecondaryAngle="5",
+        PositionerPrimaryAngleIncrement="1.5",
+        PositionerSecondaryAngleIncrement=["0", "-1", "-3"],
+    )
+    assert views(step, 3) == ((-90.0, 5.0), (-88.5, 4.0), (-87.0, 2.0))
+    # Absolute angles as offsets from 0 are allowed, too (PS3.3 C.8.7.5.1.3).
+    absolute = _dataset(
+        PositionerPrimaryAngle="0",
+        PositionerSecondaryAngle="0",
+        PositionerPrimaryAngleIncrement=["10", "20"],
+        PositionerSecondaryAngleIncrement=["-5", "-6"],
+    )
+    assert views(absolute, 2) == ((10.0, -5.0), (20.0, -6.0))
+    with pytest.raises(
+        ValueError, match="expected 1 or 4 values in PositionerPrimaryAngleIncrement, found 2"
+    ):
+        views(absolute, 4)
+
+
+def test_enhanced_xa_has_angles_and_distances_per_frame_or_shared():
+    per_frame = [
+        _dataset(
+            PositionerPositionSequence=_item(PositionerPrimaryAngle=primary, PositionerSecondaryAngle=10.0),
+            XRayGeometrySequence=_item(DistanceSourceToDetector=detector, DistanceSourceToIsocenter=750.0),
+        )
+        for primary, detector in ((-20.0, 1000.0), (-10.0, 1200.0))
+    ]
+    shared = _item(FramePixelDataPropertiesSequence=_item(ImagerPixelSpacing=[0.2, 0.2]))
+    dataset = _dataset(PerFrameFunctionalGroupsSequence=per_frame, SharedFunctionalGroupsSequence=shared)
+    assert views(dataset, 2) == ((-20.0, 10.0), (-10.0, 10.0))
+    found = spacings(dataset, 2)
+    assert [s.mm for s in found] == pytest.approx([0.15, 0.125])
+    assert {s.source for s in found} == {"distances"}
+    shared[0].ProjectionPixelCalibrationSequence = _item(ObjectPixelSpacingInCenterOfBeam=[0.17, 0.17])
+    assert [(round(s.mm, 6), s.source) for s in spacings(dataset, 2)] == [(0.17, "beam_centre")] * 2
+    assert spacings(_dataset(SharedFunctionalGroupsSequence=_item()), 2) == (None, None)
+
+
+DISTANCES = {"DistanceSourceToDetector": "1000", "DistanceSourceToPatient": "750"}
+IMAGER = {"ImagerPixelSpacing": ["0.2", "0.2"]}
+
+
+@pytest.mark.parametrize(
+    ("elements", "mm", "source"),
+    [
+        (IMAGER | DISTANCES, 0.15, "distances"),
+        (IMAGER | DISTANCES | {"EstimatedRadiographicMagnificationFactor": "1.6"}, 0.15, "distances"),
+        (IMAGER | {"EstimatedRadiographicMagnificationFactor": "1.6"}, 0.125, "magnification"),
+        (IMAGER | DISTANCES | {"PixelSpacing": ["0.3", "0.3"]}, 0.15, "distances"),
+        (
+            IMAGER
+            | DISTANCES
+            | {"PixelSpacing": ["0.16", "0.16"], "PixelSpacingCalibrationType": "FIDUCIAL"},
+            0.16,
+            "fiducial",
+        ),
+        (
+            IMAGER
+            | DISTANCES
+            | {"PixelSpacing": ["0.16", "0.16"], "PixelSpacingCalibrationType": "GEOMETRY"},
+            0.16,
+            "geometry",
+        ),
+        (IMAGER | {"PixelSpacing": ["0.16", "0.16"]}, 0.16, "stated"),
+        ({"PixelSpacing": ["0.16", "0.16"]}, 0.16, "stated"),
+        (IMAGER | DISTANCES | {"DistanceSourceToPatient": "0"}, None, None),
+        (IMAGER | {"PixelSpacing": ["0.2", "0.2"]}, None, None),
+        (IMAGER, None, None),
+        ({}, None, None),
+    ],
+)
+def test_the_best_spacing_is_taken_and_its_source_named(elements, mm, source):
+    first, second = spacings(_dataset(**elements), 2)
+    assert first == second
+    if mm is None:
+        assert first is None
+    else:
+        assert (first.mm, first.source) == (pytest.approx(mm), source)
+        assert first.description.startswith(SPACING_SOURCES[source])
+
+
+def test_the_files_own_words_on_its_calibration_are_kept():
+    dataset = _dataset(
+        PixelSpacing=["0.2", "0.2"],
+        PixelSpacingCalibrationType="FIDUCIAL",
+        PixelSpacingCalibrationDescription="6F catheter",
+    )
+    assert spacings(dataset, 1)[0].description.endswith("(0028,0030): 6F catheter")
+
+
+def test_oblong_and_negative_spacings_are_refused():
+    for wrong in (["0.2", "0.3"], ["-0.2", "-0.2"]):
+        with pytest.raises(ValueError, match="expected square pixels of a positive spacing"):
+            spacings(_dataset(ImagerPixelSpacing=wrong, **DISTANCES), 1)
+
+
+def test_times_come_from_the_vector_the_frame_time_or_the_rate():
+    assert frame_times_ms(_dataset(FrameTimeVector=["0", "40", "80"], FrameTime="10"), 3) == (0, 40, 120)
+    assert frame_times_ms(_dataset(FrameTime="33.3", CineRate="10"), 3) == pytest.approx((0, 33.3, 66.6))
+    assert frame_times_ms(_dataset(CineRate="25"), 3) == pytest.approx((0, 40, 80))
+    assert frame_times_ms(_dataset(RecommendedDisplayFrameRate="15"), 2) == pytest.approx(
+        (0, 66.667), abs=1e-3
+    )
+    assert frame_times_ms(_dataset(FrameTime="0"), 3) is None
+    assert frame_times_ms(Dataset(), 3) is None

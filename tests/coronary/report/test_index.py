@@ -1,0 +1,54 @@
+"""The page over many images."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+import pytest
+
+from monai_lora_sam.coronary.report import (
+    write_index,
+    write_report,
+)
+
+
+def test_index_lists_every_image_failed_ones_first(tmp_path, case):
+    odd = tmp_path / "a b#c%20"  # a folder name that a link must quote
+    write_report(odd, *case)
+    write_report(tmp_path / "two", *case)
+    write_index(
+        tmp_path, [odd, tmp_path / "two"], {"<script>x.png": "x.png: expected an image, found 0 bytes"}
+    )
+    html = (tmp_path / "index.html").read_text()
+    assert "2 done, 1 failed" in html
+    assert "&lt;script&gt;x.png" in html and "<script" not in html
+    assert html.index("found 0 bytes") < html.index("case.png")
+    links = set(re.findall(r'href="([^"]+)"', html))
+    assert len(links) == 2
+    for link in links:
+        assert (tmp_path / unquote(link)).is_file()
+    assert html.count("data:image/jpeg;base64,") == 2
+
+
+def test_index_shows_lesions_and_what_was_skipped(tmp_path, case):
+    report, *arrays = case
+    lesion = {"id": 1, "segment": "7 LAD mid", "percent_diameter_stenosis": 61.6, "box_xy": [20, 30, 40, 50]}
+    write_report(tmp_path / "one", report | {"segments": [], "lesions": [lesion]}, *arrays)
+    write_report(tmp_path / "two", report | {"segments": [], "lesions": []}, *arrays)
+    write_index(tmp_path, [tmp_path / "one", tmp_path / "two"], skipped=[("dose.dcm", "a dose report")])
+    html = (tmp_path / "index.html").read_text()
+    assert "2 done, 0 failed, 1 skipped" in html
+    assert "62 % in 7 LAD mid" in html and ">none<" in html
+    assert html.index("case.png") < html.index("skipped: a dose report")
+    assert "<summary>done, 1 warning</summary>The view is a guess.</details>" in html
+
+
+def test_index_without_any_image(tmp_path):
+    write_index(tmp_path, [])
+    assert "No image." in (tmp_path / "index.html").read_text()
+
+
+def test_index_refuses_a_folder_without_report(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"report\.json"):
+        write_index(tmp_path, [tmp_path / "missing"])
