@@ -20,6 +20,7 @@ from skimage.color import hsv2rgb
 
 from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.coronary.phantom import generate_phantom
+from monai_lora_sam.files import atomic_file
 
 Pair = tuple[np.ndarray, np.ndarray]  # a grey picture and its truth in colour
 
@@ -103,9 +104,8 @@ def write_sheet(out: Path, groups: list[tuple[str, list[Pair]]], columns: int, s
             )
             draw.text((corner[0] + 6, corner[1] + 4), name, fill=(255, 220, 0))
         top += -(-len(pairs) // columns) * 2 * side
-    temporary = out.with_name(f".{out.name}.tmp")
-    sheet.save(temporary, format="PNG")
-    temporary.replace(out)
+    with atomic_file(out) as temporary:
+        sheet.save(temporary, format="PNG")
 
 
 if __name__ == "__main__":

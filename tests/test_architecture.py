@@ -27,6 +27,7 @@ WITHOUT_TORCH = (
     "registry",
     "coronary.anatomy",
     "coronary.images",
+    "coronary.polyline",
     "coronary.vessel_tree",
     "coronary.qca",
 )

@@ -19,7 +19,7 @@ from monai_lora_sam.adapters.compatibility import (
 )
 from monai_lora_sam.adapters.delta import adapter_key, apply_delta, check_shapes, encoder_delta
 from monai_lora_sam.adapters.presets import lora_config
-from monai_lora_sam.adapters.skill import Skill
+from monai_lora_sam.adapters.record import AdapterRecord
 from monai_lora_sam.encoders import ImageEncoder
 from monai_lora_sam.files import atomic_folder
 
@@ -54,7 +54,7 @@ class AdapterStack(nn.Module):
         self._fingerprint = encoder.fingerprint  # before PEFT changes the names of its parameters
         # The encoder itself, and from the first adapter on PEFT's model around it.
         self.model: nn.Module = encoder.requires_grad_(False)
-        self._skills: dict[str, Skill] = {}
+        self._records: dict[str, AdapterRecord] = {}
         self._active: tuple[str, ...] = ()
         self._trained: str | None = None
         self.train(self.training)
@@ -67,7 +67,7 @@ class AdapterStack(nn.Module):
     @property
     def names(self) -> tuple[str, ...]:
         """All names on the stack, in the order in which they came."""
-        return tuple(self._skills)
+        return tuple(self._records)
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -79,11 +79,11 @@ class AdapterStack(nn.Module):
         """The name that is being trained, if any."""
         return self._trained
 
-    def skill(self, name: str) -> Skill:
+    def record(self, name: str) -> AdapterRecord:
         """Return what the stack remembers of a name; raise a ``KeyError`` that lists the known ones."""
-        if name not in self._skills:
-            raise KeyError(f"no adapter {name!r} on the stack: expected one of {list(self._skills)}")
-        return self._skills[name]
+        if name not in self._records:
+            raise KeyError(f"no adapter {name!r} on the stack: expected one of {list(self._records)}")
+        return self._records[name]
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the features of the encoder with the sum of the active adapters."""
@@ -117,10 +117,10 @@ class AdapterStack(nn.Module):
         check_new_name(name, self.names, self.encoder)
         config = lora_config(self.encoder, r, alpha, targets, dropout, layers)
         self.model = lora.inject(self.model, name, config)
-        self._skills[name] = Skill("lora")
+        self._records[name] = AdapterRecord("lora")
         self._synchronise()
 
-    def declare(self, name: str, strategy: str, modules: Sequence[str] = ()) -> None:
+    def add_strategy(self, name: str, strategy: str, modules: Sequence[str] = ()) -> None:
         """Add a name without LoRA; :func:`apply_strategy` is the usual way.
 
         Args:
@@ -129,7 +129,7 @@ class AdapterStack(nn.Module):
             modules: names of the encoder's modules that its training moves; ``""`` is the whole encoder.
         """
         check_new_name(name, self.names, self.encoder)
-        self._skills[name] = Skill(strategy, tuple(modules))
+        self._records[name] = AdapterRecord(strategy, tuple(modules))
 
     def activate(self, *names: str) -> None:
         """Apply the sum of these adapters from now on; none gives the encoder as it stands.
@@ -171,13 +171,13 @@ class AdapterStack(nn.Module):
         Raises:
             KeyError: if the name is not on the stack.
         """
-        skill = self.skill(name)
-        if skill.is_lora and name not in self._active:
+        record = self.record(name)
+        if record.is_lora and name not in self._active:
             self._active = (*self._active, name)
         if self._trained is not None:
             # It may have moved since a save in mid-training noted its fingerprint.
-            self.skill(self._trained).fingerprint = None
-        skill.parents = {}
+            self.record(self._trained).fingerprint = None
+        record.parents = {}
         self._trained = name
         self._record_parents()
         self._synchronise()
@@ -200,24 +200,24 @@ class AdapterStack(nn.Module):
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """Return what training under this name has made, by the names used on disk; none for ``frozen``."""
-        skill = self.skill(name)
-        if skill.is_lora:
+        record = self.record(name)
+        if record.is_lora:
             return lora.tensors_of(self.model, name)
-        delta = encoder_delta(self.encoder, skill.modules)
-        if skill.strategy == "full":
-            for parent in self._lora_parents(skill):
+        delta = encoder_delta(self.encoder, record.modules)
+        if record.strategy == "full":
+            for parent in self._lora_parents(record):
                 moved = lora.tensors_of(self.model, parent)
                 delta.update({adapter_key(parent, key): tensor for key, tensor in moved.items()})
         return delta
 
     def fingerprint(self, name: str) -> str:
         """Return the SHA-256 of what training under this name has made, as it is now."""
-        scale = f"alpha={lora.config_of(self.model, name).lora_alpha}" if self.skill(name).is_lora else ""
+        scale = f"alpha={lora.config_of(self.model, name).lora_alpha}" if self.record(name).is_lora else ""
         return store.tensors_fingerprint(self.tensors(name), scale)
 
     def budget(self) -> dict[str, dict[str, int]]:
         """Return the size of each name: ``{name: {"parameters": number, "bytes": number}}``."""
-        tensors = {name: self.tensors(name).values() for name in self._skills}
+        tensors = {name: self.tensors(name).values() for name in self._records}
         return {
             name: {
                 "parameters": sum(tensor.numel() for tensor in values),
@@ -232,7 +232,7 @@ class AdapterStack(nn.Module):
         The copy has a fingerprint of its own, since it is another base. The stack is unchanged.
         """
         self._check_names(names)
-        merged = lora.merged_copy(self.model, [name for name in names if self._skills[name].is_lora])
+        merged = lora.merged_copy(self.model, [name for name in names if self._records[name].is_lora])
         merged.renew_fingerprint()
         return merged.requires_grad_(False).eval()
 
@@ -263,7 +263,7 @@ class AdapterStack(nn.Module):
             ValueError: if a tensor holds NaN or infinity, or an entry of the card is reserved or unusable.
             FileExistsError: if ``folder`` exists, is not empty and is no adapter's.
         """
-        skill = self.skill(name)
+        record = self.record(name)
         reserved = sorted(set(card or {}) & set(store.RESERVED_KEYS))
         if reserved:
             raise ValueError(f"{name}: card entries {reserved} are written by the stack itself")
@@ -271,33 +271,33 @@ class AdapterStack(nn.Module):
         if folder.is_dir() and any(folder.iterdir()) and not (folder / store.CARD).exists():
             raise FileExistsError(f"{folder}: expected an adapter's folder or none, found other files in it")
         files = {store.extra_file(key): tensors for key, tensors in (extra or {}).items()}
-        if skill.is_lora:
+        if record.is_lora:
             files[store.ADAPTER_WEIGHTS] = self.tensors(name)
-        elif skill.strategy != "frozen":
+        elif record.strategy != "frozen":
             files[store.ENCODER_DELTA] = self.tensors(name)
-        skill.fingerprint = self.fingerprint(name)
-        kept = {key: value for key, value in skill.card.items() if key not in store.RESERVED_KEYS}
+        record.fingerprint = self.fingerprint(name)
+        kept = {key: value for key, value in record.card.items() if key not in store.RESERVED_KEYS}
         encoder = self.encoder
         content = {
             "name": name,
             "version": "1",
             **kept,
             **(card or {}),
-            "strategy": skill.strategy,
+            "strategy": record.strategy,
             "encoder": {
                 "name": encoder.name,
                 "family": encoder.family,
                 "image_size": encoder.image_size,
                 "fingerprint": self._fingerprint,
             },
-            "parents": [{"name": key, "fingerprint": value} for key, value in skill.parents.items()],
-            "fingerprint": skill.fingerprint,
-            "modules": list(skill.modules),
+            "parents": [{"name": key, "fingerprint": value} for key, value in record.parents.items()],
+            "fingerprint": record.fingerprint,
+            "modules": list(record.modules),
         }
-        config = lora.config_of(self.model, name) if skill.is_lora else None
+        config = lora.config_of(self.model, name) if record.is_lora else None
         with atomic_folder(folder) as temporary:
-            skill.card = store.write_folder(temporary, content, files, config)
-        return skill.card
+            record.card = store.write_folder(temporary, content, files, config)
+        return record.card
 
     def load(self, folder: str | Path, name: str | None = None) -> str:
         """Load what :meth:`save` wrote and return its name; it is not activated.
@@ -317,27 +317,27 @@ class AdapterStack(nn.Module):
         check_base(folder, card, self.encoder.family, self.encoder.name, self._fingerprint)
         present = {
             key: Weights(self._fingerprint_of(key), bool(s.modules))
-            for key, s in self._skills.items()
+            for key, s in self._records.items()
             if s.strategy != "frozen"
         }
         parents = match_parents(folder, card, present)
-        skill = Skill(
+        record = AdapterRecord(
             card["strategy"],
             tuple(card["modules"]),
             {parents[parent["name"]]: parent["fingerprint"] for parent in card["parents"]},
             card["fingerprint"],
             card,
         )
-        if skill.is_lora:
+        if record.is_lora:
             config, tensors = store.load_config(folder), store.load_tensors(folder, store.ADAPTER_WEIGHTS)
             check_shapes(f"{folder}: {store.ADAPTER_WEIGHTS}", lora_shapes(self.encoder, config), tensors)
             self.model = lora.inject(self.model, name, config)
             lora.set_tensors(self.model, name, tensors)
-        elif skill.strategy != "frozen":
-            full = skill.strategy == "full"
-            moved = {old: new for old, new in parents.items() if full and self._skills[new].is_lora}
-            apply_delta(folder, self.model, skill.modules, moved)
-        self._skills[name] = skill
+        elif record.strategy != "frozen":
+            full = record.strategy == "full"
+            moved = {old: new for old, new in parents.items() if full and self._records[new].is_lora}
+            apply_delta(folder, self.model, record.modules, moved)
+        self._records[name] = record
         self._synchronise()
         return name
 
@@ -345,7 +345,7 @@ class AdapterStack(nn.Module):
 
     def _check_names(self, names: tuple[str, ...]) -> None:
         for name in names:
-            self.skill(name)
+            self.record(name)
         if len(set(names)) != len(names):
             raise ValueError(f"adapters {list(names)}: expected each once")
 
@@ -359,41 +359,41 @@ class AdapterStack(nn.Module):
         self.encoder.requires_grad_(False)
         for module in self._moved_modules():
             module.requires_grad_(True)
-        active = [name for name in self._active if self._skills[name].is_lora]
+        active = [name for name in self._active if self._records[name].is_lora]
         lora.switch(self.model, active, self._trained_adapters())
         self.train(self.training)
 
     def _record_parents(self) -> None:
         """Add what the trained name is trained on: active adapters, and what moved the encoder itself."""
         assert self._trained is not None
-        parents = self._skills[self._trained].parents
-        for name, skill in self._skills.items():
-            below = skill.modules or (skill.is_lora and name in self._active)
+        parents = self._records[self._trained].parents
+        for name, record in self._records.items():
+            below = record.modules or (record.is_lora and name in self._active)
             if below and name != self._trained:
                 parents[name] = self._fingerprint_of(name)
 
     def _moved_modules(self) -> list[nn.Module]:
-        modules = self._skills[self._trained].modules if self._trained else ()
+        modules = self._records[self._trained].modules if self._trained else ()
         return [self.encoder.get_submodule(module) for module in modules]
 
     def _trained_adapters(self) -> list[str]:
         """Return the adapters with gradients: the trained one, or, for ``full``, those it is trained on."""
         if self._trained is None:
             return []
-        skill = self._skills[self._trained]
-        if skill.strategy == "full":
-            return self._lora_parents(skill)
-        return [self._trained] if skill.is_lora else []
+        record = self._records[self._trained]
+        if record.strategy == "full":
+            return self._lora_parents(record)
+        return [self._trained] if record.is_lora else []
 
-    def _lora_parents(self, skill: Skill) -> list[str]:
-        return [name for name in skill.parents if self._skills[name].is_lora]
+    def _lora_parents(self, record: AdapterRecord) -> list[str]:
+        return [name for name in record.parents if self._records[name].is_lora]
 
     def _fingerprint_of(self, name: str) -> str:
         """Return the fingerprint of a name as it was loaded or trained.
 
         It is kept from then on: ``full`` moves the adapters below it, which stay known by what they were.
         """
-        skill = self._skills[name]
-        if skill.fingerprint is None or name == self._trained:
-            skill.fingerprint = self.fingerprint(name)
-        return skill.fingerprint
+        record = self._records[name]
+        if record.fingerprint is None or name == self._trained:
+            record.fingerprint = self.fingerprint(name)
+        return record.fingerprint

@@ -45,15 +45,15 @@ def apply_strategy(
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy {strategy!r}: expected one of {list(STRATEGIES)}")
     if name in stack.names:
-        found = stack.skill(name).strategy
+        found = stack.record(name).strategy
         if found != strategy:
             raise ValueError(f"{name!r} is on the stack with strategy {found!r}: expected {strategy!r}")
     elif strategy == "lora":
         stack.add(name, **lora_kwargs)
     elif strategy == "last_n":
-        stack.declare(name, strategy, _last_blocks(stack, last_n))
+        stack.add_strategy(name, strategy, _last_blocks(stack, last_n))
     else:
-        stack.declare(name, strategy, [""] if strategy == "full" else [])
+        stack.add_strategy(name, strategy, [""] if strategy == "full" else [])
     stack.train_only(name)
 
 

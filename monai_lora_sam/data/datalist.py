@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_lora_sam.files import atomic_write
+
 SPLITS = ("training", "validation", "test")
 PATH_KEYS = ("image", "label", "segments", "truth")
 
@@ -19,13 +21,7 @@ def write_json(path: Path, content: Any) -> None:
         text = json.dumps(content, indent=1, allow_nan=False)
     except ValueError as error:
         raise ValueError(f"{path}: expected finite numbers, and null for unknown ones, found NaN") from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    atomic_write(path, text + "\n")
 
 
 def write_datalist(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer
 from tqdm import tqdm
+
+from monai_lora_sam.files import atomic_write
 
 
 class EpochLog:
@@ -78,10 +79,7 @@ class EpochLog:
     def _write(self, line: dict) -> None:
         """Append the line, and forget lines of this epoch or later ones that an interrupted run left."""
         kept = [old for old in read_history(self.path) if old["epoch"] < line["epoch"]]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        temporary.write_text("".join(json.dumps(item) + "\n" for item in [*kept, line]))
-        os.replace(temporary, self.path)
+        atomic_write(self.path, "".join(json.dumps(item) + "\n" for item in [*kept, line]))
 
 
 def read_history(path: str | Path) -> list[dict]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
+
+from monai_lora_sam.files import atomic_file
 
 
 class TrainingState:
@@ -48,10 +49,8 @@ class TrainingState:
     def save(self, engine: Engine) -> None:
         if idist.get_rank() > 0:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        torch.save({name: thing.state_dict() for name, thing in self.objects.items()}, temporary)
-        os.replace(temporary, self.path)
+        with atomic_file(self.path) as temporary:
+            torch.save({name: thing.state_dict() for name, thing in self.objects.items()}, temporary)
 
     def load(self, engine: Engine) -> None:
         if not self.path.is_file():

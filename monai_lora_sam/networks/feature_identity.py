@@ -29,7 +29,7 @@ def feature_identity(network: StageNetwork) -> dict[str, str]:
         "mixed precision": ", ".join(str(stage.mixed_precision) for stage in stages),
     }
     for name in stack.names:
-        if stack.skill(name).modules:  # holds whatever is active
+        if stack.record(name).modules:  # holds whatever is active
             identity[f"encoder moved by {name}"] = stack.fingerprint(name)
     for stage in stages:
         adapters = [f"{name} {stack.fingerprint(name)}" for name in stage.adapters]

@@ -43,7 +43,7 @@ def new_stage(
     """
     stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)
     if parents:
-        loaded = [name for folder in parents if stack.skill(name := stack.load(folder)).is_lora]
+        loaded = [name for folder in parents if stack.record(name := stack.load(folder)).is_lora]
         stack.activate(*stack.active, *loaded)
     entry: HeadEntry = HEADS.load(head)
     if start_from is not None:

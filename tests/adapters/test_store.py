@@ -158,7 +158,7 @@ def test_two_versions_on_one_stack_are_switched_bit_for_bit(
         assert stack.load(saved / name, name) == name
     stack.load(saved / "stenosis")
     newer = read_card(saved / "segments_v2")["fingerprint"]
-    assert stack.skill("stenosis").parents["segments_v2"] == newer and stack.skill("stenosis").card
+    assert stack.record("stenosis").parents["segments_v2"] == newer and stack.record("stenosis").card
     for names in [*expected, *reversed(expected)]:
         with stack.using(*names):
             assert same(features(stack, image()), expected[names]), names

@@ -115,7 +115,7 @@ def test_other_adapters_below_are_refused(save: Callable, random_encoder: Callab
         for name, parameter in other.detector.stack.named_parameters():
             if "lora_B.segments" in name:
                 parameter += 0.01
-    other.detector.stack.skill("segments").fingerprint = None  # taken anew
+    other.detector.stack.record("segments").fingerprint = None  # taken anew
     save_stage(other.detector.segments, other.segments, task="segments", class_names=ARCADE_CLASS_NAMES)
     assert read_card(other.segments)["fingerprint"] != card_before
     with pytest.raises(ValueError, match="expected its parent 'segments' with fingerprint"):

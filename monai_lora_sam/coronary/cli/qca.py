@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from rich import box
 from rich.table import Table
 
 from monai_lora_sam.cli import console, one_line_errors
+from monai_lora_sam.files import atomic_write
 
 
 def qca(
@@ -68,10 +68,7 @@ def qca(
         result = measure(vessels, pixel_spacing_mm=spacing)
         lesions = result.to_json(calibration)["lesions"]
         if json_file is not None:
-            json_file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = json_file.with_name(f".{os.getpid()}.{json_file.name}")
-            temporary.write_text(json.dumps(lesions, indent=1, allow_nan=False), encoding="utf-8")
-            os.replace(temporary, json_file)
+            atomic_write(json_file, json.dumps(lesions, indent=1, allow_nan=False))
     unit = "px" if spacing is None else "mm"
     if not lesions:
         found = f"{len(result.profiles)} vessels, no stenosis" if result.profiles else "no vessel found"

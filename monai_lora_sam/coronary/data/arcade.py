@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from monai_lora_sam.coronary.data.arcade_annotations import AnnotatedImage, read
 from monai_lora_sam.coronary.images import read_angiogram
 from monai_lora_sam.coronary.transforms import polygon_area, polygons_to_mask
 from monai_lora_sam.data import ImageSignature, ProblemList, copy_groups, image_signature, write_datalist
+from monai_lora_sam.files import atomic_file
 
 # The published folder and the categories that belong there, task by task.
 TASKS: dict[str, tuple[str, range, list[str]]] = {
@@ -88,12 +88,10 @@ def _write_label(path: Path, image: AnnotatedImage, task: str) -> None:
         except (OSError, SyntaxError):
             pass  # A broken or foreign file is drawn again.
     mask = draw_label(image, task)
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = PngImagePlugin.PngInfo()
     text.add_text("annotations", source)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    Image.fromarray(mask).save(temporary, format="PNG", pnginfo=text)
-    temporary.replace(path)
+    with atomic_file(path) as temporary:
+        Image.fromarray(mask).save(temporary, format="PNG", pnginfo=text)
 
 
 def _check_image(image: AnnotatedImage, problems: ProblemList) -> ImageSignature | None:

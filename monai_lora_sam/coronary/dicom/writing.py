@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
-import os
-import secrets
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +12,7 @@ from pydicom import Dataset
 from pydicom.multival import MultiValue
 
 from monai_lora_sam.coronary.dicom.codes import CodedTerm
+from monai_lora_sam.files import atomic_file
 
 MANUFACTURER = "monai-lora-sam"
 MODEL_NAME = "monai-lora-sam (research use only)"
@@ -135,13 +133,5 @@ def hide_time(dataset: Dataset) -> None:
 
 def save(dataset: Dataset, path: str | Path) -> None:
     """Write a data set under a temporary name beside the file, then rename it; the folder is made where missing."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_bytes(buffer.getvalue())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as temporary:
+        dataset.save_as(temporary, enforce_file_format=True)

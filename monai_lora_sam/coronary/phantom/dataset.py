@@ -14,6 +14,7 @@ from PIL import Image
 from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.coronary.phantom.lesion_entries import lesion_entries
 from monai_lora_sam.coronary.phantom.phantom import Phantom, PhantomConfig, generate_phantom
+from monai_lora_sam.files import atomic_file, atomic_write
 
 #: In the written truth centrelines keep every so many samples (0.4 mm each) and always both ends.
 CENTRELINE_STRIDE = 4
@@ -78,7 +79,7 @@ def prepare_phantoms(
         "warnings": warnings,
     }
     path = folder / "datalist.json"
-    write_text(path, json.dumps(datalist, indent=1))
+    atomic_write(path, json.dumps(datalist, indent=1))
     return path
 
 
@@ -99,7 +100,7 @@ def _prepare_one(folder: Path, seed: int, config: PhantomConfig) -> tuple[dict[s
         _write_png(folder / "labels" / f"{stem}.png", phantom.vessel_mask.astype(np.uint8))
         _write_png(folder / "segments" / f"{stem}.png", phantom.segment_mask)
         truth = truth_json(phantom, config)
-        write_text(truth_path, json.dumps(truth))
+        atomic_write(truth_path, json.dumps(truth))
     with Image.open(folder / "labels" / f"{stem}.png") as label:
         lesions, hidden = lesion_entries(truth, np.asarray(label))
     entry = {
@@ -173,13 +174,5 @@ def truth_json(phantom: Phantom, config: PhantomConfig) -> dict[str, Any]:
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    Image.fromarray(pixels).save(temporary, format="PNG")
-    temporary.replace(path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text to a temporary name and rename it."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with atomic_file(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG")

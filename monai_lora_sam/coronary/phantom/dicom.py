@@ -17,8 +17,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from monai_lora_sam import __version__
 from monai_lora_sam.coronary.phantom.cine import PhantomCine, generate_cine
-from monai_lora_sam.coronary.phantom.dataset import config_json, truth_json, write_text
+from monai_lora_sam.coronary.phantom.dataset import config_json, truth_json
 from monai_lora_sam.coronary.phantom.phantom import Phantom, PhantomConfig
+from monai_lora_sam.files import atomic_file, atomic_write
 
 XA_IMAGE_STORAGE = UID("1.2.840.10008.5.1.4.1.1.12.1")
 #: Phantoms were never taken: all carry this date and time, so that the same seed gives the same bytes.
@@ -112,9 +113,8 @@ def write_phantom_dicom(path: str | os.PathLike[str], phantom: Phantom | Phantom
         >>> write_phantom_dicom("cine.dcm", generate_cine(7))  # doctest: +SKIP
     """
     path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    phantom_dataset(phantom).save_as(temporary)
-    temporary.replace(path)
+    with atomic_file(path) as temporary:
+        phantom_dataset(phantom).save_as(temporary)
     return path
 
 
@@ -173,7 +173,7 @@ def _prepare_one(path: Path, seed: int, frames: int, config: PhantomConfig) -> N
         return
     cine = generate_cine(seed, config, frames)
     write_phantom_dicom(path, cine)
-    write_text(truth_path, json.dumps(cine_truth(cine)))
+    atomic_write(truth_path, json.dumps(cine_truth(cine)))
 
 
 def cine_truth(cine: PhantomCine) -> dict[str, Any]:

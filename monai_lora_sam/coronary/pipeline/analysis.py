@@ -152,7 +152,7 @@ class CoronaryPipeline:
 
     def _score_threshold(self, given: float | None) -> float:
         if given is None and self.networks.stenosis is not None:
-            given = self.networks.stack.skill(self.networks.stenosis.name).card.get("score_threshold")
+            given = self.networks.stack.record(self.networks.stenosis.name).card.get("score_threshold")
         given = SCORE_THRESHOLD if given is None else float(given)
         if not 0 <= given <= 1:
             raise ValueError(f"score_threshold: expected 0 to 1, found {given}")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from monai_lora_sam.coronary.pipeline.study import (
     write_dicom,
 )
 from monai_lora_sam.coronary.report import SCHEMA, write_index, write_report
+from monai_lora_sam.files import atomic_file
 
 #: What every finished case has; the report is written last.
 FINISHED = ("vessels.png", "overlay.png", "report.html", "report.json")
@@ -236,22 +235,15 @@ def write_result(result: CoronaryResult, folder: str | Path) -> None:
     """Write masks, probabilities, pictures and report of one angiogram into a folder, the report last."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _replacing(folder / "vessels.png") as temporary:
+    with atomic_file(folder / "vessels.png") as temporary:
         Image.fromarray(result.vessels.astype(np.uint8) * 255).save(temporary)
-    with _replacing(folder / "probability.npz") as temporary:
+    with atomic_file(folder / "probability.npz") as temporary:
         np.savez_compressed(temporary, vessels=result.probability)
     if result.segments is not None:
-        with _replacing(folder / "segments.png") as temporary:
+        with atomic_file(folder / "segments.png") as temporary:
             Image.fromarray(result.segments).save(temporary)
     else:
         (folder / "segments.png").unlink(missing_ok=True)  # of an earlier run with more stages
     write_report(
         folder, result.report, result.angiogram.pixels, result.vessels, result.probability, result.segments
     )
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    yield temporary
-    os.replace(temporary, path)

@@ -178,7 +178,7 @@ class StageNetworks(nn.Module):
         """Return what a report says of each stage: its adapter, version, strategy, encoder, fingerprint."""
         rows = []
         for name, network in self.stages.items():
-            card = self.stack.skill(network.name).card
+            card = self.stack.record(network.name).card
             rows.append(
                 {
                     "stage": name,
@@ -205,7 +205,7 @@ class StageNetworks(nn.Module):
 
     def identity(self) -> str | None:
         """Return a SHA-256 over the files of all stages, of refiner and gauge; None if one was never saved."""
-        files = [self.stack.skill(network.name).card.get("files") for network in self.stages.values()]
+        files = [self.stack.record(network.name).card.get("files") for network in self.stages.values()]
         files += [network.card.get("files") for network in (self.lumen, self.gauge) if network is not None]
         if not all(files):
             return None

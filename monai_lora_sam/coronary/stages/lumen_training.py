@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_lora_sam.coronary.phantom import MEASUREMENT_CONFIG, prepare_phantoms
+from monai_lora_sam.files import atomic_file
 
 SAVE_EVERY = 500
 WARM_UP = 100
@@ -85,9 +85,8 @@ def train_lumen_network(
         tell(step + 1, loss.item())
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
             state = {name: part.state_dict() for name, part in parts.items()}
-            temporary = checkpoint.with_suffix(f".{os.getpid()}.tmp")
-            torch.save({**state, "arguments": arguments, "step": step + 1}, temporary)
-            temporary.replace(checkpoint)
+            with atomic_file(checkpoint) as temporary:
+                torch.save({**state, "arguments": arguments, "step": step + 1}, temporary)
     network.requires_grad_(False).eval()
 
 

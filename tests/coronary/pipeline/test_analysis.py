@@ -290,7 +290,7 @@ def test_the_score_threshold_is_the_cards_or_given(stages: SimpleNamespace):
     folders = (stages.vessels, stages.segments, stages.stenosis)
     pipeline = CoronaryPipeline(*folders, device="cpu", pretrained=stages.base)
     assert pipeline.score_threshold == 0.3
-    pipeline.networks.stack.skill("stenosis").card["score_threshold"] = 0.45
+    pipeline.networks.stack.record("stenosis").card["score_threshold"] = 0.45
     assert pipeline._score_threshold(None) == 0.45 and pipeline._score_threshold(0.1) == 0.1
     with pytest.raises(ValueError, match="score_threshold: expected 0 to 1, found 2"):
         pipeline._score_threshold(2.0)

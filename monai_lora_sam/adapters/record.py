@@ -1,4 +1,4 @@
-"""What a stack remembers of each name on it."""
+"""Keep what a stack knows of each name on it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 
 @dataclass
-class Skill:
-    """How a name is trained, on top of what, and its card if it was loaded or saved.
+class AdapterRecord:
+    """Hold the strategy, the parents and the card of one name on a stack.
 
     Attributes:
         strategy: ``"lora"``, ``"frozen"``, ``"last_n"`` or ``"full"``.
         modules: names of the encoder's modules that its training moves; ``""`` is the whole encoder.
-        parents: fingerprints of what was below when it was trained, by name.
+        parents: fingerprints of the names that were active when it was trained, by name.
         fingerprint: of its tensors as loaded, saved or last asked for; None while they may change.
         card: as on disk.
     """
