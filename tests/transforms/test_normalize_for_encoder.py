@@ -1,3 +1,5 @@
+"""Normalisation as each encoder was trained."""
+
 from __future__ import annotations
 
 import pytest
@@ -5,18 +7,10 @@ import torch
 from transformers import Sam3ImageProcessorFast, SamImageProcessor
 
 from monai_lora_sam.encoders import build_encoder
-from monai_lora_sam.transforms import GreyToThreeChannelsd, NormalizeForEncoderd
-
-
-def test_grey_is_repeated():
-    image = torch.rand(1, 4, 5)
-    repeated = GreyToThreeChannelsd(keys="image")({"image": image})["image"]
-    assert torch.equal(repeated, image.expand(3, 4, 5))
+from monai_lora_sam.transforms import NormalizeForEncoderd
 
 
 def test_other_channel_counts_are_refused():
-    with pytest.raises(ValueError, match=r"image: expected one grey channel \(1, H, W\), found \(3, 4, 5\)"):
-        GreyToThreeChannelsd(keys="image")({"image": torch.rand(3, 4, 5)})
     with pytest.raises(ValueError, match=r"image: expected three channels \(3, H, W\), found \(1, 4, 5\)"):
         NormalizeForEncoderd(keys="image", encoder="tiny")({"image": torch.rand(1, 4, 5)})
 
