@@ -4,10 +4,10 @@
     python scripts/ablate_rank.py data/arcade_segments --bundle segment_classification --seeds 3 --json rank.json
     python scripts/ablate_rank.py data/arcade_vessels --quick
 
-Everything but the rank is the bundle's, or what --set gives. Alpha is twice the rank throughout, so that the update's
+Everything but the rank is the bundle's, or given by --set. Alpha is twice the rank throughout, so that the update's
 scale alpha / r stays the same and the rank alone differs. Scores are those of the validation split after the last
 epoch; they choose nothing. A finished run is kept and skipped, a killed one goes on after its last whole epoch, when
-the same command is given again. The file of --json and page.html in --work hold what is finished after every run.
+the same command is given again. The file of --json and page.html in --work hold all finished runs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ RANKS = [4, 8, 16, 32, 64]
 ALPHA_TO_RANK = 2
 QUICK: dict[str, Any] = {"epochs": 1, "image_size": 112, "batch_size": 4}
 QUICK_RANKS, QUICK_IMAGES = [4, 64], 8
-#: What this script sets itself.
+#: Keys that this script sets itself.
 OWN = {"dataset_dir", "datalist_file", "output_dir", "strategy", "seed", "resume"}
 
 

@@ -150,7 +150,7 @@ def measure(
     device: str,
     folder: Path,
 ) -> dict[str, Any]:
-    """Fill a cache, run epochs with and without it, and return what they took."""
+    """Fill a cache, run epochs with and without it, and return their seconds."""
     place = torch.device(device)
     network, loss = build(encoder, stage, image_size)
     network = network.to(place, memory_format=torch.channels_last).train()
@@ -174,7 +174,7 @@ def measure(
     prepare = PrepareBatchFeatures(extra_keys=extra)
     sides = {"without": Dataset(items), "with": stored}
     clocks: dict[str, list[Clock]] = {name: [] for name in sides}
-    # Warm up the head; filling the cache has warmed up what is below it.
+    # Warm up the head; filling the cache has warmed up the encoder.
     epoch(network, loss, optimizer, prepare, stored, batch, Clock(place))
     for _ in range(epochs):
         for name, dataset in sides.items():
@@ -217,7 +217,7 @@ def epoch(
     batch: int,
     clock: Clock,
 ) -> None:
-    """Train one epoch as the bundle does; add what it took to the clock."""
+    """Train one epoch as the bundle does; add its seconds to the clock."""
     batches = iter(DataLoader(dataset, batch_size=batch, shuffle=True))
     for _ in range(len(dataset) // batch):
         with clock.measuring("loading"):

@@ -1,11 +1,11 @@
-"""Measure what stage 1 forgets while stages 2 and 3 are trained: stacked adapters against full fine-tuning.
+"""Measure how much stage 1 forgets while stages 2 and 3 are trained: stacked adapters against full fine-tuning.
 
     python scripts/bench_forgetting.py ARCADE --work runs/forgetting --json forgetting.json
     python scripts/bench_forgetting.py ARCADE --quick
 
 Both chains start from the same phantom-trained vessel head and have the same images and epochs. After each stage the
 vessel stage is scored again, on ARCADE `syntax/val` at each image's own size, with whatever the stage has left of the
-encoder. The table also says what each stage trained, stored and cost. A killed run goes on where it stopped.
+encoder. The table also gives the parameters, the bytes and the minutes of each stage. A killed run goes on where it stopped.
 """
 
 from __future__ import annotations

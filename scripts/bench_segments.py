@@ -126,7 +126,7 @@ def main(
 def score_image(
     pipeline: CoronaryPipeline, entry: dict[str, Any], truth: np.ndarray, cells: Sequence[Cell]
 ) -> None:
-    """Name one image in every way and keep what each gave."""
+    """Name the segments of an image in every way and keep each result."""
     angiogram = read_angiogram(entry["image"])
     if truth.shape != angiogram.pixels.shape:
         raise ValueError(

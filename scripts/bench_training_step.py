@@ -128,7 +128,7 @@ def measure(
     float32: bool,
     contiguous: bool,
 ) -> dict[str, Any]:
-    """Run training steps in this process and return what they took."""
+    """Run training steps in this process and return their seconds and peak memory."""
     import torch
 
     if device == "auto":

@@ -1,12 +1,12 @@
-"""Train what the package ships beside the tiny base: adapters and heads of the three coronary stages.
+"""Train the shipped adapters and heads of the three coronary stages on the tiny base.
 
     python scripts/train_shipped.py ARCADE                          # as shipped, at most 2 hours on 2 cores
     python scripts/train_shipped.py ARCADE --only stenosis          # one stage, on the shipped ones below it
     python scripts/train_shipped.py ARCADE --quick --out /tmp/t     # minutes, to see that it works
 
-Each stage is trained by its own bundle, on synthetic angiograms and on ARCADE's training split, with those below it
-frozen, and scored on both validation splits, which choose nothing: what is shipped is the last epoch. A killed run goes
-on where it stopped when the same command is given again.
+Each stage is trained by its own bundle, on synthetic angiograms and on ARCADE's training split, with the earlier stages
+frozen, and scored on both validation splits. Scores choose nothing: the last epoch is shipped. A killed run goes on
+where it stopped when the same command is given again.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def train(
 def choose_threshold(network: LesionDetector, entries: list[dict[str, Any]]) -> float:
     """Return the score that gives the best F1 by centre distance on ARCADE's training images.
 
-    On validation images it would be tuned to what it is scored on; phantoms, easier, would leave it too high.
+    Validation images would tune it to its own test; phantoms are easier and would leave it too high.
     """
     pipeline = CoronaryPipeline(
         network.vessels, network.segments, network, lumen=None, score_threshold=THRESHOLDS[0]
