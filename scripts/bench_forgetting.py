@@ -5,7 +5,8 @@
 
 Both chains start from the same phantom-trained vessel head and have the same images and epochs. After each stage the
 vessel stage is scored again, on ARCADE `syntax/val` at each image's own size, with whatever the stage has left of the
-encoder. The table also gives the parameters, the bytes and the minutes of each stage. A killed run goes on where it stopped.
+encoder. The table also gives the parameters, the bytes and the minutes of each stage. A killed run goes on where it
+stopped.
 """
 
 from __future__ import annotations
