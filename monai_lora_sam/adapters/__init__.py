@@ -2,7 +2,7 @@
 
 from monai_lora_sam.adapters.budget import BudgetRow, budget_table, format_budget
 from monai_lora_sam.adapters.lineage import Ancestor, Branch, family_tree
-from monai_lora_sam.adapters.presets import PRESETS, layer_indices, lora_config, target_modules
+from monai_lora_sam.adapters.presets import layer_indices, lora_config, target_modules
 from monai_lora_sam.adapters.stack import AdapterStack
 from monai_lora_sam.adapters.store import (
     STRATEGIES,
@@ -21,7 +21,6 @@ __all__ = [
     "Ancestor",
     "Branch",
     "BudgetRow",
-    "PRESETS",
     "STRATEGIES",
     "apply_strategy",
     "budget_table",

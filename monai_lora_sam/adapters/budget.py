@@ -1,4 +1,4 @@
-"""How large adapters are, known before any weight exists."""
+"""Predict the size of adapters without weights."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from monai_lora_sam.adapters.compatibility import lora_shapes
-from monai_lora_sam.adapters.presets import PRESETS, lora_config
-from monai_lora_sam.encoders import build_encoder
+from monai_lora_sam.adapters.presets import lora_config
+from monai_lora_sam.encoders import ENCODERS, build_encoder
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def budget_table(
     for name in encoders:
         with torch.device("meta"):
             encoder = build_encoder(name)
-        for targets in PRESETS[encoder.family]:
+        for targets in ENCODERS.load(name).targets:
             for r in ranks:
                 shapes = lora_shapes(encoder, lora_config(encoder, r=r, targets=targets))
                 parameters = sum(shape.numel() for shape in shapes.values())

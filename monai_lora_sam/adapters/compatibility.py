@@ -1,4 +1,4 @@
-"""Whether an adapter fits the base, the stack and the name it is to be loaded on."""
+"""Check that an adapter fits the base, the stack and the name it is to be loaded on."""
 
 from __future__ import annotations
 
@@ -90,17 +90,33 @@ def lora_shapes(encoder: nn.Module, config: LoraConfig) -> dict[str, torch.Size]
     """Return names and shapes of the tensors that PEFT stores for a configuration on this encoder.
 
     Raises:
-        ValueError: if the configuration targets something that is no linear layer, or nothing.
+        ValueError: a target that is neither a linear layer nor a 1 x 1 convolution, or is not in the encoder.
     """
     shapes = {}
+    targets = config.target_modules
+    unknown = set(targets) if isinstance(targets, (set, list)) else set()
     for key, module in encoder.named_modules():
         if not check_target_module_exists(config, key):
             continue
+        unknown = {target for target in unknown if key != target and not key.endswith(f".{target}")}
         layer = module.get_base_layer() if isinstance(module, LoraLayer) else module
-        if not isinstance(layer, nn.Linear):
-            raise ValueError(f"adapter target {key!r}: expected a linear layer, found {type(layer).__name__}")
-        shapes[f"base_model.model.{key}.lora_A.weight"] = torch.Size((config.r, layer.in_features))
-        shapes[f"base_model.model.{key}.lora_B.weight"] = torch.Size((layer.out_features, config.r))
-    if not shapes:
-        raise ValueError(f"adapter targets {config.target_modules}: found none of them in the encoder")
+        inputs, outputs, kernel = _layer_sizes(key, layer)
+        shapes[f"base_model.model.{key}.lora_A.weight"] = torch.Size((config.r, inputs, *kernel))
+        shapes[f"base_model.model.{key}.lora_B.weight"] = torch.Size((outputs, config.r, *kernel))
+    if unknown or not shapes:
+        raise ValueError(f"adapter targets {sorted(unknown)}: found none of them in the encoder")
     return shapes
+
+
+def _layer_sizes(key: str, layer: nn.Module) -> tuple[int, int, tuple[int, ...]]:
+    """Return inputs, outputs and kernel of a layer that LoRA can sit on."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features, ()
+    found = type(layer).__name__
+    if isinstance(layer, nn.Conv2d):
+        if layer.kernel_size == (1, 1) and layer.groups == 1:
+            return layer.in_channels, layer.out_channels, (1, 1)
+        found += f" of {layer.kernel_size[0]} x {layer.kernel_size[1]} with {layer.groups} groups"
+    raise ValueError(
+        f"adapter target {key!r}: expected a linear layer or a 1 x 1 convolution without groups, found {found}"
+    )

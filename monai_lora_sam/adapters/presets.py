@@ -1,4 +1,4 @@
-"""Which linear layers of which transformer blocks an adapter sits on."""
+"""Choose the layers and the blocks that an adapter sits on."""
 
 from __future__ import annotations
 
@@ -6,56 +6,36 @@ from collections.abc import Sequence
 
 from peft import LoraConfig
 
-from monai_lora_sam.encoders import ImageEncoder
-
-PRESETS: dict[str, dict[str, tuple[str, ...]]] = {
-    "sam3": {
-        "qv": ("attention.q_proj", "attention.v_proj"),
-        "qkv": ("attention.q_proj", "attention.k_proj", "attention.v_proj"),
-        "proj": ("attention.o_proj",),
-        "mlp": ("mlp.fc1", "mlp.fc2"),
-        "all": (
-            "attention.q_proj",
-            "attention.k_proj",
-            "attention.v_proj",
-            "attention.o_proj",
-            "mlp.fc1",
-            "mlp.fc2",
-        ),
-    },
-    # SAM v1 computes q, k and v with one fused matrix, adapted as a whole: "qv" and "qkv" are the same there.
-    "sam": {
-        "qv": ("attn.qkv",),
-        "qkv": ("attn.qkv",),
-        "proj": ("attn.proj",),
-        "mlp": ("mlp.lin1", "mlp.lin2"),
-        "all": ("attn.qkv", "attn.proj", "mlp.lin1", "mlp.lin2"),
-    },
-}
-
-# The name of the list of transformer blocks in transformers' SAM 3 and SAM v1 alike.
-BLOCK_LIST = "layers"
+from monai_lora_sam.encoders import ENCODERS, ImageEncoder
 
 
-def target_modules(family: str, preset: str) -> list[str]:
-    """Return the names of the linear layers, relative to a transformer block, that a preset adapts.
+def target_modules(encoder: str, targets: str | Sequence[str]) -> list[str]:
+    """Return the names of the layers that an adapter sits on, as PEFT matches them.
 
     Args:
-        family: ``ImageEncoder.family``, ``"sam3"`` or ``"sam"``.
-        preset: ``"qv"``, ``"qkv"``, ``"proj"`` (attention output), ``"mlp"`` or ``"all"``.
+        encoder: name of the encoder.
+        targets: a preset of the encoder's entry, such as ``"qv"``, ``"qkv"``, ``"proj"`` (attention output),
+            ``"mlp"`` or ``"all"``; or names of modules, which match every module whose name ends so.
 
     Raises:
-        ValueError: if the family or the preset is unknown; the message lists the known ones.
+        ValueError: an unknown encoder or preset, or names that are no text.
 
     Example:
         >>> target_modules("sam3", "qv")
         ['attention.q_proj', 'attention.v_proj']
     """
-    if family not in PRESETS:
-        raise ValueError(f"unknown encoder family {family!r}: expected one of {sorted(PRESETS)}")
-    if preset not in PRESETS[family]:
-        raise ValueError(f"unknown adapter targets {preset!r}: expected one of {list(PRESETS[family])}")
-    return list(PRESETS[family][preset])
+    if not isinstance(targets, str):
+        names = list(targets)
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise ValueError(f"targets: expected a preset or a list of module names, found {targets!r}")
+        return names
+    presets = ENCODERS.load(encoder).targets
+    if targets not in presets:
+        raise ValueError(
+            f"unknown adapter targets {targets!r} for {encoder!r}: expected one of {list(presets)}, or a list of "
+            "module names"
+        )
+    return list(presets[targets])
 
 
 def layer_indices(layers: int | Sequence[int] | None, block_count: int) -> list[int] | None:
@@ -93,7 +73,7 @@ def lora_config(
     encoder: ImageEncoder,
     r: int = 16,
     alpha: int = 32,
-    targets: str = "qv",
+    targets: str | Sequence[str] = "qv",
     dropout: float = 0.05,
     layers: int | Sequence[int] | None = None,
 ) -> LoraConfig:
@@ -105,11 +85,12 @@ def lora_config(
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout={dropout!r}: expected 0 up to but not including 1")
     indices = layer_indices(layers, len(encoder.blocks))
+    block_list = next(name for name, module in encoder.named_modules() if module is encoder.blocks)
     return LoraConfig(
         r=r,
         lora_alpha=alpha,
         lora_dropout=dropout,
-        target_modules=target_modules(encoder.family, targets),
+        target_modules=target_modules(encoder.name, targets),
         layers_to_transform=indices,
-        layers_pattern=None if indices is None else [BLOCK_LIST],
+        layers_pattern=None if indices is None else [block_list.rpartition(".")[2]],
     )

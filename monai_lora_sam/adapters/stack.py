@@ -96,7 +96,7 @@ class AdapterStack(nn.Module):
         name: str,
         r: int = 16,
         alpha: int = 32,
-        targets: str = "qv",
+        targets: str | Sequence[str] = "qv",
         dropout: float = 0.05,
         layers: int | Sequence[int] | None = None,
     ) -> None:
@@ -106,7 +106,7 @@ class AdapterStack(nn.Module):
             name: letters, digits, ``-`` and ``_``.
             r: rank.
             alpha: the update is scaled by alpha / r.
-            targets: preset: ``"qv"``, ``"qkv"``, ``"proj"``, ``"mlp"`` or ``"all"``.
+            targets: a preset (``"qv"``, ``"qkv"``, ``"proj"``, ``"mlp"``, ``"all"``), or the ends of module names.
             dropout: on the input of the update while it is trained.
             layers: None for every block, n for the last n, or a list of block indices.
 
@@ -116,6 +116,7 @@ class AdapterStack(nn.Module):
         """
         check_new_name(name, self.names, self.encoder)
         config = lora_config(self.encoder, r, alpha, targets, dropout, layers)
+        lora_shapes(self.encoder, config)
         self.model = lora.inject(self.model, name, config)
         self._records[name] = AdapterRecord("lora")
         self._synchronise()

@@ -4,14 +4,15 @@ from monai_lora_sam.encoders.base import ImageEncoder
 from monai_lora_sam.encoders.build import build_encoder
 from monai_lora_sam.encoders.fingerprint import weights_fingerprint
 from monai_lora_sam.encoders.pretrained import load_encoder, save_encoder
-from monai_lora_sam.encoders.registry import ENCODERS, make_encoder
+from monai_lora_sam.encoders.registry import ENCODERS, CheckpointForm, EncoderEntry
 
 __all__ = [
     "ENCODERS",
+    "CheckpointForm",
+    "EncoderEntry",
     "ImageEncoder",
     "build_encoder",
     "load_encoder",
-    "make_encoder",
     "save_encoder",
     "weights_fingerprint",
 ]

@@ -14,7 +14,7 @@ def encoder_table() -> str:
         "| encoder | family | parameters | blocks | size | sides are multiples of | strides | channels |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name in ENCODERS:
+    for name in ENCODERS.names():
         with torch.device("meta"):
             encoder = build_encoder(name)
         count = sum(parameter.numel() for parameter in encoder.parameters())

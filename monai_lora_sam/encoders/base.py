@@ -1,9 +1,9 @@
-"""The one interface behind which every image encoder stands."""
+"""The interface of every image encoder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,19 +11,16 @@ from torch.utils.checkpoint import checkpoint
 
 from monai_lora_sam.encoders.fingerprint import weights_fingerprint
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 
 class ImageEncoder(nn.Module):
     """Turn an image into a pyramid of feature maps, finest first.
 
-    A subclass sets ``blocks`` and ``encode``. Names of modules below ``model`` are transformers' own, so that
-    PEFT's target names (``q_proj``, ``qkv``, ...) apply.
+    A subclass sets ``family``, ``blocks`` and ``encode``. Modules below ``model`` keep the names of the library
+    that they come from, to which the target names of adapters (``q_proj``, ``qkv``, ...) refer.
 
     Attributes:
         name: the name that :func:`build_encoder` was given.
-        family: ``"sam3"`` or ``"sam"``.
+        family: ``"sam3"``, ``"sam"``, ...; adapters of one family fit no other.
         image_size: side in pixels that the encoder is meant to be run at; others are accepted, see below.
         patch_size: every side must be a multiple of it.
         strides: pixels of the image per pixel of each feature map, finest first. With a patch of 14, SAM 3's
@@ -37,14 +34,14 @@ class ImageEncoder(nn.Module):
         [(48, 72, 72), (48, 36, 36), (48, 18, 18), (48, 9, 9)]
     """
 
-    model: PreTrainedModel
+    model: nn.Module
+    family: str
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: nn.Module,
         *,
         name: str,
-        family: str,
         image_size: int,
         patch_size: int,
         strides: Sequence[float],
@@ -56,7 +53,6 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.model = model
         self.name = name
-        self.family = family
         self.patch_size = patch_size
         self.minimum_size = minimum_patches * patch_size
         self.strides = tuple(strides)

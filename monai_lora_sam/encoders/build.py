@@ -1,4 +1,4 @@
-"""The one function that builds an image encoder by name."""
+"""Build an image encoder by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from monai_lora_sam.encoders.base import ImageEncoder
 from monai_lora_sam.encoders.pretrained import load_encoder
-from monai_lora_sam.encoders.registry import ENCODERS, make_encoder
+from monai_lora_sam.encoders.registry import ENCODERS, EncoderEntry
 
 
 def build_encoder(
@@ -21,7 +21,8 @@ def build_encoder(
     """Build an image encoder by name.
 
     Args:
-        name: ``"tiny"``, ``"sam3"``, ``"sam_vit_b"``, ``"sam_vit_l"`` or ``"sam_vit_h"``.
+        name: ``"tiny"``, ``"sam3"``, ``"sam_vit_b"``, ``"sam_vit_l"``, ``"sam_vit_h"``, or that of an encoder
+            that another package offers.
         pretrained: ``None`` or ``False`` for random weights (drawn from torch's global generator), ``True``
             for the name's own weights, or a Hugging Face id, a local folder, a ``.safetensors`` or ``.pth``
             file, see :func:`load_encoder`.
@@ -40,17 +41,16 @@ def build_encoder(
         >>> build_encoder("tiny", image_size=252).image_size
         252
     """
-    if name not in ENCODERS:
-        raise ValueError(f"Unknown encoder {name!r}; known ones: {', '.join(ENCODERS)}.")
+    entry: EncoderEntry = ENCODERS.load(name)
     if isinstance(pretrained, str) and pretrained.lower() in ("true", "false", "none", "null"):
         raise ValueError(
             f"pretrained: expected True, False or where the weights are, found the text {pretrained!r} "
             "(on a command line, write True or False)"
         )
     if pretrained is None or pretrained is False:
-        encoder = make_encoder(name, ENCODERS[name].config(), image_size)
+        encoder = entry.build(name, image_size)
     else:
-        source = ENCODERS[name].default_weights if pretrained is True else pretrained
+        source = entry.weights if pretrained is True else pretrained
         encoder = load_encoder(name, source, image_size)
     encoder.fingerprint  # noqa: B018  (taken now, before the cast and before any adapter)
     encoder.set_gradient_checkpointing(gradient_checkpointing)

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from monai_lora_sam.encoders.base import ImageEncoder
 from monai_lora_sam.encoders.checkpoints import WEIGHTS, Checkpoint, open_checkpoint
-from monai_lora_sam.encoders.conversion import (
-    detect_form,
-    infer_sam_config,
-    read_vision_tensors,
-    vision_config,
-)
-from monai_lora_sam.encoders.registry import ENCODERS, make_encoder
+from monai_lora_sam.encoders.conversion import read_tensors
+from monai_lora_sam.encoders.registry import ENCODERS, EncoderEntry
+from monai_lora_sam.files import atomic_write
 
+#: Number of tensor names that a message lists of each kind.
 SHOWN = 20
 
 
 def load_encoder(name: str, source: str | Path, image_size: int | None = None) -> ImageEncoder:
     """Build the encoder that a checkpoint holds, in float32.
 
-    Takes whole-model, video and vision-only checkpoints of transformers' SAM 3 and SAM, and Meta's original
-    ``sam_vit_{b,l,h}.pth`` with its fine-tuned relatives such as MedSAM. No random number is drawn.
+    The encoder's entry says which forms of checkpoint hold it. SAM 3 and SAM: whole-model, video and vision-only
+    checkpoints of transformers, and Meta's original ``sam_vit_{b,l,h}.pth`` with its fine-tuned relatives such
+    as MedSAM. No random number is drawn.
 
     Args:
         name: of the encoder, see :func:`build_encoder`.
@@ -43,49 +38,48 @@ def load_encoder(name: str, source: str | Path, image_size: int | None = None) -
         ValueError: it is damaged, of another family or architecture, or its tensors do not fit: the message
             lists what is missing, unexpected, of another shape, or not finite.
     """
+    entry: EncoderEntry = ENCODERS.load(name)
     checkpoint = open_checkpoint(source)
-    form = detect_form(checkpoint)
-    family = ENCODERS[name].family
-    if form.family != family:
-        fitting = [other for other, entry in ENCODERS.items() if entry.family == form.family]
-        raise ValueError(
-            f"{checkpoint.source}: expected weights of family {family!r} for {name!r}, found family "
-            f"{form.family!r}, which fits {' or '.join(map(repr, fitting))}."
-        )
-    tensors = read_vision_tensors(checkpoint, form)
-    config = _config(name, checkpoint, tensors)
+    tensors = read_tensors(checkpoint, name)
+    config = _config(name, entry, checkpoint, tensors)
     with torch.device("meta"):
-        encoder = make_encoder(name, config, image_size)
+        encoder = entry.build(name, image_size, config)
     _check_tensors(checkpoint, encoder.model.state_dict(), tensors)
     tensors = {key: tensor.to(torch.float32).contiguous() for key, tensor in tensors.items()}
     encoder.model.load_state_dict(tensors, strict=True, assign=True)
     return encoder
 
 
-def _config(name: str, checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> Any:
-    default = ENCODERS[name].config()
-    config = vision_config(checkpoint)
-    if config is None and ENCODERS[name].family == "sam":
-        try:
-            config = infer_sam_config(tensors, default)
-        except KeyError as error:
+def _config(name: str, entry: EncoderEntry, checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> Any:
+    config = default = entry.config()
+    if checkpoint.config is not None and entry.model_types:
+        kind = str(checkpoint.config.get("model_type"))
+        if kind not in entry.model_types:
             raise ValueError(
-                f"{checkpoint.source}: the tensor {error} of SAM's encoder is missing."
-            ) from error
-    config = default if config is None else config
-    for other, entry in ENCODERS.items():
-        if other != name and entry.family == ENCODERS[name].family:
-            same_as_other = _width_and_depth(config) == _width_and_depth(entry.config())
-            if same_as_other and _width_and_depth(config) != _width_and_depth(default):
-                raise ValueError(
-                    f"{checkpoint.source}: expected weights of {name!r}, found those of {other!r}."
-                )
+                f"{checkpoint.source}: config.json: expected a model_type of {', '.join(entry.model_types)}, "
+                f"found {kind!r}."
+            )
+        config = entry.model_types[kind](checkpoint.config)
+    elif entry.infer_config is not None:
+        try:
+            config = entry.infer_config(tensors, default)
+        except KeyError as error:
+            raise ValueError(f"{checkpoint.source}: the tensor {error} of {name!r} is missing.") from error
+    if entry.dimensions is not None and entry.dimensions(config) != entry.dimensions(default):
+        _check_not_of_another(name, entry, entry.dimensions(config), checkpoint)
     return config
 
 
-def _width_and_depth(config: Any) -> tuple[int, int]:
-    backbone = getattr(config, "backbone_config", config)
-    return backbone.hidden_size, backbone.num_hidden_layers
+def _check_not_of_another(
+    name: str, entry: EncoderEntry, dimensions: tuple[int, ...], checkpoint: Checkpoint
+) -> None:
+    """Refuse weights whose width and depth are those of another named encoder of the class."""
+    for other in ENCODERS.names():
+        candidate: EncoderEntry = ENCODERS.load(other)
+        if candidate.encoder is not entry.encoder or candidate.dimensions is None:
+            continue
+        if candidate.dimensions(candidate.config()) == dimensions:
+            raise ValueError(f"{checkpoint.source}: expected weights of {name!r}, found those of {other!r}.")
 
 
 def _check_tensors(
@@ -134,15 +128,11 @@ def save_encoder(encoder: ImageEncoder, folder: str | Path) -> Path:
             f"{encoder.name}: expected a plain encoder, found adapters on it ({wrapped[0]}, ...)."
         )
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    config = deepcopy(encoder.model.config)
-    config.architectures = [type(encoder.model).__name__]
+    config = getattr(encoder.model, "config", None)
+    if config is not None:
+        config = deepcopy(config)
+        config.architectures = [type(encoder.model).__name__]
+        atomic_write(folder / "config.json", config.to_json_string())
     state = {key: tensor.contiguous() for key, tensor in encoder.model.state_dict().items()}
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as name:
-        temporary = Path(name)
-        config.save_pretrained(temporary)
-        save_file(state, temporary / WEIGHTS, metadata={"format": "pt"})
-        shutil.copymode(temporary / "config.json", temporary / WEIGHTS)  # safetensors makes it private
-        for file in ("config.json", WEIGHTS):
-            os.replace(temporary / file, folder / file)
+    atomic_write(folder / WEIGHTS, save(state, metadata={"format": "pt"}))
     return folder

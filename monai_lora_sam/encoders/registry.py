@@ -1,83 +1,83 @@
-"""The named encoders: what is known of each, and its architecture without weights."""
+"""Find encoders by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_lora_sam.encoders.base import ImageEncoder
+from torch import Tensor
 
-TINY_ASSETS = Path(__file__).resolve().parents[1] / "assets" / "tiny"
+from monai_lora_sam.encoders.base import ImageEncoder
+from monai_lora_sam.registry import Registry
+
+ENCODERS = Registry("monai_lora_sam.encoders", "encoder")
+
+
+def same_name(name: str) -> str:
+    """Return a name unchanged."""
+    return name
+
+
+@dataclass(frozen=True)
+class CheckpointForm:
+    """Tell a form of checkpoint, and the encoder's names for its tensors.
+
+    Attributes:
+        mark: regular expression for the whole name of one tensor that only this form has. Its group ``prefix``
+            matches the part before the encoder's own names, such as ``vision_encoder.``.
+        rename: turns a name without the prefix into the name below ``ImageEncoder.model``.
+    """
+
+    mark: str
+    rename: Callable[[str], str] = same_name
 
 
 @dataclass(frozen=True)
 class EncoderEntry:
-    """What is known of a named encoder: its family, its default weights and how to make its configuration."""
+    """Hold everything about a named encoder.
 
-    family: str
-    default_weights: str | Path
+    A package offers an entry under the group ``monai_lora_sam.encoders``; its name there is the encoder's.
+
+    Attributes:
+        encoder: the class, whose arguments are a configuration, a name and an image size or None.
+        config: makes the encoder's own configuration.
+        weights: its own weights, for ``pretrained=True``: a file, a folder or a Hugging Face id.
+        targets: names of the layers, relative to a block, that each preset of adapter targets adapts.
+        forms: the forms of checkpoint that hold such an encoder; none where every tensor has the encoder's name.
+        model_types: readers of ``config.json``, by its ``model_type``.
+        infer_config: reads a configuration off the tensors where there is no ``config.json``, given the encoder's
+            own. None takes the encoder's own.
+        dimensions: width and depth of a configuration. They tell weights of one named encoder from those of
+            another of the same class.
+
+    Example:
+        >>> ENCODERS.load("sam_vit_b").targets["mlp"]
+        ('mlp.lin1', 'mlp.lin2')
+    """
+
+    encoder: type[ImageEncoder]
     config: Callable[[], Any]
+    weights: str | Path
+    targets: Mapping[str, Sequence[str]]
+    forms: tuple[CheckpointForm, ...] = ()
+    model_types: Mapping[str, Callable[[dict[str, Any]], Any]] | None = None
+    infer_config: Callable[[Mapping[str, Tensor], Any], Any] | None = None
+    dimensions: Callable[[Any], tuple[int, ...]] | None = None
 
+    @property
+    def family(self) -> str:
+        """Return the family of the encoder's class."""
+        return self.encoder.family
 
-def _sam3_config() -> Any:
-    from transformers import Sam3VisionConfig
+    def build(self, name: str, image_size: int | None = None, config: Any = None) -> ImageEncoder:
+        """Build the encoder with random weights.
 
-    return Sam3VisionConfig()
-
-
-def _tiny_config() -> Any:
-    from transformers import Sam3VisionConfig
-
-    return Sam3VisionConfig(
-        fpn_hidden_size=48,
-        backbone_feature_sizes=[[144, 144], [72, 72], [36, 36]],
-        backbone_config={
-            "model_type": "sam3_vit_model",
-            "hidden_size": 144,
-            "intermediate_size": 576,
-            "num_hidden_layers": 6,
-            "num_attention_heads": 2,
-            "image_size": 504,
-            "pretrain_image_size": 168,
-            "window_size": 12,
-            "global_attn_indexes": [2, 5],
-        },
-    )
-
-
-def _sam_config(
-    hidden_size: int, layers: int, heads: int, global_blocks: tuple[int, ...]
-) -> Callable[[], Any]:
-    def make() -> Any:
-        from transformers import SamVisionConfig
-
-        return SamVisionConfig(
-            hidden_size=hidden_size,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            global_attn_indexes=list(global_blocks),
-        )
-
-    return make
-
-
-ENCODERS: dict[str, EncoderEntry] = {
-    "tiny": EncoderEntry("sam3", TINY_ASSETS, _tiny_config),
-    "sam3": EncoderEntry("sam3", "facebook/sam3", _sam3_config),
-    "sam_vit_b": EncoderEntry("sam", "facebook/sam-vit-base", _sam_config(768, 12, 12, (2, 5, 8, 11))),
-    "sam_vit_l": EncoderEntry("sam", "facebook/sam-vit-large", _sam_config(1024, 24, 16, (5, 11, 17, 23))),
-    "sam_vit_h": EncoderEntry("sam", "facebook/sam-vit-huge", _sam_config(1280, 32, 16, (7, 15, 23, 31))),
-}
-
-
-def make_encoder(name: str, config: Any, image_size: int | None) -> ImageEncoder:
-    """Build the encoder of a configuration with random weights."""
-    if ENCODERS[name].family == "sam3":
-        from monai_lora_sam.encoders.sam3 import Sam3Encoder
-
-        return Sam3Encoder(config, name, image_size)
-    from monai_lora_sam.encoders.sam import SamEncoder
-
-    return SamEncoder(config, name, image_size)
+        Args:
+            name: that the encoder is to have.
+            image_size: side in pixels that it is meant for; the configuration's if None.
+            config: its configuration; the encoder's own if None.
+        """
+        config = self.config() if config is None else config
+        return self.encoder(config, name, image_size)  # type: ignore[call-arg, misc, arg-type]

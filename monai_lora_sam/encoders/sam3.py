@@ -1,17 +1,24 @@
-"""SAM 3's vision encoder (transformers' ``Sam3VisionModel``) for images of any size."""
+"""SAM 3's vision encoder (transformers' ``Sam3VisionModel``) for images of any size, and a miniature of it."""
 
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.models.sam3.configuration_sam3 import Sam3VisionConfig, Sam3ViTConfig
+from transformers.models.sam3.configuration_sam3 import Sam3Config, Sam3VisionConfig, Sam3ViTConfig
 from transformers.models.sam3.modeling_sam3 import Sam3VisionModel, Sam3ViTRotaryEmbedding
 
 from monai_lora_sam.encoders import attention
 from monai_lora_sam.encoders.base import ImageEncoder
+from monai_lora_sam.encoders.registry import CheckpointForm, EncoderEntry
+
+_TINY_ASSETS = Path(__file__).resolve().parents[1] / "assets" / "tiny"
+_QUERY, _KEY, _VALUE, _OUTPUT = (f"attention.{name}_proj" for name in "qkvo")
+_MLP = ("mlp.fc1", "mlp.fc2")
 
 
 class AxialRotaryEmbedding(nn.Module):
@@ -60,6 +67,7 @@ class Sam3Encoder(ImageEncoder):
     """
 
     model: Sam3VisionModel
+    family = "sam3"
 
     def __init__(self, config: Sam3VisionConfig, name: str = "sam3", image_size: int | None = None) -> None:
         scales = list(config.scale_factors or [])
@@ -72,7 +80,6 @@ class Sam3Encoder(ImageEncoder):
         super().__init__(
             Sam3VisionModel(config),
             name=name,
-            family="sam3",
             image_size=backbone.image_size,
             patch_size=patch_size,
             strides=[patch_size / scale for scale in scales],
@@ -102,3 +109,55 @@ class Sam3Encoder(ImageEncoder):
             hidden = self.run_block(block, hidden)
         hidden = hidden.permute(0, 3, 1, 2)
         return [self.run_block(level, hidden) for level in self.model.neck.fpn_layers]
+
+
+def _whole_config(raw: dict[str, Any]) -> Any:
+    return Sam3Config.from_dict(raw).vision_config
+
+
+def _tiny_config() -> Sam3VisionConfig:
+    return Sam3VisionConfig(
+        fpn_hidden_size=48,
+        backbone_feature_sizes=[[144, 144], [72, 72], [36, 36]],
+        backbone_config={
+            "model_type": "sam3_vit_model",
+            "hidden_size": 144,
+            "intermediate_size": 576,
+            "num_hidden_layers": 6,
+            "num_attention_heads": 2,
+            "image_size": 504,
+            "pretrain_image_size": 168,
+            "window_size": 12,
+            "global_attn_indexes": [2, 5],
+        },
+    )
+
+
+def _dimensions(config: Sam3VisionConfig) -> tuple[int, ...]:
+    backbone: Any = config.backbone_config
+    return backbone.hidden_size, backbone.num_hidden_layers
+
+
+_entry = partial(
+    EncoderEntry,
+    encoder=Sam3Encoder,
+    targets={
+        "qv": (_QUERY, _VALUE),
+        "qkv": (_QUERY, _KEY, _VALUE),
+        "proj": (_OUTPUT,),
+        "mlp": _MLP,
+        "all": (_QUERY, _KEY, _VALUE, _OUTPUT, *_MLP),
+    },
+    # Before the names stands nothing (vision only), `vision_encoder.` (whole model) or
+    # `detector_model.vision_encoder.` (video model).
+    forms=(CheckpointForm(r"(?P<prefix>(.*\.)?)backbone\.embeddings\.patch_embeddings\.projection\.weight"),),
+    model_types={
+        "sam3": _whole_config,
+        "sam3_video": lambda raw: _whole_config(raw.get("detector_config", {})),
+        "sam3_vision_model": Sam3VisionConfig.from_dict,
+    },
+    dimensions=_dimensions,
+)
+
+SAM3 = _entry(config=Sam3VisionConfig, weights="facebook/sam3")
+TINY = _entry(config=_tiny_config, weights=_TINY_ASSETS)

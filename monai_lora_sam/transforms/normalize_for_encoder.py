@@ -9,7 +9,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, NormalizeIntensity
 
-from monai_lora_sam.encoders import ENCODERS, ImageEncoder, make_encoder
+from monai_lora_sam.encoders import ImageEncoder, build_encoder
 
 
 class NormalizeForEncoderd(MapTransform):
@@ -33,10 +33,8 @@ class NormalizeForEncoderd(MapTransform):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if isinstance(encoder, str):
-            if encoder not in ENCODERS:
-                raise ValueError(f"encoder: expected one of {', '.join(ENCODERS)}, found {encoder!r}")
             with torch.device("meta"):  # Only its two constants are wanted: no memory, no weights.
-                encoder = make_encoder(encoder, ENCODERS[encoder].config(), None)
+                encoder = build_encoder(encoder)
         self.normalize = NormalizeIntensity(
             subtrahend=list(encoder.pixel_mean), divisor=list(encoder.pixel_std), channel_wise=True
         )

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from peft.tuners.lora import LoraLayer
 
-from monai_lora_sam.adapters import PRESETS, AdapterStack, layer_indices, target_modules
+from monai_lora_sam.adapters import AdapterStack, layer_indices, target_modules
+from monai_lora_sam.encoders import ENCODERS
 
 ATTENTION = {"sam3": "attention", "sam": "attn"}
 EXPECTED = {
@@ -54,16 +55,15 @@ def test_layers_restricts_the_blocks(make_encoder, family, layers, expected):
     assert sorted(adapted(stack)) == [index % blocks for index in expected]
 
 
-def test_every_family_knows_every_preset():
-    assert {family: set(presets) for family, presets in PRESETS.items()} == {
-        family: set(presets) for family, presets in EXPECTED.items()
-    }
+@pytest.mark.parametrize("name", ["sam3", "sam_vit_b", "sam_vit_h", "sam_vit_l", "tiny"])
+def test_every_encoder_knows_every_preset(name):
+    assert set(ENCODERS.load(name).targets) == set(EXPECTED["sam3"])
 
 
 def test_unknown_preset_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"'kv'.*\['qv', 'qkv', 'proj', 'mlp', 'all'\]"):
         target_modules("sam3", "kv")
-    with pytest.raises(ValueError, match=r"'dino'.*\['sam', 'sam3'\]"):
+    with pytest.raises(ValueError, match=r"expected one of.*'sam3'.*found 'dino'"):
         target_modules("dino", "qv")
 
 

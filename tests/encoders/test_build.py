@@ -19,7 +19,7 @@ def millions(module):
     return round(sum(parameter.numel() for parameter in module.parameters()) / 1e6, 1)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", ENCODERS.names())
 def test_full_size_encoders_build_and_run_on_the_meta_device(name):
     with torch.device("meta"):
         encoder = build_encoder(name)
@@ -68,7 +68,7 @@ def test_tiny_is_sam3_in_miniature_and_fits_git():
 
 def test_tiny_equals_transformers_at_its_size():
     encoder = build_encoder("tiny")
-    model = Sam3VisionModel(ENCODERS["tiny"].config()).eval()
+    model = Sam3VisionModel(ENCODERS.load("tiny").config()).eval()
     model.load_state_dict(encoder.model.state_dict())
     image = torch.randn(1, 3, 504, 504)
     with torch.no_grad():
@@ -93,7 +93,10 @@ def test_options_are_applied():
 
 
 def test_bad_requests_name_what_is_possible():
-    with pytest.raises(ValueError, match="tiny, sam3, sam_vit_b, sam_vit_l, sam_vit_h"):
+    with pytest.raises(
+        ValueError,
+        match=r"\['sam3', 'sam_vit_b', 'sam_vit_h', 'sam_vit_l', 'tiny'\], found 'sam4' \(nearest: 'sam3'\)",
+    ):
         build_encoder("sam4")
     with pytest.raises(ValueError, match="490 or 504"):
         build_encoder("tiny", image_size=500)
@@ -103,7 +106,7 @@ def test_table_is_printed_by_a_command():
     command = [sys.executable, "-m", "monai_lora_sam.encoders"]
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     rows = [line for line in result.stdout.splitlines() if line.startswith("| `")]
-    assert [row.split("`")[1] for row in rows] == list(ENCODERS)
+    assert [row.split("`")[1] for row in rows] == ENCODERS.names()
     assert "454.0 M" in next(row for row in rows if "`sam3`" in row)
 
 

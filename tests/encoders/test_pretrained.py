@@ -24,7 +24,7 @@ from transformers import (
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
 from monai_lora_sam.encoders import ENCODERS, build_encoder, load_encoder, save_encoder
-from monai_lora_sam.encoders.conversion import infer_sam_config, original_to_transformers
+from monai_lora_sam.encoders.sam import infer_sam_config, original_to_transformers
 
 
 def features(model, image):
@@ -162,7 +162,7 @@ def test_full_size_original_form_is_recognised():
         expected = build_encoder("sam_vit_l").model.config
     with torch.device("meta"):
         tensors = build_encoder("sam_vit_l").model.state_dict()
-    inferred = infer_sam_config(tensors, ENCODERS["sam_vit_b"].config())
+    inferred = infer_sam_config(tensors, ENCODERS.load("sam_vit_b").config())
     for key in (
         "hidden_size",
         "num_attention_heads",
@@ -244,7 +244,7 @@ def test_wrong_family_and_wrong_size_name_the_right_encoder(whole_sam, whole_sam
     with pytest.raises(ValueError, match="found family 'sam', which fits 'sam_vit_b'"):
         build_encoder("sam3", tmp_path / "sam.pth")
     whole_sam3.save_pretrained(tmp_path / "sam3")
-    with pytest.raises(ValueError, match="found family 'sam3', which fits 'tiny' or 'sam3'"):
+    with pytest.raises(ValueError, match="found family 'sam3', which fits 'sam3' or 'tiny'"):
         build_encoder("sam_vit_h", tmp_path / "sam3")
     save_encoder(build_encoder("tiny"), tmp_path / "tiny")
     with pytest.raises(ValueError, match="expected weights of 'sam3', found those of 'tiny'"):
