@@ -9,6 +9,7 @@ from monai_lora_sam.coronary.anatomy.arcade import (
 from monai_lora_sam.coronary.anatomy.mapping import cass_from_syntax, syntax_from_cass
 from monai_lora_sam.coronary.anatomy.names import cass_name, segment_name
 from monai_lora_sam.coronary.anatomy.neighbours import Side, adjoins, parents_of, side_of
+from monai_lora_sam.coronary.anatomy.order import COURSES, in_order, rank_of
 from monai_lora_sam.coronary.anatomy.segments import (
     CassSegment,
     Dominance,
@@ -21,6 +22,7 @@ from monai_lora_sam.coronary.anatomy.segments import (
 __all__ = [
     "ARCADE_CLASS_NAMES",
     "ARCADE_STENOSIS_ID",
+    "COURSES",
     "CassSegment",
     "Dominance",
     "Side",
@@ -31,7 +33,9 @@ __all__ = [
     "cass_from_syntax",
     "cass_name",
     "exists_in",
+    "in_order",
     "parents_of",
+    "rank_of",
     "segment_name",
     "side_of",
     "syntax_from_arcade_id",

@@ -11,8 +11,9 @@ import numpy as np
 
 from monai_lora_sam import __version__
 from monai_lora_sam.coronary.anatomy import (
-    SyntaxSegment,
+    arcade_id,
     cass_name,
+    in_order,
     segment_name,
     syntax_from_arcade_id,
     vessel_of,
@@ -34,7 +35,6 @@ from monai_lora_sam.coronary.qca import (
 PACKAGES = ("monai", "torch", "transformers", "peft")
 LOW_CONFIDENCE = 0.5  # of a lesion's score
 DISAGREEMENT_PERCENT = 25.0  # between the %DS of the contours and the network's
-_ORDER = {segment: place for place, segment in enumerate(SyntaxSegment)}
 
 
 def segment_rows(segments: np.ndarray, profiles: Sequence[DiameterProfile]) -> list[dict[str, Any]]:
@@ -47,8 +47,8 @@ def segment_rows(segments: np.ndarray, profiles: Sequence[DiameterProfile]) -> l
     spacing = profiles[0].pixel_spacing_mm if profiles else None
     found = [syntax_from_arcade_id(int(number)) for number in np.unique(segments[segments > 0])]
     rows = []
-    for segment in sorted(found, key=_ORDER.__getitem__):
-        number = next(i for i in np.unique(segments) if i and syntax_from_arcade_id(int(i)) is segment)
+    for segment in in_order(found):
+        number = arcade_id(segment)
         length, diameters = 0.0, [np.zeros(0)]
         for profile, ids in zip(profiles, along, strict=True):
             inside = ids == number
@@ -56,7 +56,7 @@ def segment_rows(segments: np.ndarray, profiles: Sequence[DiameterProfile]) -> l
             diameters.append(profile.diameter_px[inside & profile.is_measured])
         measured = np.concatenate(diameters)
         row: dict[str, Any] = {
-            "id": int(number),
+            "id": number,
             "name": segment_name(segment),
             "syntax": segment.value,
             "cass": cass_name(segment),

@@ -13,6 +13,7 @@ from monai_lora_sam.coronary.anatomy import (
     SyntaxSegment,
     adjoins,
     exists_in,
+    in_order,
     side_of,
     syntax_from_arcade_id,
 )
@@ -85,9 +86,8 @@ class LabelledTree:
 
     @property
     def segments(self) -> tuple[SyntaxSegment, ...]:
-        """The segments that are present, in ARCADE's order."""
-        present = sorted({piece.arcade_id for piece in self.pieces} - {0})
-        return tuple(syntax_from_arcade_id(number) for number in present)
+        """Return the segments that are present, in their order."""
+        return tuple(in_order(piece.segment for piece in self.pieces if piece.segment is not None))
 
 
 def label_tree(

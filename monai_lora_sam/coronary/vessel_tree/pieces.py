@@ -10,12 +10,11 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from monai_lora_sam.coronary.vessel_tree.crossing import runs_straight_on
 from monai_lora_sam.coronary.vessel_tree.tree import VesselTree
 
 #: The direction of a branch at its end is taken over so many pixels.
 DIRECTION_PX = 10.0
-#: Two branches continue each other when they bend by no more than this.
-STRAIGHT_DEGREES = 45.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,18 +153,17 @@ def _crossing(meeting: list[_Arm]) -> list[list[_Arm]]:
     """Return the branches that meet at a node as one group, or as two where two vessels cross."""
     if len(meeting) < 4:
         return [meeting]
-    turns = [
-        (float(one.outward @ other.outward), {first, second})
-        for (first, one), (second, other) in combinations(enumerate(meeting), 2)
-    ]
-    turns.sort(key=lambda item: item[0])
-    _, over = turns[0]
-    turn, under = next((turn, pair) for turn, pair in turns if not pair & over)
-    if turn > -np.cos(np.radians(STRAIGHT_DEGREES)):
+    pairs = [(first, second) for first, second in combinations(range(len(meeting)), 2)]
+    pairs.sort(
+        key=lambda pair: float(meeting[pair[0]].outward @ meeting[pair[1]].outward)
+    )  # straightest first
+    over = pairs[0]
+    under = next(pair for pair in pairs if not set(pair) & set(over))
+    if not runs_straight_on(*(meeting[index].outward for index in under)):
         return [meeting]
     return [
         [arm for index, arm in enumerate(meeting) if index not in under],
-        [meeting[index] for index in sorted(under)],
+        [meeting[index] for index in under],
     ]
 
 

@@ -1,0 +1,22 @@
+"""The rule by which two branches count as one vessel that runs on, as both vessels of a crossing do."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Largest turn, in degrees, of each of the two vessels that cross at a node of the tree: half of a right angle, so
+#: that of two vessels that cross no branch can go on into both others.
+CROSSING_DEGREES = 45.0
+
+
+def runs_straight_on(one_outward: np.ndarray, other_outward: np.ndarray) -> bool:
+    """Say whether a vessel that comes in by one branch and leaves by another turns by `CROSSING_DEGREES` at most.
+
+    Args:
+        one_outward, other_outward: (2,) unit vectors in which the branches leave their common node.
+
+    Example:
+        >>> runs_straight_on(np.array([0.0, 1.0]), np.array([0.0, -1.0]))
+        True
+    """
+    return bool(one_outward @ other_outward <= -np.cos(np.radians(CROSSING_DEGREES)))
