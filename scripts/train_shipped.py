@@ -71,7 +71,7 @@ STAGES = {
         "stenosis_detection",
         "stenosis",
         f"{PHANTOMS}, and {ARCADE.format(task='stenosis')}",
-        {"epochs": 8, "batch_size": 16, "val_interval": 4, "feature_cache": True, "feature_copies": 1},
+        {"epochs": 8, "batch_size": 16, "val_interval": 4, "feature_cache": True, "feature_variants": 1},
         below=("vessels", "segments"),
         arcade_share=2,
     ),

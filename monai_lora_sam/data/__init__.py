@@ -1,27 +1,27 @@
-"""Data sets as MONAI datalists, and splits by case."""
+"""Read, check, split and cache data sets as MONAI datalists."""
 
 from monai_lora_sam.data.class_weights import class_counts, class_weights
-from monai_lora_sam.data.copies import ImageSignature, copy_groups, image_signature, pixel_hash
 from monai_lora_sam.data.datalist import SPLITS, read_datalist, write_datalist
+from monai_lora_sam.data.dataset_errors import DatasetError, ErrorList
+from monai_lora_sam.data.duplicates import ImageSignature, duplicate_groups, image_signature, pixel_hash
 from monai_lora_sam.data.feature_cache import FeatureCache, image_key
 from monai_lora_sam.data.feature_dataset import FeatureDataset
 from monai_lora_sam.data.folders import datalist_from_folders
-from monai_lora_sam.data.problems import DatasetProblems, ProblemList
 from monai_lora_sam.data.splits import group_cases, split_by_case
 from monai_lora_sam.data.training_items import PrepareBatchFeatures, training_items
 
 __all__ = [
-    "DatasetProblems",
+    "DatasetError",
+    "ErrorList",
     "FeatureCache",
     "FeatureDataset",
     "ImageSignature",
     "PrepareBatchFeatures",
-    "ProblemList",
     "SPLITS",
     "class_counts",
     "class_weights",
-    "copy_groups",
     "datalist_from_folders",
+    "duplicate_groups",
     "group_cases",
     "image_key",
     "image_signature",

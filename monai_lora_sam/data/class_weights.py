@@ -1,4 +1,4 @@
-"""How often each class occurs in the labels of a datalist, and what weight that gives it in a loss."""
+"""Count the classes in the labels of a datalist and weight them for a loss."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def class_counts(entries: Sequence[Mapping[str, Any]], classes: int) -> np.ndarr
     """Count images and pixels of each class in the label images of a split.
 
     Args:
-        entries: of a datalist, each with `label`; one listed twice counts twice.
-        classes: how many, background included.
+        entries: entries of a datalist, each with `label`; an entry listed twice counts twice.
+        classes: number of classes, background included.
 
     Returns:
-        (2, classes) integers: images that show the class, pixels of it.
+        (2, classes) integers: images that show the class, pixels of the class.
 
     Raises:
         ValueError: a label holds a value that is no class; the file is named.
@@ -37,13 +37,13 @@ def class_counts(entries: Sequence[Mapping[str, Any]], classes: int) -> np.ndarr
 def class_weights(entries: Sequence[Mapping[str, Any]], classes: int, largest: float = 8.0) -> list[float]:
     """Return the weight of each class in a cross-entropy: the inverse root of its share of all pixels.
 
-    The root lies between no weighting, which forgets rare classes, and the full inverse, which lets them
-    flood the others. Weights are scaled so that a pixel's mean weight over the named classes (all but the
-    first) is 1, and held below `largest`; a class that never occurs gets the largest weight that occurs.
+    Without weights a network forgets rare classes; with the full inverse rare classes flood the others. Weights are
+    scaled so that a pixel's mean weight over the named classes (all but the first) is 1, and held below `largest`. A
+    class that never occurs gets the largest weight that occurs.
 
     Args:
-        entries: of the training split, each with `label`.
-        classes: how many, background included.
+        entries: entries of the training split, each with `label`.
+        classes: number of classes, background included.
         largest: upper limit of a weight.
 
     Raises:

@@ -16,7 +16,11 @@ PATH_KEYS = ("image", "label", "segments", "truth")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON to a temporary name and rename it."""
+    """Write JSON whole or not at all.
+
+    Raises:
+        ValueError: the content holds NaN or infinity; the file is named.
+    """
     try:
         text = json.dumps(content, indent=1, allow_nan=False)
     except ValueError as error:
@@ -68,16 +72,16 @@ def write_datalist(
 
 
 def read_datalist(path: str | Path) -> dict[str, Any]:
-    """Read a whole datalist with every path made absolute, and check it.
+    """Read a datalist, make its paths absolute and check every entry.
 
-    Paths are `image`, `label`, `segments` and `truth`. Splits that are absent come as empty lists.
-    MONAI's `load_decathlon_datalist(path, True, split)` reads the same file, one split at a time and
-    unchecked; it knows the first two paths only.
+    Paths are `image`, `label`, `segments` and `truth`. Absent splits become empty lists. MONAI's
+    `load_decathlon_datalist(path, True, split)` reads the same file, one split at a time and unchecked; it knows
+    the first two paths only.
 
     Raises:
         FileNotFoundError: no such datalist.
-        ValueError: not JSON, no split, an entry without an image or with a path that does not exist. All
-            entries are checked, and all that is wrong is in the message, by entry.
+        ValueError: not JSON, no split, an entry without an image or with a path that does not exist. The message
+            lists all wrong entries.
     """
     path = Path(path)
     try:

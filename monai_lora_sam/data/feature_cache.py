@@ -1,4 +1,4 @@
-"""Keep on disk what a frozen network made of images, so that heads on it train without running it."""
+"""Keep a frozen network's features of images on disk, so that heads train without running the network."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _OPEN_SHARDS = 128  # mapped at a time; each holds a file descriptor on some sys
 
 
 def image_key(image: Tensor, view: Tensor | None = None) -> str:
-    """Return the SHA-256 of what a network is given: pixels, shape and view angles.
+    """Return the SHA-256 of a network's input: pixels, shape and view angles.
 
-    Taken of the tensor after all preprocessing, so that another file, size or normalisation is another key.
+    The tensor is hashed after all preprocessing, so another file, size or normalisation gives another key.
 
     Args:
         image: (3, H, W), normalised.
-        view: (2,) degrees, NaN where unknown.
+        view: (2,) degrees, NaN where unknown; None for a network without views.
     """
     pixels = torch.as_tensor(image).detach().to("cpu", torch.float32).contiguous()
     angles = None if view is None else [float(angle) for angle in view]
@@ -47,7 +47,7 @@ def to_float16(features: Tensor, where: str) -> Tensor:
     """Return features in float16 on the CPU.
 
     Raises:
-        ValueError: if one is NaN or infinite, or beyond float16's range; ``where`` starts the message.
+        ValueError: a feature is NaN, infinite or beyond float16's range; ``where`` starts the message.
     """
     half = features.detach().to("cpu", torch.float16).contiguous()
     if torch.isfinite(half).all():
@@ -64,20 +64,19 @@ def to_float16(features: Tensor, where: str) -> Tensor:
 class FeatureCache:
     """Hold features of images in float16, in checksummed shards, for one network.
 
-    A folder holds ``identity.json`` (what the features depend on besides the image: the fingerprints of
-    encoder, adapters and heads) and ``shards/<name>/`` with the tensors and ``index.json``, which names
-    their images and their SHA-256. A shard's folder gets its name when it is whole, so that a killed run
-    leaves whole shards only, and several processes may write into one cache. Each shard is checked once
-    before it is first read; tensors are then read one by one, mapped from the file.
+    A folder holds ``identity.json`` (the fingerprints of encoder, adapters and heads that made the features) and
+    ``shards/<name>/`` with the tensors and ``index.json``, which lists their images and their SHA-256. A shard's
+    folder gets its name when it is whole, so a killed run leaves whole shards only and several processes may write
+    into one cache. Each shard is checked once before its first read; tensors are then read singly, mapped from the
+    file.
 
     Args:
-        folder: of this cache; made when there is none.
-        identity: by name, what the features depend on, see
-            :func:`monai_lora_sam.networks.feature_identity`.
+        folder: the folder of this cache; created where missing.
+        identity: fingerprints by name, see :func:`monai_lora_sam.networks.feature_identity`.
 
     Raises:
-        ValueError: if the folder is the cache of something else (what differs is named), is no cache at all, or
-            an index in it is damaged.
+        ValueError: the folder is a cache of another identity (the message lists the differences), is no cache, or
+            holds a damaged index.
 
     Example:
         >>> cache = FeatureCache("features", {"encoder": "5f3c…"})  # doctest: +SKIP
@@ -96,7 +95,7 @@ class FeatureCache:
 
     @classmethod
     def under(cls, root: str | Path, identity: Mapping[str, str]) -> FeatureCache:
-        """Open the cache of this identity in a folder that holds one for each: a changed adapter gets its own."""
+        """Open the cache of an identity below a folder with a cache for each identity; create it where missing."""
         return cls(Path(root) / _digest({"format": str(FORMAT), **identity})[:16], identity)
 
     def __contains__(self, key: str) -> bool:
@@ -106,11 +105,11 @@ class FeatureCache:
         return len(self._shard_of)
 
     def __getitem__(self, key: str) -> Tensor | list[Tensor]:
-        """Return what was added under a key, float16: a tensor (C, H, W), or a list of them, finest first.
+        """Return the features of a key in float16: a tensor (C, H, W), or a list of tensors, finest first.
 
         Raises:
-            KeyError: if nothing was.
-            ValueError: if its shard is truncated or was changed.
+            KeyError: the cache has no such key.
+            ValueError: the shard is truncated or was changed.
         """
         if key not in self._shard_of:
             raise KeyError(f"{self.folder}: no features of the image {key[:16]}…")
@@ -128,10 +127,10 @@ class FeatureCache:
         """Write one shard.
 
         Args:
-            features: by :func:`image_key`, a tensor (C, H, W) or a list of them.
+            features: by :func:`image_key`, a tensor (C, H, W) or a list of tensors.
 
         Raises:
-            ValueError: if there are none, or one does not fit float16.
+            ValueError: no features, or features that do not fit float16.
         """
         if not features:
             raise ValueError(f"{self.folder}: expected features of at least one image, found none")
@@ -153,16 +152,16 @@ class FeatureCache:
         self._note(shard, index)
 
     def refresh(self) -> None:
-        """Find what is in the folder now, shards that other processes wrote included."""
+        """Look for new shards, such as other processes wrote."""
         for path in sorted(self.folder.glob(f"shards/[!.]*/{INDEX}")):
             if path.parent not in self._index:
                 self._note(path.parent, self._read_index(path))
 
     def verify(self, keys: Iterable[str] | None = None, progress: bool = False) -> None:
-        """Check the shards that hold these images (all by default) against their SHA-256, each once.
+        """Check the shards of these images (by default of all) against their SHA-256, each once.
 
         Raises:
-            ValueError: for the first that is truncated or was changed; its file is named.
+            ValueError: a shard is truncated or was changed; its file is named.
         """
         shards = {self._shard_of[key] for key in (self._shard_of if keys is None else keys)}
         todo = sorted(shards - self._verified)

@@ -1,4 +1,4 @@
-"""A data set whose items carry stored features, so that an epoch of heads runs no encoder."""
+"""Data set of items with stored features: an epoch of head training runs no encoder."""
 
 from __future__ import annotations
 
@@ -26,32 +26,31 @@ SHARD_BYTES = 64 * 2**20
 class FeatureDataset(Randomizable, Dataset):
     """Yield each item with the features of its image, computed once and kept in a :class:`FeatureCache`.
 
-    Features that are stored cannot be augmented, so augmentation is drawn beforehand: of each image there is
-    copy 0, for which the random transforms are left out, and ``copies`` augmented ones, each seeded by the
-    image and its number. An epoch is as long as the data; each time an item is asked for one of its copies is
-    drawn.
+    Stored features cannot be augmented. Augmented variants of each image are therefore stored beforehand: variant 0
+    skips the random transforms; ``variants`` more are drawn, each seeded by the image and the variant's number. An
+    epoch is as long as the data; each access to an item draws one of its variants.
 
-    What is missing is computed when the data set is made, by all processes of a distributed run together. A
-    run that is killed meanwhile goes on from the last whole shard.
+    The constructor computes missing features; the processes of a distributed run share the work. A killed run
+    continues after its last whole shard.
 
     Args:
         data: entries of a datalist.
-        transform: from an entry to an item with an ``image`` (3, H, W) and, where known, a ``view`` (2,).
-        cache: where features are kept.
-        read: from images (B, 3, H, W) and views (B, 2) or None to features: a tensor (B, C, h, w) or a list
-            of them. Called without gradients.
-        copies: augmented copies of each image.
-        keep_image: leave ``image`` in the items, for heads that read it as well.
-        cache_rate: part of the items, without their features, that is kept in memory.
-        batch_size: images that are read at a time.
-        device: on which they are read.
-        seed: of the copies.
-        shard_bytes: a shard is closed when it has reached this size.
+        transform: turns an entry into an item with an ``image`` (3, H, W) and, where known, a ``view`` (2,).
+        cache: holds the features.
+        read: turns images (B, 3, H, W) and views (B, 2) or None into features: a tensor (B, C, h, w) or a list of
+            tensors. Called without gradients.
+        variants: number of augmented variants stored for each image, besides the image itself.
+        keep_image: keep ``image`` in the items, for heads that read it too.
+        cache_rate: share of the items, without their features, that is kept in memory.
+        batch_size: images in a call of ``read``.
+        device: device of the images given to ``read``.
+        seed: seed of the variants.
+        shard_bytes: size at which a shard is closed.
         progress: draw a bar.
 
     Raises:
-        ValueError: if there are no entries, features are not finite or do not fit float16 (the image is
-            named), the disk is too small, or the cache is damaged.
+        ValueError: no entries, a negative number of variants, features that are not finite or do not fit float16
+            (the image is named), a full disk, or a damaged cache.
 
     Example:
         >>> cache = FeatureCache.under("features", feature_identity(network))  # doctest: +SKIP
@@ -67,7 +66,7 @@ class FeatureDataset(Randomizable, Dataset):
         cache: FeatureCache,
         read: Read,
         *,
-        copies: int = 0,
+        variants: int = 0,
         keep_image: bool = False,
         cache_rate: float = 1.0,
         batch_size: int = 4,
@@ -79,20 +78,20 @@ class FeatureDataset(Randomizable, Dataset):
         super().__init__(data, transform)
         if not data:
             raise ValueError(f"{cache.folder}: expected images to read features of, found none")
-        if copies < 0:
-            raise ValueError(f"copies: expected 0 or more, found {copies}")
+        if variants < 0:
+            raise ValueError(f"variants: expected 0 or more, found {variants}")
         self.cache = cache
-        self.copies = copies
+        self.variants = variants
         self.keep_image = keep_image
         self.seed = seed
         flat = transform.flatten()
         plain = [step for step in flat.transforms if not isinstance(step, RandomizableTrait)]
         self._plain, self._augmented = Compose(plain), flat
-        self._copy = 0
+        self._variant = 0
         self._keys: list[str] = []
         self._items: list[dict[str, Any] | None] = []
         filler = _Filler(cache, read, batch_size, device, shard_bytes)
-        total = len(data) * (copies + 1)
+        total = len(data) * (variants + 1)
         with tqdm(total=total, desc="reading features", disable=not progress, leave=False) as bar:
             for number in range(total):
                 item = self._make(number)
@@ -110,27 +109,27 @@ class FeatureDataset(Randomizable, Dataset):
         cache.verify(self._keys, progress)
 
     def randomize(self, data: Any = None) -> None:
-        """Draw the number of a copy."""
-        self._copy = int(self.R.randint(self.copies + 1)) if self.copies else 0
+        """Draw the number of a variant."""
+        self._variant = int(self.R.randint(self.variants + 1)) if self.variants else 0
 
     def _transform(self, index: int) -> dict[str, Any]:
         self.randomize()
-        number = self._copy * len(self.data) + range(len(self.data))[index]
+        number = self._variant * len(self.data) + range(len(self.data))[index]
         item = self._items[number]
         if item is None:
             item = self._slim(self._make(number))
         return {**item, "features": self.cache[self._keys[number]]}
 
     def _make(self, number: int) -> dict[str, Any]:
-        """Return an item with its image; numbers run through copy 0 of all entries, then copy 1 of all …"""
-        copy, index = divmod(number, len(self.data))
+        """Return an item with its image; numbers run through variant 0 of all entries, then variant 1 of all …"""
+        variant, index = divmod(number, len(self.data))
         entry = self.data[index]
-        if copy == 0:
+        if variant == 0:
             return self._plain(entry)
-        # By content where the image is a file: the copies stay the same when folder or order change.
+        # By content where the image is a file: variants stay the same when folder or order change.
         path = entry.get("image")
         content = Path(path).read_bytes() if isinstance(path, str | Path) else str(index).encode()
-        mark = hashlib.sha256(f"{self.seed}/{copy}/".encode() + content).digest()
+        mark = hashlib.sha256(f"{self.seed}/{variant}/".encode() + content).digest()
         self._augmented.set_random_state(seed=int.from_bytes(mark[:4], "big"))
         return self._augmented(entry)
 
@@ -152,7 +151,7 @@ class _Filler:
         self.asked_for_room = False
 
     def offer(self, key: str, item: dict[str, Any], where: str, left: int) -> None:
-        """Take an image whose features may be missing; about ``left`` are still to come."""
+        """Queue an image whose features may be missing; about ``left`` more images follow."""
         if key in self.cache or key in self.waiting or key in self.done:
             return
         if int(key[:8], 16) % idist.get_world_size() != idist.get_rank():
@@ -168,7 +167,7 @@ class _Filler:
             self.read_waiting(left)
 
     def finish(self) -> None:
-        """Read and write what is left."""
+        """Read and write the remaining images."""
         if self.waiting:
             self.read_waiting(0)
         self.write()

@@ -1,4 +1,4 @@
-"""Split entries by case."""
+"""Split the entries of a datalist by case."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monai_lora_sam.data.copies import pixel_hash
+from monai_lora_sam.data.duplicates import pixel_hash
 from monai_lora_sam.images import read_image
 
 
 def group_cases(entries: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-    """Group entries that must stay together: the same `case_id`, or the same pixels.
+    """Group entries that must stay together: those of equal `case_id` or equal pixels.
 
-    Entries without a `case_id` are cases of their own. Equal pixels are found by `pixel_hash`, which is read
-    from the entry or, where it is absent, worked out from its image. Re-encoded copies share a `case_id`
-    already where `prepare_arcade` or `datalist_from_folders` made the entries.
+    Entries without a `case_id` are cases of their own. Equal pixels are found by `pixel_hash`, taken from the entry
+    or, where absent, computed from its image. Re-encoded duplicates already share a `case_id` in the entries of
+    `datalist_from_folders`.
 
     Returns:
         lists of indices into `entries`.
@@ -44,10 +44,10 @@ def group_cases(entries: Sequence[Mapping[str, Any]]) -> list[list[int]]:
 def split_by_case(
     entries: Sequence[dict[str, Any]], fractions: Mapping[str, float], seed: int = 0
 ) -> dict[str, list[dict[str, Any]]]:
-    """Split entries into named parts without ever cutting through a case or between copies of one image.
+    """Split entries into named parts; a case, and duplicates of one image, stay in one part.
 
-    Cases are shuffled by a hash of the seed and their own name, so that the result does not depend on the
-    order of the entries. Then each goes, the big ones first, into the part that is furthest below its share.
+    Cases are shuffled by a hash of the seed and their own name, so the result does not depend on the order of the
+    entries. Then each case, the largest first, joins the part that is furthest below its share.
 
     Args:
         entries: datalist entries with `image` and, where known, `case_id` and `pixel_hash`.
@@ -79,7 +79,7 @@ def split_by_case(
         )
         return hashlib.sha256(f"{seed}/{names[0]}".encode()).hexdigest()
 
-    # The big cases first: a big one that comes last would overshoot whatever part it goes to.
+    # The largest cases first: a large case that comes last would overshoot its part.
     chosen: dict[str, list[int]] = {part: [] for part in fractions}
     for group in sorted(sorted(groups, key=order), key=len, reverse=True):
         short = max(wanted, key=lambda part: fractions[part] * len(entries) - len(chosen[part]))

@@ -1,4 +1,4 @@
-"""The data set of a bundle: preprocessed images in memory, or stored features on disk."""
+"""Build the data set of a bundle: preprocessed images in memory, or stored features on disk."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ def training_items(
     feature_cache: bool = False,
     feature_cache_dir: str | Path = "feature_cache",
     keep_image: bool | None = None,
-    copies: int = 0,
+    variants: int = 0,
     seed: int = 0,
     device: torch.device | str = "cpu",
     batch_size: int = 4,
     cache_rate: float = 1.0,
     progress: bool = True,
 ) -> Dataset:
-    """Return MONAI's ``CacheDataset``, or a :class:`FeatureDataset` of what lies below the network's head.
+    """Return MONAI's ``CacheDataset``, or a :class:`FeatureDataset` of the features that the network's head reads.
 
     Args:
         data: entries of a datalist.
-        transform: from an entry to an item.
-        network: on its device; its strategy has to be ``frozen`` for a feature cache.
-        feature_cache: which of the two.
-        feature_cache_dir: holds one cache for each encoder, adapters and heads below.
-        keep_image: beside stored features; by default where the head reads the image as well.
-        copies, seed, batch_size, device: see :class:`FeatureDataset`; of no effect without a feature cache.
-        cache_rate: part of the items that is kept in memory.
+        transform: turns an entry into an item.
+        network: the network on its device; a feature cache needs its strategy to be ``frozen``.
+        feature_cache: return a :class:`FeatureDataset`.
+        feature_cache_dir: folder with a cache for each combination of encoder, adapters and earlier heads.
+        keep_image: keep the image beside stored features; None keeps it where the head reads it.
+        variants, seed, batch_size, device: see :class:`FeatureDataset`; of no effect without a feature cache.
+        cache_rate: share of the items that is kept in memory.
         progress: draw a bar.
 
     Raises:
-        ValueError: if a feature cache is asked for and the strategy moves what it would store.
+        ValueError: a feature cache with a strategy that changes the stored features.
     """
     if not feature_cache:
         return CacheDataset(data, transform, cache_rate=cache_rate, progress=progress)
@@ -66,7 +66,7 @@ def training_items(
             transform,
             FeatureCache.under(feature_cache_dir, feature_identity(network)),
             network.read,
-            copies=copies,
+            variants=variants,
             keep_image=keep_image,
             cache_rate=cache_rate,
             batch_size=batch_size,
@@ -79,10 +79,10 @@ def training_items(
 
 
 class PrepareBatchFeatures(PrepareBatchExtraInput):
-    """MONAI's ``PrepareBatchExtraInput`` that also gives a network stored features where the batch has them.
+    """Extend MONAI's ``PrepareBatchExtraInput`` by the stored features of a batch.
 
-    They travel to the device in float16 and become float32 there. Where the batch has no image, the network
-    is given None in its place.
+    Features move to the device in float16 and become float32 there. The network gets None for the image of a batch
+    without images.
 
     Example:
         >>> PrepareBatchFeatures(extra_keys={"view": "view"})  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""Replacing a folder so that a killed run leaves the old version or the new one, whole."""
+"""Replace a folder so that a killed run leaves the old version or the new one, whole."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
     renames leaves it there, and :func:`recover_folder`, called by every reader of this package, renames it
     back.
 
-    All that is in the old folder goes with it. An error inside the block leaves the old folder untouched.
+    The old folder is deleted with all its files. An error inside the block leaves the old folder untouched.
 
     Args:
         folder: the folder to create or to replace; its parents are created.
@@ -109,7 +109,7 @@ def _prefix(folder: Path) -> str:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed runs of this machine left beside the folder; a live process keeps its own."""
+    """Remove temporary folders of this machine's killed runs; those of a live process stay."""
     if os.name != "posix":  # elsewhere asking whether a process lives may end it
         return
     prefix = _prefix(folder)

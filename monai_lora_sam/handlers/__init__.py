@@ -1,4 +1,4 @@
-"""Event handlers for MONAI's engines: determinism by epoch, resumable training, saving a stage."""
+"""Event handlers for MONAI's engines: seeding by epoch, resumable training, saving a stage."""
 
 from monai_lora_sam.handlers.epoch_log import EpochLog, read_history
 from monai_lora_sam.handlers.epoch_seed import EpochSeed

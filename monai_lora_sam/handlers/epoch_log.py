@@ -18,9 +18,9 @@ class EpochLog:
     """Draw a progress bar for each epoch, then print and store one line: loss, scores, rate, seconds.
 
     Args:
-        path: a JSON-lines file; a resumed run goes on in it.
-        evaluator: whose metrics belong to the line.
-        show: draw and print; the file is written either way.
+        path: a JSON-lines file; a resumed run appends to it.
+        evaluator: its metrics join the line of the same epoch.
+        show: draw and print; the file is written in any case.
 
     Example:
         >>> EpochLog("models/history.jsonl", evaluator).attach(trainer)  # doctest: +SKIP
@@ -77,12 +77,12 @@ class EpochLog:
             self._write(line)
 
     def _write(self, line: dict) -> None:
-        """Append the line, and forget lines of this epoch or later ones that an interrupted run left."""
+        """Append the line; drop lines of this or later epochs that an interrupted run left."""
         kept = [old for old in read_history(self.path) if old["epoch"] < line["epoch"]]
         atomic_write(self.path, "".join(json.dumps(item) + "\n" for item in [*kept, line]))
 
 
 def read_history(path: str | Path) -> list[dict]:
-    """Return the lines that :class:`EpochLog` wrote, one dict an epoch; none if there is no file."""
+    """Return the lines of an :class:`EpochLog`, a dict for each epoch; an empty list where there is no file."""
     path = Path(path)
     return [json.loads(text) for text in path.read_text().splitlines()] if path.is_file() else []

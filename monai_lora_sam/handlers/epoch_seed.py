@@ -10,19 +10,19 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data.utils import set_rnd
 
-#: Keeps the seeds of neighbouring runs (0, 1, 2 …) from meeting in later epochs.
+#: Distance of the seeds of neighbouring runs (0, 1, 2 …); they do not meet in later epochs.
 _STRIDE = 100_003
 
 
 class EpochSeed:
-    """Make what an epoch draws depend on the seed and the epoch's number alone.
+    """Seed all random generators from the run's seed and the epoch's number.
 
-    A run that is killed and resumed at epoch n then draws the same order, augmentation and dropout as a run
-    that was never interrupted, without storing the state of every generator.
+    A run resumed at epoch n draws the same order, augmentation and dropout as a run that was never interrupted, and
+    no generator's state is stored.
 
     Args:
-        seed: of the whole run. In a distributed run the rank is added, so that ranks augment differently.
-        dataset: whose random transforms are seeded; None leaves them to the workers of the data loader.
+        seed: seed of the run. The rank of a distributed run is added, so that ranks augment differently.
+        dataset: data set whose random transforms are seeded; None leaves them to the workers of the data loader.
 
     Example:
         >>> EpochSeed(0).attach(trainer)  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""MONAI's early stopping, whose patience survives a resumed run."""
+"""Stop training early, with a patience that survives a resumed run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from monai.handlers import EarlyStopHandler
 class ResumableEarlyStop(EarlyStopHandler):
     """Stop training when the score has not improved for ``patience`` validations.
 
-    MONAI's handler keeps its best score and its counter out of reach of a checkpoint; this one gives them. A
-    run that had stopped for good and is started again trains no further.
+    MONAI's handler saves neither its best score nor its counter; this subclass has both in its ``state_dict``. A run
+    whose patience had ended trains no further when started again.
 
     Example:
         >>> from monai.handlers import stopping_fn_from_metric

@@ -1,4 +1,4 @@
-"""MONAI's learning rate schedule, whose length a resumed run may change."""
+"""Learning rate schedule whose length a resumed run may change."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ OF_THE_RUN = ("warmup_steps", "warmup_multiplier", "t_total", "end_lr", "cycles"
 class ResumableWarmupCosine(WarmupCosineSchedule):
     """Warm up linearly, then decay as a cosine.
 
-    MONAI's schedule restores its own length from a checkpoint: a run resumed with more epochs would reach its end
-    early and climb again. This one restores only how far it has come.
+    MONAI's schedule restores its length from a checkpoint: the rate of a run resumed with more epochs would reach its
+    end early and climb again. This subclass restores the number of steps done alone.
 
     Example:
         >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)

@@ -1,4 +1,4 @@
-"""Save a stage after each validation: the last one, and the best one so far."""
+"""Save the last and the best stage of a training run."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class StageSaver:
     metrics and the epoch.
 
     Args:
-        network: what trains.
-        folder: where ``last`` and ``best`` are written.
+        network: the network in training.
+        folder: parent of ``last`` and ``best``.
         metric: name of the evaluator's metric to compare by.
         card: further entries of the card, see :func:`monai_lora_sam.stages.save_stage`.
 
@@ -55,7 +55,7 @@ class StageSaver:
 
     def __call__(self, engine: Engine) -> None:
         value = float(engine.state.metrics[self.metric])
-        # Nothing is above NaN, the Dice of images without any vessel: it must not stay the best for ever.
+        # No number is above NaN, the Dice of images without foreground: NaN must not stay the best for ever.
         better = self.best is None or math.isnan(self.best) or value > self.best
         if better:
             self.best = value

@@ -1,4 +1,4 @@
-"""Keep a training run's state on disk, so that it goes on where it was killed."""
+"""Save and restore the state of a training run."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from monai_lora_sam.files import atomic_file
 class TrainingState:
     """Write the state at the end of each epoch, and read it back when a run starts.
 
-    MONAI's ``CheckpointSaver`` writes into the final file, which a kill leaves half written; this one writes
-    beside it and renames. Only what trains belongs in ``objects``: give a network's ``trainable`` view rather
-    than the network, or the base goes along.
+    MONAI's ``CheckpointSaver`` writes into the final file, which a kill leaves half written; this handler writes a
+    temporary file and renames it. Give a network's ``trainable`` view rather than the network, whose file would hold
+    the base too.
 
     Args:
         path: the file.
-        objects: by name, whatever has ``state_dict`` and ``load_state_dict``. The trainer adds itself.
-        resume: read ``path`` when the engine starts, if it is there.
+        objects: objects with ``state_dict`` and ``load_state_dict`` by name. `attach` adds the trainer.
+        resume: read an existing ``path`` when the engine starts.
 
     Raises:
-        ValueError: when resuming, if the file cannot be read, or is that of a run with other objects, other
-            parameters or another number of steps an epoch; what was expected and found are named.
+        ValueError: on resuming, the file is unreadable, or belongs to a run with other objects, other parameters or
+            another number of steps an epoch. The message says what was expected and found.
 
     Example:
         >>> TrainingState("run/last.pt", {"network": network.trainable}).attach(trainer)

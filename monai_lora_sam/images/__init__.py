@@ -1,6 +1,12 @@
-"""Angiograms, cines and labels read from files: PNG, JPEG, TIFF, NIfTI, DICOM. No torch."""
+"""Read pictures, labels and DICOM frames from PNG, JPEG, TIFF, NIfTI and DICOM files. No torch."""
 
-from monai_lora_sam.images.dicom_files import DICOM_DIRECTORY, naming, number_of_frames, read_dataset, values
+from monai_lora_sam.images.dicom_files import (
+    DICOM_DIRECTORY,
+    element_numbers,
+    naming_file,
+    number_of_frames,
+    read_dataset,
+)
 from monai_lora_sam.images.frames import Frames, read_frames
 from monai_lora_sam.images.image_files import detect_format, is_image_name
 from monai_lora_sam.images.read_image import GreyImage, read_image
@@ -11,12 +17,12 @@ __all__ = [
     "Frames",
     "GreyImage",
     "detect_format",
+    "element_numbers",
     "is_image_name",
-    "naming",
+    "naming_file",
     "number_of_frames",
     "read_dataset",
     "read_frames",
     "read_image",
     "read_label",
-    "values",
 ]

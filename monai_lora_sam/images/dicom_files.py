@@ -1,4 +1,4 @@
-"""Open DICOM files: the header, and the stored pixels of all frames, whatever their compression."""
+"""Read headers and stored pixels of DICOM files in any compression."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DICOM_DIRECTORY = "1.2.840.10008.1.3.10"
 
 _SYNTAXES = "1.2.840.10008.1.2"
 _UNCOMPRESSED = (_SYNTAXES, *(f"{_SYNTAXES}.{end}" for end in ("1", "1.99", "2")))
-# What the GDCM in SimpleITK decodes: baseline, extended and lossless JPEG, JPEG-LS, JPEG 2000, RLE.
+# Syntaxes that the GDCM in SimpleITK decodes: baseline, extended and lossless JPEG, JPEG-LS, JPEG 2000, RLE.
 _GDCM_SYNTAXES = frozenset(
     f"{_SYNTAXES}.{end}" for end in ("4.50", "4.51", "4.57", "4.70", "4.80", "4.81", "4.90", "4.91", "5")
 )
@@ -33,7 +33,7 @@ _IMAGE_ELEMENTS = (
     *("PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PixelData"),
 )
-#: Compressions by the beginning of their UID → what decodes them.
+#: Beginning of a compression's UID → way to decode it.
 _REMEDIES = {
     "4.5": "pip install pylibjpeg pylibjpeg-libjpeg",
     "4.7": "pip install pylibjpeg pylibjpeg-libjpeg",
@@ -41,14 +41,14 @@ _REMEDIES = {
     "4.90": "pip install pylibjpeg pylibjpeg-openjpeg",
     "4.91": "pip install pylibjpeg pylibjpeg-openjpeg",
     "4.20": "pip install pylibjpeg pylibjpeg-openjpeg",
-    "4.10": "it is a video: export the run as uncompressed XA",
+    "4.10": "it is a video: export its frames uncompressed",
 }
 
 
 def read_dataset(path: str | Path) -> pydicom.Dataset:
     """Read a DICOM file with its pixel data still encoded.
 
-    Files without the preamble or without a transfer syntax are read as old systems wrote them.
+    Files without a preamble or a transfer syntax, as old systems wrote them, are read too.
 
     Raises:
         FileNotFoundError: no such file.
@@ -62,7 +62,7 @@ def read_dataset(path: str | Path) -> pydicom.Dataset:
         )
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: expected a DICOM image, found an empty file")
-    with naming(path):
+    with naming_file(path):
         dataset = _parse(path)
         kind = str(dataset.file_meta.get("MediaStorageSOPClassUID", "")) or str(
             dataset.get("SOPClassUID", "")
@@ -79,8 +79,11 @@ def read_dataset(path: str | Path) -> pydicom.Dataset:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let every error of reading name the file: pydicom raises whatever damaged bytes lead it to."""
+def naming_file(path: Path) -> Iterator[None]:
+    """Turn every error inside the block into a `ValueError` that names the file.
+
+    Damaged bytes make pydicom raise errors of any type. `FileNotFoundError` and `MemoryError` pass unchanged.
+    """
     try:
         yield
     except (FileNotFoundError, MemoryError):
@@ -120,12 +123,12 @@ def _parse(path: Path) -> pydicom.Dataset:
 def stored_pixels(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
     """Decode all frames as stored: (N, H, W), or (N, H, W, 3) for colour; no window, no inversion.
 
-    Uncompressed and RLE pixels are decoded by pydicom, others by the plug-in that pydicom finds, else by SimpleITK.
-    Bits outside Bits Stored (old overlays) are cleared; palettes become their colours.
+    pydicom decodes uncompressed and RLE pixels. Other compressions go to the plug-in that pydicom finds, else to
+    SimpleITK. Bits outside Bits Stored (old overlays) are cleared; palettes become their colours.
 
     Raises:
-        ValueError: cut off, damaged, or a compression that nothing installed decodes; then with the package to
-            install.
+        ValueError: cut off, damaged, or a compression without an installed decoder; the message then names the
+            package to install.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
     for keyword, usual in (
@@ -181,7 +184,7 @@ def _apply_palette(array: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
 
 
 def _clear_unused_bits(array: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
-    """Keep Bits Stored below High Bit, with their sign: older files have overlays in the other bits."""
+    """Keep Bits Stored below High Bit, with their sign; older files have overlays in the other bits."""
     allocated = array.dtype.itemsize * 8
     stored = int(dataset.get("BitsStored") or allocated)
     high = int(dataset.get("HighBit", stored - 1) or 0)
@@ -193,7 +196,7 @@ def _clear_unused_bits(array: np.ndarray, dataset: pydicom.Dataset) -> np.ndarra
 
 def _decode_compressed(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
     syntax = dataset.file_meta.TransferSyntaxUID
-    # Decoders fill what is missing with grey and say nothing.
+    # Decoders fill missing pixels with grey and raise nothing.
     if syntax.startswith(_WITH_END_MARKER) and not _ends_whole(dataset.PixelData):
         raise corrupt(path, "its last compressed frame is cut off")
     failures: list[Exception] = []
@@ -221,7 +224,7 @@ def _ends_whole(encapsulated: bytes) -> bool:
 
 
 def _decode_with_simpleitk(dataset: pydicom.Dataset) -> np.ndarray:
-    """Let the GDCM in SimpleITK decode: every installation has it, and it knows the JPEGs of angiography."""
+    """Decode with the GDCM in SimpleITK, which is always installed and knows lossless JPEG."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
@@ -246,11 +249,11 @@ def _decode_with_simpleitk(dataset: pydicom.Dataset) -> np.ndarray:
     return array.astype(f"{signed}{int(dataset.BitsAllocated) // 8}")
 
 
-def values(dataset: Any, keyword: str) -> list[float] | None:
-    """Return an element's numbers, or None when it is absent or empty.
+def element_numbers(dataset: Any, keyword: str) -> list[float] | None:
+    """Return the numbers of a DICOM element, or None where it is absent or empty.
 
     Raises:
-        ValueError: when it holds something else.
+        ValueError: the element holds anything else; the message names its tag.
     """
     try:
         value = dataset.get(keyword)

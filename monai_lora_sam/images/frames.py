@@ -1,4 +1,4 @@
-"""Give the frames of a DICOM file as grey levels from 0 to 1."""
+"""Convert the frames of a DICOM file to grey levels from 0 to 1."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from monai_lora_sam.images.image_files import to_grey
 
 
 class Frames:
-    """Hold frames as stored and give each as (H, W) float32 in 0..1 when it is asked for.
+    """Hold frames as stored and convert each to (H, W) float32 in 0..1 on access.
 
-    `frames[i]` is one frame, `frames[a:b]` and `numpy.asarray(frames)` are (N, H, W). All frames share one
-    window, so that brightness can be compared over time.
+    `frames[i]` is one frame; `frames[a:b]` and `numpy.asarray(frames)` are (N, H, W). All frames share one
+    window, so brightness can be compared over time.
     """
 
     def __init__(self, stored: np.ndarray, eight_bit: bool, inverted: bool) -> None:
@@ -55,10 +55,10 @@ class Frames:
 
 
 def read_frames(dataset: pydicom.Dataset, path: Path) -> Frames:
-    """Decode the pixels of a DICOM data set: MONOCHROME1 is inverted, stored windows are not applied.
+    """Decode the pixels of a DICOM data set; invert MONOCHROME1, apply no stored window.
 
     Raises:
-        ValueError: pixels that are missing, cut off, or compressed in a way that nothing installed decodes.
+        ValueError: the pixels are missing, cut off, or in a compression without an installed decoder.
     """
     stored = stored_pixels(dataset, path)
     bits = int(dataset.BitsStored)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-# Deeper images are scaled between these percentiles: a hot pixel or a black collimator edge must not
-# decide the contrast of the vessels.
+# Images of more than 8 bits are scaled between these percentiles: a hot pixel or a black border must not decide
+# the contrast of the rest.
 WINDOW_PERCENTILES = (0.1, 99.9)
 
 
 def to_unit(grey: np.ndarray, eight_bit: bool, window: tuple[float, float] | None = None) -> np.ndarray:
-    """Scale to 0..1: 8-bit over 255, floats already in 0..1 untouched, deeper by the robust window.
+    """Scale pixels to 0..1: divide 8-bit by 255, keep floats within 0..1, scale others by the robust window.
 
     Args:
         grey: pixels of any shape and numeric type.
         eight_bit: the values are 0 to 255, whatever their type.
-        window: grey levels that become 0 and 1; without it, the `WINDOW_PERCENTILES` of these pixels.
+        window: grey levels that become 0 and 1; None takes the `WINDOW_PERCENTILES` of these pixels.
 
     Raises:
         ValueError: for NaN or infinite pixels.

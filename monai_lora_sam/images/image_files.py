@@ -1,4 +1,4 @@
-"""Read the one frame an image file stores, untouched."""
+"""Read the single frame of an image file as stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import SpatialImage
 from PIL import Image
 
-from monai_lora_sam.images.dicom_files import naming, number_of_frames, read_dataset, stored_pixels
+from monai_lora_sam.images.dicom_files import naming_file, number_of_frames, read_dataset, stored_pixels
 
 # The first extension is the usual one. DICOM files often have none.
 EXTENSIONS = {
@@ -25,7 +25,7 @@ EXTENSIONS = {
 
 
 def is_image_name(path: Path) -> bool:
-    """Say whether a file's name is that of an image `read_angiogram` reads."""
+    """Say whether a file's name has an extension that `read_image` reads."""
     return _extension(path) in {name for names in EXTENSIONS.values() for name in names if name}
 
 
@@ -39,7 +39,7 @@ def _extension(path: Path) -> str:
 
 
 def detect_format(path: Path) -> str:
-    """Tell the format by content, and refuse a file whose name says otherwise."""
+    """Return the format by content; refuse a file whose extension says otherwise."""
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
         raise FileNotFoundError(f"{path}: expected an image file, found {found}")
@@ -118,7 +118,7 @@ def _read_tiff(path: Path, _: str) -> np.ndarray:
 
 
 def _read_dicom(path: Path, _: str) -> np.ndarray:
-    with naming(path):
+    with naming_file(path):
         dataset = read_dataset(path)
         _require_one_frame(number_of_frames(dataset), int(dataset.Rows), int(dataset.Columns))
         return stored_pixels(dataset, path)[0]
@@ -134,10 +134,10 @@ READERS = {
 
 
 def read_frame(path: str | Path) -> np.ndarray:
-    """Read one stored frame without touching its values: (H, W) or (H, W, components), rows first.
+    """Read one frame with its stored values: (H, W) or (H, W, components), rows first.
 
-    Alpha is left out; palettes become their colours, and one bit becomes 0 and 255. In NIfTI the
-    second axis is taken as rows.
+    Alpha is left out; palettes become their colours, and one bit becomes 0 and 255. The second axis of NIfTI
+    counts as rows.
 
     Raises:
         FileNotFoundError: no such file.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_lora_sam.images.dicom_files import naming, number_of_frames, read_dataset
+from monai_lora_sam.images.dicom_files import naming_file, number_of_frames, read_dataset
 from monai_lora_sam.images.frames import read_frames
 from monai_lora_sam.images.grey_levels import to_unit
 from monai_lora_sam.images.image_files import detect_format, read_frame, to_grey
@@ -20,7 +20,7 @@ class GreyImage:
     Attributes:
         pixels: (H, W) float32 in 0..1, rows first.
         modality: DICOM modality ("CT", ...), or "" when the file does not say.
-        path: where it was read from.
+        path: the file.
     """
 
     pixels: np.ndarray
@@ -31,9 +31,9 @@ class GreyImage:
 def read_image(path: str | Path) -> GreyImage:
     """Read one picture from PNG, JPEG, TIFF, NIfTI or DICOM as (H, W) float32 in 0..1, rows first.
 
-    8-bit images are divided by 255. Deeper ones (16-bit, or floats outside 0..1) are scaled so that their 0.1
-    and 99.9 percentiles become 0 and 1, and clipped there. Colour becomes luminance (Rec. 601), alpha is ignored.
-    In NIfTI the second axis is taken as rows. In DICOM MONOCHROME1 is inverted.
+    8-bit images are divided by 255. Deeper images (16-bit, or floats outside 0..1) are scaled so that their 0.1
+    and 99.9 percentiles become 0 and 1, and clipped there. Colour becomes luminance (Rec. 601); alpha is ignored.
+    The second axis of NIfTI counts as rows. MONOCHROME1 of DICOM is inverted.
 
     Raises:
         FileNotFoundError: no such file.
@@ -47,7 +47,7 @@ def read_image(path: str | Path) -> GreyImage:
     path = Path(path)
     if detect_format(path) == "DICOM":
         dataset = read_dataset(path)
-        with naming(path):
+        with naming_file(path):
             if number_of_frames(dataset) != 1:
                 raise ValueError(f"expected a single frame, found {number_of_frames(dataset)} frames")
             pixels = read_frames(dataset, path)[0]

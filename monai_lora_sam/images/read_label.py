@@ -12,11 +12,19 @@ from monai_lora_sam.images.image_files import read_frame, to_grey
 def read_label(path: str | Path, classes: int) -> np.ndarray:
     """Read class indices 0..classes-1 as (H, W) uint8, rows first.
 
-    Where `classes` is 2, a mask saved as 0/255 is read as 0/1; no other value is ever mapped.
+    With 2 classes a mask saved as 0/255 is read as 0/1; no other value is mapped.
+
+    Args:
+        path: a picture of integers, see `read_image` for formats.
+        classes: number of classes, background included.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: unreadable, not integer, or values that are no class.
+        ValueError: the file is unreadable, or its values are not integers or no classes.
+
+    Example:
+        >>> read_label("mask.png", classes=2).max()  # doctest: +SKIP
+        1
     """
     array = read_frame(path)
     grey = to_grey(array)

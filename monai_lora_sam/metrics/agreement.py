@@ -1,4 +1,4 @@
-"""Agreement of measured with true values: error, bias, limits of agreement."""
+"""Agreement of measured with true values: absolute error, bias, limits of agreement."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Agreement:
-    """Hold how far measured values are from their references, in the unit of the values.
+    """Hold the differences of measured values from their references, in the unit of the values.
 
     Attributes:
-        n: pairs that count.
-        skipped: pairs left out because one of the two values is None or NaN.
+        n: number of pairs with two known values.
+        skipped: number of pairs left out because a value is None or NaN.
         mean_absolute_error: mean of |measured - reference|; NaN without a pair.
         bias: mean of measured - reference; NaN without a pair.
         standard_deviation: of measured - reference, with n - 1; NaN below two pairs.

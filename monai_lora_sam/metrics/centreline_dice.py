@@ -1,4 +1,4 @@
-"""Centreline Dice (clDice) on hard masks: does the prediction follow the vessels?
+"""Centreline Dice (clDice) of tubular structures on hard masks.
 
 Shit et al., "clDice: a novel topology-preserving loss function for tubular structure segmentation",
 CVPR 2021.
@@ -92,7 +92,7 @@ class CenterlineDiceMetric(CumulativeIterationMetric):
 
     Args:
         reduction: MONAI's reduction ("mean", "mean_batch", "none", ...).
-        get_not_nans: return (value, number of values that count).
+        get_not_nans: return (value, number of values that are not NaN).
         ignore_empty: leave images with an empty target out (see `centreline_dice`).
 
     Example:
@@ -118,7 +118,7 @@ class CenterlineDiceMetric(CumulativeIterationMetric):
         return centreline_dice(y_pred, y, self.ignore_empty)
 
     def aggregate(self, reduction: str | None = None) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        """Reduce what was accumulated."""
+        """Return the accumulated scores, reduced."""
         data = self.get_buffer()
         if not isinstance(data, torch.Tensor):
             raise ValueError("expected at least one prediction, found none")

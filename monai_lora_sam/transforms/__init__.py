@@ -1,4 +1,4 @@
-"""MONAI dictionary transforms for angiograms; what reads files without them, of `images`, is offered here as well."""
+"""MONAI dictionary transforms: load labels, repeat channels, resize, normalise for an encoder."""
 
 from monai_lora_sam.transforms.grey_to_three_channels import GreyToThreeChannelsd
 from monai_lora_sam.transforms.load_label import LoadLabeld

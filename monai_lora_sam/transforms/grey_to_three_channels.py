@@ -1,4 +1,4 @@
-"""Give a grey image the three channels that Segment-Anything encoders take."""
+"""Repeat a grey image in the three channels that Segment-Anything encoders take."""
 
 from __future__ import annotations
 

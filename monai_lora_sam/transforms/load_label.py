@@ -17,8 +17,8 @@ class LoadLabeld(MapTransform):
 
     Args:
         keys: keys of label paths.
-        image_key: key of the image, already loaded, whose size the label must have; None for no check.
-        classes: how many classes there are, background included. With 2, masks of 0/255 become 0/1.
+        image_key: key of the loaded image whose size the label must have; None for no check.
+        classes: number of classes, background included. With 2, masks of 0/255 become 0/1.
         allow_missing_keys: pass items that lack a key.
 
     Raises:

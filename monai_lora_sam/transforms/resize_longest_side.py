@@ -1,4 +1,4 @@
-"""Fit an image of any shape into the encoder's square, and back."""
+"""Scale an image of any shape into the encoder's square, and back."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from monai.utils import ensure_tuple_rep
 class ResizeLongestSided(MapTransform, InvertibleTransform):
     """Scale the longer side to `size` and pad the shorter one at its end with zeros.
 
-    Composed of MONAI's `Resize(size_mode="longest")` and `SpatialPad(method="end")`, and inverted by them, so
-    that `Invertd` brings a network's output back to the image's own size. Images that shrink under an
-    interpolating mode are smoothed first (MONAI's `anti_aliasing`, whose zeros outside the frame darken
-    the outermost pixels where it shrinks much).
+    MONAI's `Resize(size_mode="longest")` and `SpatialPad(method="end")` do the work and invert it, so `Invertd`
+    brings a network's output back to the image's own size. Images that shrink under an interpolating mode are
+    smoothed first (MONAI's `anti_aliasing`, whose zeros outside the frame darken the outermost pixels of images that
+    shrink much).
 
     Args:
         keys: keys of (C, H, W) tensors.
         size: side of the square in pixels.
-        mode: interpolation for each key: "bilinear" for images, "nearest" for labels (torch's
-            "nearest-exact": its plain "nearest" takes the pixel to the upper left and moves labels by up to
-            half a pixel against their image; for that reason invert with `nearest_interp=False`).
+        mode: interpolation for each key: "bilinear" for images, "nearest" for labels. "nearest" means torch's
+            "nearest-exact": torch's plain "nearest" takes the pixel to the upper left and moves labels by up to
+            half a pixel against their image. Invert with `nearest_interp=False` for the same reason.
         allow_missing_keys: pass items that lack a key.
 
     Example:

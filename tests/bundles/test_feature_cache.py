@@ -65,8 +65,8 @@ def test_trains_as_without_and_runs_the_encoder_once_an_image(
     assert [line["loss"] for line in again] == [line["loss"] for line in cached]
 
 
-def test_augmented_copies_are_trained_on(passes: list[int], settings: Settings, tmp_path: Path):
-    more = {"strategy": "frozen", "feature_cache": True, "feature_copies": 2, "epochs": 3}
+def test_augmented_variants_are_trained_on(passes: list[int], settings: Settings, tmp_path: Path):
+    more = {"strategy": "frozen", "feature_cache": True, "feature_variants": 2, "epochs": 3}
     run = run_bundle(BUNDLE, overrides=settings(tmp_path / "first", **more))
     assert sum(passes) == 3 * 4 + 3
     assert len(run.parser.get_parsed_content("train#dataset")) == 4

@@ -137,33 +137,33 @@ def test_processes_of_a_distributed_run_share_the_work(entries, tmp_path, monkey
     assert all(item["features"].shape == (3, 8, 8) for item in items)
 
 
-# ---- augmented copies ----------------------------------------------------------------------------------------
+# ---- augmented variants ----------------------------------------------------------------------------------------
 
 
-def all_copies(items: FeatureDataset, index: int) -> list[torch.Tensor]:
-    return [items.cache[items._keys[copy * len(items) + index]] for copy in range(items.copies + 1)]
+def all_variants(items: FeatureDataset, index: int) -> list[torch.Tensor]:
+    return [items.cache[items._keys[copy * len(items) + index]] for copy in range(items.variants + 1)]
 
 
-def test_copies_differ_and_are_the_same_in_any_order(entries, tmp_path):
+def test_variants_differ_and_are_the_same_in_any_order(entries, tmp_path):
     reader = Reader()
-    items = make(entries, tmp_path / "features", reader, transform=transform(True), copies=2)
+    items = make(entries, tmp_path / "features", reader, transform=transform(True), variants=2)
     plain = make(entries, tmp_path / "plain", Reader())
     assert len(items) == 5 and reader.count == 15
     for index in range(5):
-        copies = all_copies(items, index)
-        assert torch.equal(copies[0], plain[index]["features"])
-        assert len({copy.numpy().tobytes() for copy in copies}) == 3
+        variants = all_variants(items, index)
+        assert torch.equal(variants[0], plain[index]["features"])
+        assert len({copy.numpy().tobytes() for copy in variants}) == 3
     again = Reader()
-    turned = make(entries[::-1], tmp_path / "features", again, transform=transform(True), copies=2)
+    turned = make(entries[::-1], tmp_path / "features", again, transform=transform(True), variants=2)
     assert again.count == 0
-    assert torch.equal(all_copies(turned, 0)[1], all_copies(items, 4)[1])
+    assert torch.equal(all_variants(turned, 0)[1], all_variants(items, 4)[1])
     other_seed = Reader()
-    make(entries, tmp_path / "features", other_seed, transform=transform(True), copies=2, seed=1)
+    make(entries, tmp_path / "features", other_seed, transform=transform(True), variants=2, seed=1)
     assert other_seed.count == 10
 
 
 def test_which_copy_is_drawn_follows_the_seed_alone(entries, tmp_path):
-    items = make(entries, tmp_path / "features", Reader(), transform=transform(True), copies=3)
+    items = make(entries, tmp_path / "features", Reader(), transform=transform(True), variants=3)
     drawn = []
     for seed in (1, 1, 2):
         items.set_random_state(seed)
@@ -174,14 +174,14 @@ def test_which_copy_is_drawn_follows_the_seed_alone(entries, tmp_path):
     assert len({feature.numpy().tobytes() for feature in drawn[0][::5]}) > 1
 
 
-def test_copies_not_kept_in_memory_are_made_the_same_again(entries, tmp_path):
+def test_variants_not_kept_in_memory_are_made_the_same_again(entries, tmp_path):
     kept, made = (
         make(
             entries,
             tmp_path / "features",
             Reader(),
             transform=transform(True),
-            copies=2,
+            variants=2,
             keep_image=True,
             cache_rate=rate,
         )
@@ -257,9 +257,9 @@ def test_no_images(tmp_path):
         make([], tmp_path / "features", Reader())
 
 
-def test_negative_copies(entries, tmp_path):
-    with pytest.raises(ValueError, match="copies: expected 0 or more, found -1"):
-        make(entries, tmp_path / "features", Reader(), copies=-1)
+def test_negative_variants(entries, tmp_path):
+    with pytest.raises(ValueError, match="variants: expected 0 or more, found -1"):
+        make(entries, tmp_path / "features", Reader(), variants=-1)
 
 
 def test_a_disk_that_is_too_small(entries, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_lora_sam.data import DatasetProblems, datalist_from_folders, split_by_case
+from monai_lora_sam.data import DatasetError, datalist_from_folders, split_by_case
 
 
 @pytest.fixture
@@ -46,11 +46,11 @@ def test_problems_are_reported_together(folders):
     Image.fromarray(MASK).save(folders[1] / "orphan.png")
     _add(folders, "twice", 6, MASK)
     _add(folders, "twice", 6, extension=".tif")
-    with pytest.raises(DatasetProblems) as caught:
+    with pytest.raises(DatasetError) as caught:
         datalist_from_folders(*folders)
     found = {
         file.rsplit("/", 2)[1] + "/" + file.rsplit("/", 1)[1]: text
-        for file, [text] in caught.value.problems.items()
+        for file, [text] in caught.value.errors.items()
     }
     assert found["images/alone.png"].startswith("expected a mask of the same name")
     assert found["masks/orphan.png"].startswith("expected an image of the same name")
@@ -63,7 +63,7 @@ def test_problems_are_reported_together(folders):
 
 
 def test_missing_and_empty_folders(folders):
-    with pytest.raises(DatasetProblems, match="expected images, found none") as caught:
+    with pytest.raises(DatasetError, match="expected images, found none") as caught:
         datalist_from_folders(folders[0], folders[1].parent / "nowhere")
     assert "found no such folder" in str(caught.value)
 

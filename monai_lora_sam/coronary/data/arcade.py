@@ -14,7 +14,7 @@ from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES, ARCADE_STENOSIS_
 from monai_lora_sam.coronary.data.arcade_annotations import AnnotatedImage, read_annotations
 from monai_lora_sam.coronary.images import read_angiogram
 from monai_lora_sam.coronary.transforms import polygon_area, polygons_to_mask
-from monai_lora_sam.data import ImageSignature, ProblemList, copy_groups, image_signature, write_datalist
+from monai_lora_sam.data import ErrorList, ImageSignature, duplicate_groups, image_signature, write_datalist
 from monai_lora_sam.files import atomic_file
 
 # The published folder and the categories that belong there, task by task.
@@ -94,15 +94,15 @@ def _write_label(path: Path, image: AnnotatedImage, task: str) -> None:
         Image.fromarray(mask).save(temporary, format="PNG", pnginfo=text)
 
 
-def _check_image(image: AnnotatedImage, problems: ProblemList) -> ImageSignature | None:
+def _check_image(image: AnnotatedImage, errors: ErrorList) -> ImageSignature | None:
     """Read one image; return its signature, or None after noting what is wrong."""
     try:
         angiogram = read_angiogram(image.path)
     except (ValueError, OSError) as error:
-        problems.add(image.path, str(error))
+        errors.add(image.path, str(error))
         return None
     if angiogram.pixels.shape != image.shape:
-        problems.add(image.path, f"expected {image.shape} (rows, columns), found {angiogram.pixels.shape}")
+        errors.add(image.path, f"expected {image.shape} (rows, columns), found {angiogram.pixels.shape}")
     return image_signature(angiogram.pixels)
 
 
@@ -137,7 +137,7 @@ def prepare_arcade(
     Raises:
         ValueError: unknown task.
         FileNotFoundError: `source` is not in the published layout.
-        DatasetProblems: everything wrong with the files, together; nothing is written then.
+        DatasetError: everything wrong with the files, together; nothing is written then.
 
     Example:
         >>> prepare_arcade("arcade", "prepared/vessels", task="vessels")
@@ -151,22 +151,22 @@ def prepare_arcade(
     if not present:
         raise FileNotFoundError(f"{root}: expected the folders {', '.join(SPLITS)} (any of them), found none")
 
-    problems = ProblemList()
+    errors = ErrorList()
     warnings = [f"{root / split}: expected a folder, found none" for split in SPLITS if split not in present]
     images = [
         (split, image)
         for split in present
-        for image in read_annotations(root / split, split, categories, problems, warnings)
+        for image in read_annotations(root / split, split, categories, errors, warnings)
     ]
     signatures: list[ImageSignature] = []
     for index, (_, image) in enumerate(images):
-        if signature := _check_image(image, problems):
+        if signature := _check_image(image, errors):
             signatures.append(signature)
         if progress:
             progress(index + 1, len(images))
-    problems.raise_if_any()
+    errors.raise_if_any()
 
-    groups = copy_groups(signatures)
+    groups = duplicate_groups(signatures)
     last: dict[str, str] = {}  # SPLITS is ordered, so the last split that has an image wins.
     for split in SPLITS:
         last.update({name: split for (own, _), name in zip(images, groups, strict=True) if own == split})

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from monai_lora_sam.coronary.transforms import polygon_area
-from monai_lora_sam.data import ProblemList
+from monai_lora_sam.data import ErrorList
 from monai_lora_sam.images import is_image_name
 
 # Published coordinates may lie on the border; farther out than this a polygon is not of this image.
@@ -48,14 +48,14 @@ class AnnotatedImage:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _load(path: Path, problems: ProblemList) -> dict[str, Any] | None:
+def _load(path: Path, errors: ErrorList) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        problems.add(path, "expected an annotation file, found nothing")
+        errors.add(path, "expected an annotation file, found nothing")
         return None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        problems.add(path, f"expected JSON, found {error}")
+        errors.add(path, f"expected JSON, found {error}")
         return None
     missing = [
         key
@@ -63,7 +63,7 @@ def _load(path: Path, problems: ProblemList) -> dict[str, Any] | None:
         if not isinstance(content, dict) or not isinstance(content.get(key), list)
     ]
     if missing:
-        problems.add(path, f"expected COCO with lists under 'images' and 'annotations', found no {missing}")
+        errors.add(path, f"expected COCO with lists under 'images' and 'annotations', found no {missing}")
         return None
     return content
 
@@ -92,7 +92,7 @@ def _ring_problem(ring: Any, shape: tuple[int, int]) -> str | None:
 
 
 def read_annotations(
-    folder: Path, split: str, categories: range, problems: ProblemList, warnings: list[str]
+    folder: Path, split: str, categories: range, errors: ErrorList, warnings: list[str]
 ) -> list[AnnotatedImage]:
     """Read `folder/annotations/<split>.json` and note all that is wrong or odd.
 
@@ -102,14 +102,14 @@ def read_annotations(
         folder: one split, with `images` and `annotations`.
         split: name of the annotation file.
         categories: the category ids that may occur.
-        problems: gets what must be mended, by file.
+        errors: gets what must be mended, by file.
         warnings: gets what is odd but harmless.
 
     Returns:
         images in the order of the file, without those that have a problem of their own.
     """
     path = folder / "annotations" / f"{split}.json"
-    content = _load(path, problems)
+    content = _load(path, errors)
     if content is None:
         return []
     images: dict[Any, AnnotatedImage] = {}
@@ -118,14 +118,12 @@ def read_annotations(
             identifier, name = record["id"], str(record["file_name"])
             shape = (int(record["height"]), int(record["width"]))
         except (KeyError, TypeError, ValueError) as error:
-            problems.add(path, f"images[{index}]: expected id, file_name, width and height, found {error!r}")
+            errors.add(path, f"images[{index}]: expected id, file_name, width and height, found {error!r}")
             continue
         if identifier in images:
-            problems.add(
-                path, f"images[{index}]: expected an id of its own, found {identifier} a second time"
-            )
+            errors.add(path, f"images[{index}]: expected an id of its own, found {identifier} a second time")
         elif not (folder / "images" / name).is_file():
-            problems.add(folder / "images" / name, f"expected the image that {path} names, found nothing")
+            errors.add(folder / "images" / name, f"expected the image that {path} names, found nothing")
         else:
             images[identifier] = AnnotatedImage(folder / "images" / name, shape)
     known = {record.get("id") for record in content["images"] if isinstance(record, dict)}
@@ -139,13 +137,13 @@ def read_annotations(
                 annotation["segmentation"],
             )
         except (KeyError, TypeError) as error:
-            problems.add(path, f"{where}: expected image_id, category_id and segmentation, found {error!r}")
+            errors.add(path, f"{where}: expected image_id, category_id and segmentation, found {error!r}")
             continue
         if image_id not in known:
-            problems.add(path, f"{where}: expected the id of an image, found {image_id!r}")
+            errors.add(path, f"{where}: expected the id of an image, found {image_id!r}")
             continue
         if category not in categories:
-            problems.add(
+            errors.add(
                 path,
                 f"{where}: expected a category from {categories[0]} to {categories[-1]}, found {category!r}",
             )
@@ -153,11 +151,11 @@ def read_annotations(
         if image_id not in images:
             continue  # The image's own problem is noted already.
         if not isinstance(rings, list) or not rings:
-            problems.add(path, f"{where}: expected a list of polygons, found {rings!r:.80}")
+            errors.add(path, f"{where}: expected a list of polygons, found {rings!r:.80}")
             continue
         wrong = [text for ring in rings if (text := _ring_problem(ring, images[image_id].shape))]
         if wrong:
-            problems.add(path, f"{where} (image {images[image_id].path.name}): {'; '.join(wrong)}")
+            errors.add(path, f"{where} (image {images[image_id].path.name}): {'; '.join(wrong)}")
             continue
         key = (image_id, json.dumps([category, rings]))
         if key in seen:

@@ -4,7 +4,7 @@ Reading stands in `images`, since the loading transforms need it too; it is offe
 
 from monai_lora_sam.coronary.dicom.anonymise import anonymise, anonymous_name
 from monai_lora_sam.coronary.dicom.frames import FrameScore, rank_frames
-from monai_lora_sam.coronary.dicom.kinds import other_kind
+from monai_lora_sam.coronary.dicom.object_class import non_angiogram_class
 from monai_lora_sam.coronary.dicom.segmentation import write_segmentation
 from monai_lora_sam.coronary.dicom.structured_report import write_structured_report
 
@@ -12,7 +12,7 @@ __all__ = [
     "FrameScore",
     "anonymise",
     "anonymous_name",
-    "other_kind",
+    "non_angiogram_class",
     "rank_frames",
     "write_segmentation",
     "write_structured_report",

@@ -1,4 +1,4 @@
-"""Angiograms and X-ray cines read from files. No torch."""
+"""Read angiograms and X-ray cines from files. No torch."""
 
 from monai_lora_sam.coronary.images.angiogram import Angiogram
 from monai_lora_sam.coronary.images.cine import ANGIOGRAPHY_MODALITIES, Cine, read_cine

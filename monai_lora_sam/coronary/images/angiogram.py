@@ -10,15 +10,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Angiogram:
-    """Hold one frame and what its file says of it.
+    """Hold one frame with its spacing, view and modality.
 
     Attributes:
         pixels: (H, W) float32 in 0..1, rows first.
-        pixel_spacing_mm: millimetres per pixel at the patient, or None when the file does not say.
-        view: (primary, secondary) positioner angle in degrees, LAO and cranial positive, or None.
-        modality: DICOM modality ("XA", ...), or "" when the file does not say.
-        path: where it was read from.
-        pixel_spacing_source: how the spacing is known, in words (see `PixelSpacing`), "" when it is not.
+        pixel_spacing_mm: millimetres per pixel at the patient; None where unknown.
+        view: (primary, secondary) positioner angle in degrees, LAO and cranial positive; None where unknown.
+        modality: DICOM modality ("XA", ...); "" where unknown.
+        path: the file.
+        pixel_spacing_source: origin of the spacing in words (see `PixelSpacing`); "" where unknown.
     """
 
     pixels: np.ndarray

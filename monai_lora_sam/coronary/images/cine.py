@@ -1,4 +1,4 @@
-"""Read an X-ray angiogram of one or many frames from DICOM."""
+"""Read X-ray angiograms of one or many frames from DICOM."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydicom.uid import UID
 
 from monai_lora_sam.coronary.images.angiogram import Angiogram
 from monai_lora_sam.coronary.images.dicom_acquisition import PixelSpacing, frame_times_ms, spacings, views
-from monai_lora_sam.images import Frames, naming, number_of_frames, read_dataset, read_frames
+from monai_lora_sam.images import Frames, naming_file, number_of_frames, read_dataset, read_frames
 
 #: Modalities that hold angiograms; secondary captures are often OT, or say nothing.
 ANGIOGRAPHY_MODALITIES = ("XA", "RF", "OT", "")
@@ -19,20 +19,21 @@ ANGIOGRAPHY_MODALITIES = ("XA", "RF", "OT", "")
 
 @dataclass(frozen=True, eq=False)
 class Cine:
-    """Hold a run of frames and what its file says of them.
+    """Hold the frames of a cine with their acquisition data from the file.
 
     Attributes:
-        path: where it was read from.
-        frames: `Frames`: N frames (H, W) float32 in 0..1, rows first, contrast agent dark as displayed.
-        views: each frame's (primary, secondary) positioner angle in degrees, LAO and cranial positive, or None.
-        spacings: each frame's `PixelSpacing` (mm, source) at the patient, or None.
-        frame_times_ms: when each frame was taken, from the first; None when the file does not say.
-        modality: "XA", ...; "" when the file does not say.
-        sop_class: the kind of DICOM object, in words.
+        path: the file.
+        frames: N frames (H, W) float32 in 0..1, rows first, contrast agent dark as displayed.
+        views: (primary, secondary) positioner angle of each frame in degrees, LAO and cranial positive; None where
+            unknown.
+        spacings: `PixelSpacing` (mm, source) of each frame at the patient; None where unknown.
+        frame_times_ms: time of each frame in ms from the first; None where unknown.
+        modality: DICOM modality ("XA", ...); "" where unknown.
+        sop_class: name of the SOP class.
         photometric_interpretation: as stored; MONOCHROME1 is inverted in `frames`.
         bits_stored: bits of a stored pixel.
-        pixel_intensity_relationship: LIN, LOG, DISP, ... to the X-ray intensity; "" when the file does not say.
-        header: the whole data set without its pixels, private tags and patient included: what SEG and SR refer to.
+        pixel_intensity_relationship: LIN, LOG, DISP, ... to the X-ray intensity; "" where unknown.
+        header: the whole data set without its pixels, private tags and patient included; SEG and SR refer to it.
     """
 
     path: Path
@@ -52,12 +53,12 @@ class Cine:
 
     @property
     def frames_per_second(self) -> float | None:
-        """Return the mean rate, or None for a single frame or when the file does not say."""
+        """Return the mean frame rate, or None for a single frame or unknown times."""
         times = self.frame_times_ms
         return 1000.0 * (len(times) - 1) / times[-1] if times and times[-1] > 0 else None
 
     def angiogram(self, index: int) -> Angiogram:
-        """Return one frame, counted from 0, as `read_angiogram` would give it."""
+        """Return one frame, counted from 0, in the form of `read_angiogram`."""
         spacing = self.spacings[index]
         return Angiogram(
             self.frames[index],
@@ -72,18 +73,18 @@ class Cine:
 def read_cine(path: str | Path, modalities: Sequence[str] | None = ANGIOGRAPHY_MODALITIES) -> Cine:
     """Read a DICOM X-ray angiogram of one or many frames: classic XA, enhanced XA, XRF, secondary capture.
 
-    8-bit pixels are divided by 255; deeper ones are scaled so that the 0.1 and 99.9 percentiles of all frames
+    8-bit pixels are divided by 255; deeper pixels are scaled so that the 0.1 and 99.9 percentiles of all frames
     become 0 and 1, and clipped there. MONOCHROME1 is inverted. Windows and lookup tables stored in the file are
-    not applied. Missing tags give None; private ones are left alone.
+    not applied. Missing tags give None; private tags are not read.
 
     Args:
         path: the file.
-        modalities: those accepted; None for any.
+        modalities: accepted modalities; None accepts any.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: empty, cut off, damaged, without pixels (SR, DICOMDIR), another modality, or compressed in a way
-            that nothing installed decodes. The message names the file, what was expected and what was found.
+        ValueError: empty, cut off, damaged, without pixels (SR, DICOMDIR), another modality, or a compression
+            without an installed decoder. The message names the file, what was expected and what was found.
 
     Example:
         >>> cine = read_cine("study.dcm")  # doctest: +SKIP
@@ -92,7 +93,7 @@ def read_cine(path: str | Path, modalities: Sequence[str] | None = ANGIOGRAPHY_M
     """
     path = Path(path)
     dataset = read_dataset(path)
-    with naming(path):
+    with naming_file(path):
         modality = str(dataset.get("Modality") or "").strip()
         sop_class = UID(dataset.get("SOPClassUID") or "").name
         if modality == "SEG" or (modalities is not None and modality not in modalities):

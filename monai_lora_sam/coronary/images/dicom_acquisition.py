@@ -1,4 +1,4 @@
-"""What a DICOM header says of each frame: view angles, spacing at the patient, time."""
+"""View angles, pixel spacing at the patient and time of each frame, from a DICOM header."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pydicom
 
-from monai_lora_sam.images import values
+from monai_lora_sam.images import element_numbers
 
-#: `PixelSpacing.source` → what it says, for people.
+#: `PixelSpacing.source` → its description in reports.
 SPACING_SOURCES = {
     "fiducial": "calibrated on an object of known size (0028,0030)",
     "geometry": "calibrated by the system for an assumed depth (0028,0030)",
@@ -22,12 +22,12 @@ SPACING_SOURCES = {
 
 @dataclass(frozen=True)
 class PixelSpacing:
-    """Hold the size of a pixel at the patient and how it is known.
+    """Hold the size of a pixel at the patient and its origin.
 
     Attributes:
         mm: millimetres per pixel.
         source: a key of `SPACING_SOURCES`.
-        detail: the file's own words on the calibration, such as the object used; "" without.
+        detail: the file's description of the calibration, such as the object used; "" where there is none.
     """
 
     mm: float
@@ -41,7 +41,7 @@ class PixelSpacing:
 
 
 def _groups(dataset: pydicom.Dataset, frame: int, sequence: str) -> pydicom.Dataset:
-    """Return the item of a functional group that holds for a frame; empty where there is none (PS3.3 C.7.6.16)."""
+    """Return a frame's item of a functional group; empty where there is none (PS3.3 C.7.6.16)."""
     for place in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
         items = dataset.get(place) or []
         index = frame if place.startswith("PerFrame") else 0
@@ -51,13 +51,13 @@ def _groups(dataset: pydicom.Dataset, frame: int, sequence: str) -> pydicom.Data
 
 
 def views(dataset: pydicom.Dataset, frames: int) -> tuple[tuple[float, float] | None, ...]:
-    """Return each frame's (primary, secondary) angle in degrees, LAO and cranial positive; None when unknown.
+    """Return each frame's (primary, secondary) angle in degrees, LAO and cranial positive; None where unknown.
 
-    Enhanced XA has angles for each frame; classic XA has those of the first frame and, when the arm moved,
+    Enhanced XA has angles for each frame. Classic XA has the angles of the first frame and, when the arm moved,
     either the mean step per frame or each frame's offset from the first (PS3.3 C.8.7.5.1.3).
 
     Raises:
-        ValueError: angles that are no numbers, or as many offsets as neither one nor the frames.
+        ValueError: an angle is no number, or the offsets number neither one nor as many as the frames.
     """
     angles = [_angles(dataset, name, frames) for name in ("Primary", "Secondary")]
     return tuple(
@@ -67,10 +67,11 @@ def views(dataset: pydicom.Dataset, frames: int) -> tuple[tuple[float, float] | 
 
 def _angles(dataset: pydicom.Dataset, name: str, frames: int) -> np.ndarray:
     keyword = f"Positioner{name}Angle"
-    start, increments = values(dataset, keyword), values(dataset, f"{keyword}Increment")
+    start, increments = element_numbers(dataset, keyword), element_numbers(dataset, f"{keyword}Increment")
     if not start:
         found = [
-            values(_groups(dataset, frame, "PositionerPositionSequence"), keyword) for frame in range(frames)
+            element_numbers(_groups(dataset, frame, "PositionerPositionSequence"), keyword)
+            for frame in range(frames)
         ]
         return np.array([value[0] if value else np.nan for value in found])
     if not increments:
@@ -83,14 +84,14 @@ def _angles(dataset: pydicom.Dataset, name: str, frames: int) -> np.ndarray:
 
 
 def spacings(dataset: pydicom.Dataset, frames: int) -> tuple[PixelSpacing | None, ...]:
-    """Return each frame's pixel size at the patient; None when the file does not say.
+    """Return each frame's pixel size at the patient; None where unknown.
 
-    In this order: a calibration that the file names, the imager's pixel spacing over the magnification (from
-    the distances, else as estimated), a pixel spacing without further words. A pixel spacing that only repeats
-    the imager's is that of the detector, not of the patient, and counts for nothing (PS3.3 10.7.1.3).
+    The first of these counts: a calibration that the file names; the imager's pixel spacing divided by the
+    magnification (from the distances, else as estimated); a pixel spacing of unnamed origin. A pixel spacing equal to
+    the imager's describes the detector, not the patient, and is ignored (PS3.3 10.7.1.3).
 
     Raises:
-        ValueError: oblong pixels, a spacing that is not positive, or no numbers.
+        ValueError: oblong pixels, or a spacing that is not a positive number.
     """
     if "PerFrameFunctionalGroupsSequence" not in dataset and "SharedFunctionalGroupsSequence" not in dataset:
         return (_spacing(dataset),) * frames
@@ -106,9 +107,9 @@ def _spacing(dataset: pydicom.Dataset) -> PixelSpacing | None:
         )
     geometry = _from_imager(
         imager,
-        values(dataset, "DistanceSourceToDetector"),
-        values(dataset, "DistanceSourceToPatient"),
-        values(dataset, "EstimatedRadiographicMagnificationFactor"),
+        element_numbers(dataset, "DistanceSourceToDetector"),
+        element_numbers(dataset, "DistanceSourceToPatient"),
+        element_numbers(dataset, "EstimatedRadiographicMagnificationFactor"),
     )
     if geometry or not calibrated or (imager and abs(calibrated - imager) < 1e-4 * imager):
         return geometry
@@ -125,9 +126,9 @@ def _enhanced_spacing(dataset: pydicom.Dataset, frame: int) -> PixelSpacing | No
     imager = _square(_groups(dataset, frame, "FramePixelDataPropertiesSequence"), "ImagerPixelSpacing")
     return _from_imager(
         imager or _square(dataset, "ImagerPixelSpacing"),
-        values(geometry, "DistanceSourceToDetector"),
-        values(geometry, "DistanceSourceToIsocenter"),
-        values(geometry, "EstimatedRadiographicMagnificationFactor"),
+        element_numbers(geometry, "DistanceSourceToDetector"),
+        element_numbers(geometry, "DistanceSourceToIsocenter"),
+        element_numbers(geometry, "EstimatedRadiographicMagnificationFactor"),
     )
 
 
@@ -145,7 +146,7 @@ def _from_imager(
 
 
 def _square(dataset: pydicom.Dataset, keyword: str) -> float | None:
-    found = values(dataset, keyword)
+    found = element_numbers(dataset, keyword)
     if not found:
         return None
     if min(found) <= 0 or abs(found[0] - found[-1]) > 0.01 * found[0]:
@@ -154,15 +155,15 @@ def _square(dataset: pydicom.Dataset, keyword: str) -> float | None:
 
 
 def frame_times_ms(dataset: pydicom.Dataset, frames: int) -> tuple[float, ...] | None:
-    """Return when each frame was taken, in ms from the first; None when the file does not say.
+    """Return the time of each frame in ms from the first; None where unknown.
 
-    From Frame Time Vector, Frame Time, Cine Rate or Recommended Display Frame Rate, the first that is there.
+    The first present of Frame Time Vector, Frame Time, Cine Rate and Recommended Display Frame Rate counts.
     """
-    vector, step = values(dataset, "FrameTimeVector"), values(dataset, "FrameTime")
+    vector, step = element_numbers(dataset, "FrameTimeVector"), element_numbers(dataset, "FrameTime")
     if vector and len(vector) == frames:
         return tuple(np.cumsum(vector).astype(float) - vector[0])
     for keyword in ("CineRate", "RecommendedDisplayFrameRate"):
-        rate = values(dataset, keyword)
+        rate = element_numbers(dataset, keyword)
         if not (step and step[0] > 0) and rate and rate[0] > 0:
             step = [1000.0 / rate[0]]
     return tuple(step[0] * index for index in range(frames)) if step and step[0] > 0 else None

@@ -1,4 +1,4 @@
-"""Read one angiogram from a file: pixels with rows first, spacing at the patient and view angles."""
+"""Read one angiogram with its spacing at the patient and view angles."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from monai_lora_sam.images import detect_format, read_image
 def read_angiogram(path: str | Path) -> Angiogram:
     """Read one single-frame angiogram from PNG, JPEG, TIFF, NIfTI or DICOM.
 
-    The pixels come as (H, W) float32 in 0..1, rows first. 8-bit images are divided by 255. Deeper ones
-    (16-bit, or floats outside 0..1) are scaled so that their 0.1 and 99.9 percentiles become 0 and 1, and
-    clipped there. Colour becomes luminance (Rec. 601), alpha is ignored. In NIfTI the second axis is taken as
-    rows. DICOM, of any modality, is read by `read_cine`, which says how; other formats know no spacing and no view.
+    Pixels are scaled to (H, W) float32 in 0..1 by the rules of `monai_lora_sam.images.read_image`. `read_cine` reads
+    DICOM of any modality; the other formats hold no spacing and no view.
 
     Raises:
         FileNotFoundError: no such file.

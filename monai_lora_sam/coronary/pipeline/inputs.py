@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from monai_lora_sam.coronary.dicom import other_kind
+from monai_lora_sam.coronary.dicom import non_angiogram_class
 from monai_lora_sam.images import is_image_name
 
 
@@ -116,4 +116,4 @@ def _other_kind(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(132)
     named = path.suffix.lower() in (".dcm", ".dicom", ".ima")
-    return other_kind(path) if named or head[128:] == b"DICM" else None
+    return non_angiogram_class(path) if named or head[128:] == b"DICM" else None

@@ -10,7 +10,7 @@ from skimage import measure
 
 from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.coronary.data import prepare_arcade
-from monai_lora_sam.data import DatasetProblems, read_datalist
+from monai_lora_sam.data import DatasetError, read_datalist
 
 
 def square(x, y, side):
@@ -147,10 +147,10 @@ def test_problems_are_reported_together_by_file(make_split, tmp_path):
 
     source = make_split({**ONE, "2.png": (2, [(1, [square(1, 1, 5)])]), "3.png": (3, [])}, edit=edit)
     (source / "syntax/train/images/3.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    with pytest.raises(DatasetProblems) as caught:
+    with pytest.raises(DatasetError) as caught:
         prepare_arcade(source, tmp_path / "out", "segments")
     folder = source / "syntax/train"
-    problems = caught.value.problems
+    problems = caught.value.errors
     assert set(problems) == {
         str(folder / "annotations/train.json"),
         *(str(folder / "images" / name) for name in ("missing.png", "2.png", "3.png")),
@@ -183,10 +183,10 @@ def test_problems_are_reported_together_by_file(make_split, tmp_path):
 def test_broken_annotation_files(make_split, tmp_path, content, message):
     source = make_split(ONE)
     (source / "syntax/train/annotations/train.json").write_text(content)
-    with pytest.raises(DatasetProblems, match=rf"train\.json\n.*{message}"):
+    with pytest.raises(DatasetError, match=rf"train\.json\n.*{message}"):
         prepare_arcade(source, tmp_path / "out")
     (source / "syntax/train/annotations/train.json").unlink()
-    with pytest.raises(DatasetProblems, match="expected an annotation file, found nothing"):
+    with pytest.raises(DatasetError, match="expected an annotation file, found nothing"):
         prepare_arcade(source, tmp_path / "out")
 
 

@@ -12,7 +12,7 @@ from monai_lora_sam.coronary.images import ANGIOGRAPHY_MODALITIES
 from monai_lora_sam.images import DICOM_DIRECTORY
 
 
-def other_kind(path: str | Path) -> str | None:
+def non_angiogram_class(path: str | Path) -> str | None:
     """Say what a DICOM file is, if by its header it is whole but no angiogram; None for all else.
 
     Dose reports, presentation states, segmentations, directories and pictures of other modalities are part of a
@@ -20,7 +20,7 @@ def other_kind(path: str | Path) -> str | None:
     not for this function to judge: `read_cine` says what is the matter with it.
 
     Example:
-        >>> other_kind("dose.dcm")  # doctest: +SKIP
+        >>> non_angiogram_class("dose.dcm")  # doctest: +SKIP
         'X-Ray Radiation Dose SR Storage, modality SR'
     """
     try:

@@ -1,4 +1,4 @@
-"""Find copies of one image by its pixels, re-encoded ones too."""
+"""Find duplicates of an image by its pixels, also compressed or scaled another way."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from scipy.sparse.csgraph import connected_components
 from skimage.transform import resize_local_mean
 
 THUMBNAIL_SIDE = 32
-# Re-encoded copies in ARCADE correlate above 0.9999, two frames of one run below 0.998.
-COPY_CORRELATION = 0.9995
+# Smallest correlation of two duplicates' thumbnails: re-encoded duplicates in a public data set of X-ray frames
+# correlate above 0.9999, two frames of one run below 0.998.
+DUPLICATE_CORRELATION = 0.9995
 
 
 @dataclass(frozen=True)
 class ImageSignature:
-    """Hold what images are compared by: a hash of the pixels and a thumbnail of mean 0 and norm 1."""
+    """Hold a hash of an image's pixels and its thumbnail of mean 0 and norm 1."""
 
     pixel_hash: str
     thumbnail: np.ndarray
 
 
 def pixel_hash(pixels: np.ndarray) -> str:
-    """Return a hash of grey pixels and their shape, whatever file they are stored in.
+    """Return a hash of grey pixels and their shape, independent of the file format.
 
     Args:
         pixels: (H, W) in 0..1, as `read_image` gives them (grey and grey repeated in RGB are the same).
     """
-    # Eight bits: a copy saved as 8-bit PNG and one saved as float differ by less than half a grey level.
+    # Eight bits: a duplicate saved as 8-bit PNG and one saved as float differ by less than half a grey level.
     grey = np.round(np.asarray(pixels, dtype=np.float64) * 255).astype(np.uint8)
     return hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
 
@@ -43,22 +44,22 @@ def image_signature(pixels: np.ndarray) -> ImageSignature:
     return ImageSignature(pixel_hash(pixels), thumbnail / norm if norm > 1e-6 else np.zeros_like(thumbnail))
 
 
-def copy_groups(signatures: Sequence[ImageSignature]) -> list[str]:
-    """Name, for each image, the group of copies it belongs to: equal names, copies of one image.
+def duplicate_groups(signatures: Sequence[ImageSignature]) -> list[str]:
+    """Return the name of each image's group of duplicates; duplicates of one image have equal names.
 
-    Copies have equal pixels, or thumbnails that correlate above 0.9995: the same frame compressed or scaled
+    Duplicates have equal pixels, or thumbnails that correlate above 0.9995: the same frame compressed or scaled
     another way. The name is the smallest pixel hash in the group, so it does not depend on the order.
 
     Example:
-        >>> names = copy_groups([image_signature(pixels) for pixels in images])
-        >>> len(images) - len(set(names))  # how many are copies of another
+        >>> names = duplicate_groups([image_signature(pixels) for pixels in images])
+        >>> len(images) - len(set(names))  # number of images that duplicate another
         2
     """
     if not signatures:
         return []
     thumbnails = np.stack([signature.thumbnail for signature in signatures])
     hashes = np.array([signature.pixel_hash for signature in signatures])
-    same = (thumbnails @ thumbnails.T > COPY_CORRELATION) | (hashes[:, None] == hashes)
+    same = (thumbnails @ thumbnails.T > DUPLICATE_CORRELATION) | (hashes[:, None] == hashes)
     groups = connected_components(csr_array(same), directed=False)[1]
     names = {group: str(min(hashes[groups == group].tolist())) for group in set(groups.tolist())}
     return [names[group] for group in groups.tolist()]

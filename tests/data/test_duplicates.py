@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, shift
 
 from monai_lora_sam.coronary.images import read_angiogram
-from monai_lora_sam.data import copy_groups, image_signature, pixel_hash
+from monai_lora_sam.data import duplicate_groups, image_signature, pixel_hash
 
 
 def _frame(seed):
@@ -34,12 +34,12 @@ def test_reencoded_and_scaled_copies_are_grouped_and_other_frames_are_not():
     smaller = np.asarray(Image.fromarray(frame).resize((96, 96), Image.Resampling.BOX))
     moved = shift(frame.astype(float), (2, 1), mode="nearest")  # As in the next frame of the run.
     images = [frame, jpeg, smaller, moved, _frame(1), np.zeros((128, 128)), np.full((128, 128), 9)]
-    names = copy_groups([image_signature(image / 255) for image in images])
+    names = duplicate_groups([image_signature(image / 255) for image in images])
     assert names[0] == names[1] == names[2]
     assert len(set(names)) == 5
-    backwards = copy_groups([image_signature(image / 255) for image in reversed(images)])
+    backwards = duplicate_groups([image_signature(image / 255) for image in reversed(images)])
     assert backwards[::-1] == names
-    assert copy_groups([]) == []
+    assert duplicate_groups([]) == []
 
 
 def test_arcades_two_tasks_share_reencoded_images(shared_data):
@@ -52,7 +52,7 @@ def test_arcades_two_tasks_share_reencoded_images(shared_data):
         arcade / "syntax/train/images/208.png",
         arcade / "syntax/train/images/38.png",
     ]
-    names = copy_groups([image_signature(read_angiogram(path).pixels) for path in paths])
+    names = duplicate_groups([image_signature(read_angiogram(path).pixels) for path in paths])
     assert names[0] == names[1]
     assert names[2] == names[3]
     assert names[4] != names[5]  # Two frames of one run: alike, but not the same.
