@@ -132,7 +132,7 @@ def vessel_dice(stages: dict[str, Path], data: Path, image_size: int) -> float:
     entries = read_datalist(data / "datalist.json")["validation"]
     with Progress(transient=True) as bars:
         bar = bars.add_task("scoring", total=len(entries))
-        scored = score(CoronaryPipeline(vessels, lumen=None), entries, lambda: bars.advance(bar))
+        scored = score(CoronaryPipeline(vessels, refiner=None), entries, lambda: bars.advance(bar))
     return scored["dice"]["mean"]
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import inspect
 import json
 import sys
 import time
@@ -38,7 +39,12 @@ from monai_lora_sam.coronary import qca, vessel_tree
 from monai_lora_sam.coronary.images import read_angiogram
 from monai_lora_sam.coronary.phantom import MEASUREMENT_CONFIG, prepare_phantoms
 from monai_lora_sam.coronary.phantom.lesion_line import lesion_line, share_beside
-from monai_lora_sam.coronary.pipeline import CoronaryPipeline, gauge, shipped_stages, strips
+from monai_lora_sam.coronary.pipeline import (
+    CoronaryPipeline,
+    diameter_finder,
+    shipped_stages,
+    straighten_vessel,
+)
 from monai_lora_sam.coronary.qca import QcaResult, measure
 from monai_lora_sam.coronary.qca.calibration import EXPECTED_ERRORS
 from monai_lora_sam.coronary.qca.lesion import Lesion
@@ -185,7 +191,8 @@ def measured_once(
 def code_identity(name: str) -> str:
     """Return a hash of what measures, so that figures of another version are never taken for this one's."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
-    files = [Path(module.__file__ or "") for module in (gauge, strips) if name == "predicted"]
+    readers = (diameter_finder, straighten_vessel) if name == "predicted" else ()
+    files = [Path(inspect.getfile(reader)) for reader in readers]
     for room in (qca, vessel_tree):
         files += sorted(Path(room.__file__ or "").parent.glob("*.py"))
     for file in files:

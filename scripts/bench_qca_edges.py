@@ -8,7 +8,7 @@ gradient: its steepest place, and the mean of normalised first and second deriva
 1985;71:280-288, weigh them), both looked for around the true wall, which is a help to them. The first two read the
 exact mask, the mask blurred, and what a stage says, where it says vessel; the others read the image. Last, where the
 stage says vessel, the shadow of a round lumen fitted to the image (what `measure` does with an image), and what the
-lumen gauge reads there (what the pipeline does).
+diameter network reads there (what the pipeline does).
 """
 
 from __future__ import annotations
@@ -167,7 +167,10 @@ def main() -> None:
             todo += [("image", "first and second", by_gradient, image)]
             if pipeline is not None:
                 found_there = partial(by_finder, probability=sources["stage 1"])
-                finders = {"shadow": lumen_diameters, "gauge": pipeline.lumen_finder(sources["stage 1"])}
+                finders = {
+                    "shadow": lumen_diameters,
+                    "diameter network": pipeline.lumen_finder(sources["stage 1"]),
+                }
                 for name, find_lumen in finders.items():
                     method = partial(found_there, find_lumen=find_lumen)
                     todo += [("image, at stage 1's places", name, method, image)]

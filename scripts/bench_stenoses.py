@@ -42,7 +42,8 @@ def main(
     score_threshold: Annotated[
         float | None, typer.Option(help="Lesions below it are left out. Default: as the stage says.")
     ] = None,
-    lumen: Annotated[bool, typer.Option(help="Measure by lumen refiner and gauge.")] = True,
+    refiner: Annotated[bool, typer.Option(help="Refine the vessel map.")] = True,
+    diameter_network: Annotated[bool, typer.Option(help="Read diameters by the diameter network.")] = True,
     split: Annotated[str, typer.Option(help="training, validation or test.")] = "validation",
     limit: Annotated[int | None, typer.Option(help="The first so many images only.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results here as well.")] = None,
@@ -52,7 +53,12 @@ def main(
     console = Console()
     entries = read_split(datalist, split, "stenosis")[: QUICK if quick else limit]
     pipeline = CoronaryPipeline(
-        vessels, segments, stenosis, lumen=lumen, gauge=lumen, score_threshold=score_threshold
+        vessels,
+        segments,
+        stenosis,
+        refiner=refiner,
+        diameter_network=diameter_network,
+        score_threshold=score_threshold,
     )
     if pipeline.networks.stenosis is None:
         raise ValueError("expected a stage 3 to score, found none")

@@ -38,7 +38,7 @@ from monai_lora_sam.images import read_label
 from monai_lora_sam.metrics import CenterlineDiceMetric
 
 QUICK = 10
-LUMEN = ("without", "with")
+REFINER = ("without", "with")
 EXAMPLES = """Examples:
 
 python scripts/bench_vessels.py --datalist data/arcade_vessels/datalist.json --json scores.json
@@ -60,9 +60,9 @@ def main(
     inference: Annotated[
         list[str] | None, typer.Option(help="whole, tiled; repeatable. Default: both.")
     ] = None,
-    lumen: Annotated[
+    refiner: Annotated[
         list[str] | None,
-        typer.Option(help="with, without: the lumen refiner; repeatable. Default: both."),
+        typer.Option(help="with, without: the refiner; repeatable. Default: both."),
     ] = None,
     pretrained: Annotated[
         str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
@@ -78,8 +78,8 @@ def main(
     content = read_datalist(datalist)
     if split not in ("training", "validation", "test") or not content[split]:
         raise typer.BadParameter(f"{datalist}: no images in the split {split!r}", param_hint="--split")
-    if unknown := set(lumen or ()) - set(LUMEN):
-        raise typer.BadParameter(f"expected with or without, found {unknown.pop()!r}", param_hint="--lumen")
+    if unknown := set(refiner or ()) - set(REFINER):
+        raise typer.BadParameter(f"expected with or without, found {unknown.pop()!r}", param_hint="--refiner")
     entries = content[split][: QUICK if quick else None]
     unlabelled = [entry["image"] for entry in entries if "label" not in entry]
     if unlabelled:
@@ -87,17 +87,17 @@ def main(
     rows = []
     with Progress(console=console, transient=True) as bars:
         for name, folder in map(parse_stage, stage or ["vessels"]):
-            for how, refined in product(inference or ["whole", "tiled"], lumen or LUMEN):
+            for how, refined in product(inference or ["whole", "tiled"], refiner or REFINER):
                 pipeline = CoronaryPipeline(
                     folder,
                     inference=how,
-                    lumen=refined == "with",
+                    refiner=refined == "with",
                     device=device,
                     pretrained=pretrained or True,
                 )
-                bar = bars.add_task(f"{name}, {how}, {refined} lumen", total=len(entries))
+                bar = bars.add_task(f"{name}, {how}, {refined} refiner", total=len(entries))
                 scored = score(pipeline, entries, lambda bar=bar: bars.advance(bar))
-                row = {"stage": name, "folder": str(folder), "inference": how, "lumen": refined}
+                row = {"stage": name, "folder": str(folder), "inference": how, "refiner": refined}
                 rows.append({**row, **scored})
     console.print(as_table(rows, f"{datalist.parent.name}, {split}, {len(entries)} images"))
     if json_file is not None:
@@ -177,7 +177,7 @@ def mean_with_interval(values: np.ndarray, seed: int = 0) -> dict[str, Any]:
 def as_table(rows: list[dict[str, Any]], title: str) -> Table:
     """Return the figures for the console."""
     table = Table(title=title, box=box.SIMPLE, pad_edge=False, collapse_padding=True)
-    for column in ("stage", "inference", "lumen", "Dice", "95 %", "clDice", "95 %", "s/image"):
+    for column in ("stage", "inference", "refiner", "Dice", "95 %", "clDice", "95 %", "s/image"):
         table.add_column(column, no_wrap=True)
     for row in rows:
         cells = []
@@ -186,7 +186,9 @@ def as_table(rows: list[dict[str, Any]], title: str) -> Table:
             known = found["mean"] is not None
             cells.append(f"{found['mean']:.3f}" if known else "–")
             cells.append(f"{found['low']:.3f} – {found['high']:.3f}" if known else "–")
-        table.add_row(row["stage"], row["inference"], row["lumen"], *cells, f"{row['seconds_per_image']:.2f}")
+        table.add_row(
+            row["stage"], row["inference"], row["refiner"], *cells, f"{row['seconds_per_image']:.2f}"
+        )
     return table
 
 

@@ -161,7 +161,7 @@ def choose_threshold(network: LesionDetector, entries: list[dict[str, Any]]) -> 
     Validation images would tune it to its own test; phantoms are easier and would leave it too high.
     """
     pipeline = CoronaryPipeline(
-        network.vessels, network.segments, network, lumen=None, score_threshold=THRESHOLDS[0]
+        network.vessels, network.segments, network, refiner=None, score_threshold=THRESHOLDS[0]
     )
     found = [pipeline.predict(read_angiogram(entry["image"]))[2] for entry in entries]
     true = [entry["lesions"] for entry in entries]

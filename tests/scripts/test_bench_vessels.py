@@ -84,7 +84,7 @@ def test_a_stage_is_scored_through_the_pipeline_both_ways(script, datalist, tmp_
         quick=True,
     )
     written = json.loads((tmp_path / "scores.json").read_text())
-    assert [(row["stage"], row["inference"], row["lumen"]) for row in written["results"]] == [
+    assert [(row["stage"], row["inference"], row["refiner"]) for row in written["results"]] == [
         ("mine", "whole", "without"),
         ("mine", "whole", "with"),
         ("mine", "tiled", "without"),
@@ -92,7 +92,7 @@ def test_a_stage_is_scored_through_the_pipeline_both_ways(script, datalist, tmp_
     ]
     for row in written["results"][:2]:
         pipeline = bench.CoronaryPipeline(
-            tmp_path / "stage", lumen=row["lumen"] == "with", device="cpu", pretrained=tmp_path / "base"
+            tmp_path / "stage", refiner=row["refiner"] == "with", device="cpu", pretrained=tmp_path / "base"
         )
         again = bench.score(pipeline, bench.read_datalist(datalist)["validation"])
         assert row["dice"] == again["dice"]
@@ -106,7 +106,7 @@ def test_a_split_without_images_is_refused(script, datalist):
 
 def test_an_unknown_choice_of_the_refiner_is_refused(script, datalist):
     with pytest.raises(typer.BadParameter, match="expected with or without, found 'both'"):
-        script("bench_vessels").main(datalist, lumen=["both"])
+        script("bench_vessels").main(datalist, refiner=["both"])
 
 
 def test_a_missing_stage_ends_in_one_line(script, datalist, tmp_path, capsys):

@@ -50,8 +50,11 @@ def run(
     graph: Annotated[
         bool, typer.Option(help="Name whole pieces of the vessel tree, or each pixel by itself.")
     ] = True,
-    lumen: Annotated[
-        bool, typer.Option(help="Draw vessels and read widths at the image's own size, by further networks.")
+    refiner: Annotated[
+        bool, typer.Option(help="Refine the vessel map at the image's own size, by a further network.")
+    ] = True,
+    diameter_network: Annotated[
+        bool, typer.Option(help="Read diameters by a network, or fit the shadow of a round lumen.")
     ] = True,
     view: Annotated[
         tuple[float, float] | None,
@@ -134,8 +137,8 @@ def run(
             **folders,
             graph=graph,
             inference=inference,
-            lumen=lumen,
-            gauge=lumen,
+            refiner=refiner,
+            diameter_network=diameter_network,
             device=device,
             pretrained=pretrained or True,
         )

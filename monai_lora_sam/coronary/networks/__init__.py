@@ -6,9 +6,9 @@ from monai_lora_sam.coronary.networks.decode_lesions import (
     own_scale,
     rows_to_lesions,
 )
+from monai_lora_sam.coronary.networks.diameter_network import DiameterNetwork
 from monai_lora_sam.coronary.networks.lesion_detector import LESIONS, LesionDetector, build_detector
 from monai_lora_sam.coronary.networks.lesion_head import LesionHead
-from monai_lora_sam.coronary.networks.lumen_gauge import LumenGauge
 from monai_lora_sam.coronary.networks.lumen_refiner import LumenRefiner
 from monai_lora_sam.coronary.networks.view_angle_encoder import FiLM, ViewAngleEncoder, ViewConditioning
 from monai_lora_sam.coronary.networks.view_segmentation_head import VIEW_SEGMENTATION, ViewSegmentationHead
@@ -19,7 +19,7 @@ __all__ = [
     "LESION_COLUMNS",
     "LesionDetector",
     "LesionHead",
-    "LumenGauge",
+    "DiameterNetwork",
     "LumenRefiner",
     "VIEW_SEGMENTATION",
     "ViewAngleEncoder",

@@ -1,4 +1,4 @@
-"""A small network that draws a vessel map again at the angiogram's own size."""
+"""Refine a vessel map at the angiogram's own size."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FEATURES = (32, 32, 48, 64, 96, 32)
 
 
 class LumenRefiner(nn.Module):
-    """Find the lumen at the angiogram's own size, told roughly where the vessels are.
+    """Refine a vessel map at the angiogram's own size.
 
     Stage 1 sees the picture in its encoder's square, too small for widths to a fraction of a pixel. This network
-    reads the angiogram itself and stage 1's map scaled up to it. It is MONAI's :class:`BasicUNet` on blocks of
+    reads the angiogram itself and stage 1's map, scaled up to it. MONAI's :class:`BasicUNet` runs on blocks of
     pixels: blocks become channels before it, and channels become blocks after it (Shi et al. 2016, arXiv
-    1609.05158), which on a CPU is twice as fast as as many layers at full size.
+    1609.05158). On a CPU it takes half the time of the same layers at full size.
 
     Args:
         features: six numbers of channels, see :class:`monai.networks.nets.BasicUNet`.
@@ -54,13 +54,13 @@ class LumenRefiner(nn.Module):
         # Batch norm: its statistics do not depend on how much of a picture is seen, so that crops train it.
         self.network = BasicUNet(2, 2 * block**2, block**2, features, norm="batch")
         self.to_channels, self.to_pixels = nn.PixelUnshuffle(block), nn.PixelShuffle(block)
-        #: What is known of it where it was loaded from a folder.
+        #: Card of the folder that the weights were loaded from.
         self.card: dict[str, Any] = {}
         self.multiple = block * 2 ** (len(features) - 2)
 
     @property
     def config(self) -> dict[str, Any]:
-        """What :class:`LumenRefiner` is built again from, as JSON holds it."""
+        """The arguments that build this network again, as JSON holds them."""
         return {"features": list(self.features), "block": self.block}
 
     def forward(self, image: Tensor, probability: Tensor) -> Tensor:

@@ -15,9 +15,9 @@ from monai.transforms import Activationsd, Compose, Invertd
 from torch import Tensor
 
 from monai_lora_sam.coronary.images import Angiogram
-from monai_lora_sam.coronary.networks import LesionDetector, LumenGauge, LumenRefiner, decode_lesions
-from monai_lora_sam.coronary.pipeline.gauge import gauge_finder
-from monai_lora_sam.coronary.pipeline.lumen import redraw
+from monai_lora_sam.coronary.networks import DiameterNetwork, LesionDetector, LumenRefiner, decode_lesions
+from monai_lora_sam.coronary.pipeline.diameter_finder import diameter_finder
+from monai_lora_sam.coronary.pipeline.refine_map import refine_map
 from monai_lora_sam.coronary.pipeline.rows import (
     add_measurements,
     assemble_report,
@@ -82,12 +82,12 @@ class CoronaryPipeline:
         inference: ``"whole"`` scales the image into the encoder's square; ``"tiled"`` finds vessels in windows
             of that size at the image's own scale and blends them, for images much larger than the encoder's.
             Segments and lesions need the whole picture either way.
-        lumen: draws the vessel map again at the image's own size, which is what mask, tree and measurements are
-            taken from; names and lesions are found from stage 1's own. A folder that
-            :func:`monai_lora_sam.coronary.stages.save_lumen_network` wrote, the network itself, True for the one that
-            comes with the package, or None or False for stage 1's map as it is.
-        gauge: reads the diameters along each vessel in the angiogram: a folder of the same kind, the network itself,
-            True for the one that comes with the package, or None or False to fit the shadow of a round lumen.
+        refiner: refines the vessel map at the image's own size. Mask, tree and measurements are taken from the
+            refined map, names and lesions from the map of stage 1. A folder that
+            :func:`monai_lora_sam.stages.save_network` wrote, the network itself, True for the shipped network, or
+            None or False for the map of stage 1 as it is.
+        diameter_network: reads the diameters along each vessel in the angiogram: a folder of the same kind, the
+            network itself, True for the shipped network, or None or False to fit the shadow of a round lumen.
         score_threshold: lesions below it are left out; by default what the card of stage 3 names, or 0.3.
         device: where the networks run; by default CUDA if there is any.
         pretrained: where the base's weights are; True for their usual place.
@@ -109,8 +109,8 @@ class CoronaryPipeline:
         *,
         graph: bool = True,
         inference: Literal["whole", "tiled"] = "whole",
-        lumen: bool | str | Path | LumenRefiner | None = True,
-        gauge: bool | str | Path | LumenGauge | None = True,
+        refiner: bool | str | Path | LumenRefiner | None = True,
+        diameter_network: bool | str | Path | DiameterNetwork | None = True,
         score_threshold: float | None = None,
         device: str | torch.device | None = None,
         pretrained: bool | str | Path = True,
@@ -122,7 +122,12 @@ class CoronaryPipeline:
         if "vessels" not in stages:
             stages = {**shipped_stages(1 if stages else 3), **stages}
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        networks = StageNetworks.load(**stages, pretrained=pretrained, lumen=lumen, gauge=gauge)  # type: ignore[arg-type]
+        networks = StageNetworks.load(
+            **stages,  # type: ignore[arg-type]
+            pretrained=pretrained,
+            refiner=refiner,
+            diameter_network=diameter_network,
+        )
         self.networks = networks.to(self.device).to(memory_format=torch.channels_last).eval()
         self.graph, self.inference = graph, inference
         self.score_threshold = self._score_threshold(score_threshold)
@@ -166,8 +171,8 @@ class CoronaryPipeline:
             "identity": self.networks.identity(),
             "graph": self.graph,
             "inference": self.inference,
-            "lumen": self.networks.lumen is not None,
-            "gauge": self.networks.gauge is not None,
+            "lumen": self.networks.refiner is not None,
+            "gauge": self.networks.diameter_network is not None,
             "score_threshold": self.score_threshold,
         }
 
@@ -251,8 +256,8 @@ class CoronaryPipeline:
 
     def lumen_finder(self, probability: np.ndarray) -> LumenFinder:
         """Return the function that `measure` finds the lumen with, for the angiogram of this map (H, W)."""
-        gauge = self.networks.gauge
-        return lumen_diameters if gauge is None else gauge_finder(gauge, probability)
+        network = self.networks.diameter_network
+        return lumen_diameters if network is None else diameter_finder(network, probability)
 
     def predict(
         self, angiogram: Angiogram
@@ -284,9 +289,9 @@ class CoronaryPipeline:
     def _own_size(self, item: dict[str, Any], logits: Tensor, angiogram: Angiogram) -> np.ndarray:
         found = self.postprocessing({"image": item["image"], "pred": MetaTensor(logits[0].cpu())})["pred"]
         found = found[0].numpy().clip(0.0, 1.0)
-        if self.networks.lumen is None:
+        if self.networks.refiner is None:
             return found
-        return redraw(self.networks.lumen, angiogram.pixels, found)
+        return refine_map(self.networks.refiner, angiogram.pixels, found)
 
 
 def _with_given(

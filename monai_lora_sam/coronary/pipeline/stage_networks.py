@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from monai_lora_sam.adapters import AdapterStack
 from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
-from monai_lora_sam.coronary.networks import LesionDetector, LumenGauge, LumenRefiner
+from monai_lora_sam.coronary.networks import DiameterNetwork, LesionDetector, LumenRefiner
 from monai_lora_sam.coronary.stages import (
     SHIPPED,
-    SHIPPED_GAUGE,
-    SHIPPED_LUMEN,
-    load_lumen_gauge,
+    SHIPPED_DIAMETER_NETWORK,
+    SHIPPED_REFINER,
+    load_diameter_network,
     load_lumen_refiner,
 )
 from monai_lora_sam.networks import AdaptedSegmenter, StageNetwork
@@ -73,9 +73,9 @@ class StageNetworks(nn.Module):
         vessels: stage 1.
         segments: stage 2 on the same stack, or None.
         stenosis: stage 3, which reads these very stages, or None.
-        lumen: draws stage 1's map again at the angiogram's own size, or None. What the stages give and read
-            does not depend on it: whoever wants the finer map calls it on what :meth:`forward` returned.
-        gauge: reads diameters along a vessel, or None. Likewise.
+        refiner: refines stage 1's map at the angiogram's own size, or None. The stages neither call nor read it:
+            :class:`monai_lora_sam.coronary.pipeline.CoronaryPipeline` calls it on their outputs.
+        diameter_network: reads diameters along a vessel, or None. The stages do not call it either.
 
     Raises:
         ValueError: if stage 3 is there without stage 2, or stages do not share a stack, or stage 2 has other
@@ -87,8 +87,8 @@ class StageNetworks(nn.Module):
         vessels: AdaptedSegmenter,
         segments: AdaptedSegmenter | None = None,
         stenosis: LesionDetector | None = None,
-        lumen: LumenRefiner | None = None,
-        gauge: LumenGauge | None = None,
+        refiner: LumenRefiner | None = None,
+        diameter_network: DiameterNetwork | None = None,
     ) -> None:
         super().__init__()
         if stenosis is not None and segments is None:
@@ -105,7 +105,7 @@ class StageNetworks(nn.Module):
                 f"stage 2: expected {len(ARCADE_CLASS_NAMES)} logit maps, found {segments.head.out_channels}"
             )
         self.vessels, self.segments, self.stenosis = vessels, segments, stenosis
-        self.lumen, self.gauge = lumen, gauge
+        self.refiner, self.diameter_network = refiner, diameter_network
 
     @classmethod
     def load(
@@ -114,13 +114,13 @@ class StageNetworks(nn.Module):
         segments: str | Path | AdaptedSegmenter | None = None,
         stenosis: str | Path | LesionDetector | None = None,
         pretrained: bool | str | Path = True,
-        lumen: bool | str | Path | LumenRefiner | None = None,
-        gauge: bool | str | Path | LumenGauge | None = None,
+        refiner: bool | str | Path | LumenRefiner | None = None,
+        diameter_network: bool | str | Path | DiameterNetwork | None = None,
     ) -> StageNetworks:
         """Load stages from their folders onto one base; networks are taken as they are.
 
-        `lumen` and `gauge` are folders that :func:`monai_lora_sam.coronary.stages.save_lumen_network` wrote, the
-        networks themselves, True for the shipped ones, or None or False.
+        `refiner` and `diameter_network` are folders that :func:`monai_lora_sam.stages.save_network` wrote, the
+        networks themselves, True for the shipped networks, or None or False.
 
         Raises:
             ValueError: if a folder is damaged, or was trained on another base or on other versions of the
@@ -138,12 +138,13 @@ class StageNetworks(nn.Module):
                 raise ValueError(f"{stenosis}: expected stage 2 (segments) below stage 3, found none")
             reads = {"vessels": first, "segments": second}
             third = _expect(LesionDetector, 3, load_stage(stenosis, reads=reads))
-        lumen, gauge = SHIPPED_LUMEN if lumen is True else lumen, SHIPPED_GAUGE if gauge is True else gauge
-        if isinstance(lumen, (str, Path)):
-            lumen = load_lumen_refiner(lumen)
-        if isinstance(gauge, (str, Path)):
-            gauge = load_lumen_gauge(gauge)
-        return cls(first, second, third, lumen or None, gauge or None)
+        refiner = SHIPPED_REFINER if refiner is True else refiner
+        if isinstance(refiner, (str, Path)):
+            refiner = load_lumen_refiner(refiner)
+        diameter_network = SHIPPED_DIAMETER_NETWORK if diameter_network is True else diameter_network
+        if isinstance(diameter_network, (str, Path)):
+            diameter_network = load_diameter_network(diameter_network)
+        return cls(first, second, third, refiner or None, diameter_network or None)
 
     @property
     def stack(self) -> AdapterStack:
@@ -192,7 +193,7 @@ class StageNetworks(nn.Module):
         return rows
 
     def lumen_cards(self) -> dict[str, dict[str, Any] | None]:
-        """Return what a report says of refiner and gauge, None for one that is not there."""
+        """Return version and fingerprint of refiner and diameter network by their keys in reports, None if absent."""
         return {
             name: None
             if network is None
@@ -200,13 +201,17 @@ class StageNetworks(nn.Module):
                 "version": network.card.get("version", "unsaved"),
                 "fingerprint": network.card.get("fingerprint"),
             }
-            for name, network in (("lumen", self.lumen), ("gauge", self.gauge))
+            for name, network in (("lumen", self.refiner), ("gauge", self.diameter_network))
         }
 
     def identity(self) -> str | None:
-        """Return a SHA-256 over the files of all stages, of refiner and gauge; None if one was never saved."""
+        """Return a SHA-256 over the files of all networks; None if any of them was never saved."""
         files = [self.stack.record(network.name).card.get("files") for network in self.stages.values()]
-        files += [network.card.get("files") for network in (self.lumen, self.gauge) if network is not None]
+        files += [
+            network.card.get("files")
+            for network in (self.refiner, self.diameter_network)
+            if network is not None
+        ]
         if not all(files):
             return None
         content = json.dumps([self.stack.encoder.fingerprint, *files], sort_keys=True)

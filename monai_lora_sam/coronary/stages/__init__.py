@@ -1,20 +1,17 @@
-"""Coronary stages that come with the package, and the lumen networks on disk."""
+"""Coronary stages that come with the package, and saving and loading of the lumen networks."""
 
-from monai_lora_sam.coronary.stages.lumen_stage import (
-    load_lumen_gauge,
+from monai_lora_sam.coronary.stages.lumen_networks import (
+    load_diameter_network,
     load_lumen_refiner,
     save_lumen_network,
 )
-from monai_lora_sam.coronary.stages.lumen_training import train_lumen_network, training_phantoms
-from monai_lora_sam.coronary.stages.shipped import SHIPPED, SHIPPED_GAUGE, SHIPPED_LUMEN
+from monai_lora_sam.coronary.stages.shipped import SHIPPED, SHIPPED_DIAMETER_NETWORK, SHIPPED_REFINER
 
 __all__ = [
     "SHIPPED",
-    "SHIPPED_GAUGE",
-    "SHIPPED_LUMEN",
-    "load_lumen_gauge",
+    "SHIPPED_DIAMETER_NETWORK",
+    "SHIPPED_REFINER",
+    "load_diameter_network",
     "load_lumen_refiner",
     "save_lumen_network",
-    "train_lumen_network",
-    "training_phantoms",
 ]

@@ -26,7 +26,7 @@ def test_probability_is_the_networks_own_on_an_image_of_its_size(network: Adapte
     image = (torch.from_numpy(angiogram.pixels).expand(1, 3, 56, 56) - 0.5) / 0.5
     with torch.inference_mode():
         expected = network.eval()(image).sigmoid()[0, 0].numpy()
-    found = CoronaryPipeline(network, lumen=None, device="cpu").probability(angiogram)
+    found = CoronaryPipeline(network, refiner=None, device="cpu").probability(angiogram)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -43,7 +43,7 @@ def test_tiles_agree_with_the_whole_where_there_is_one_tile(network: AdaptedSegm
     Image.fromarray(rng.integers(0, 255, (56, 56), dtype=np.uint8)).save(tmp_path / "a.png")
     angiogram = read_angiogram(tmp_path / "a.png")
     whole, tiled = (
-        CoronaryPipeline(network, inference=mode, lumen=None, device="cpu").probability(angiogram)
+        CoronaryPipeline(network, inference=mode, refiner=None, device="cpu").probability(angiogram)
         for mode in ("whole", "tiled")
     )
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
@@ -121,7 +121,7 @@ class Ideal(torch.nn.Module):
 def ideal(stages: SimpleNamespace, drawn: SimpleNamespace) -> CoronaryPipeline:
     """Return a pipeline whose networks say what is drawn, on images of 168 pixels."""
     pipeline = CoronaryPipeline(
-        stages.vessels, stages.segments, stages.stenosis, lumen=None, device="cpu", pretrained=stages.base
+        stages.vessels, stages.segments, stages.stenosis, refiner=None, device="cpu", pretrained=stages.base
     )
     pipeline.size = 168
     pipeline._whole = pipeline._preprocessing(whole=True)

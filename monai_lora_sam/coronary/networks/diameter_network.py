@@ -1,4 +1,4 @@
-"""A small network that reads the lumen's diameter along a vessel laid out straight."""
+"""Read the diameter of the lumen along a straightened vessel."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ALONG = 64
 DILATIONS = (1, 2, 4, 8, 16)
 
 
-class LumenGauge(nn.Module):
-    """Read diameter and midline of a lumen from a vessel laid out straight.
+class DiameterNetwork(nn.Module):
+    """Read diameter and midline of the lumen from a straightened vessel.
 
-    Convolutions over the strip, halved across at each level, then over the vessel's length alone, with growing
-    dilation: a narrowing is told from noise by what the vessel is like on either side. Lengths are in units of
-    the vessel's usual width, so that thin and wide vessels look alike.
+    Two-dimensional convolutions halve the columns across the vessel at each level. One-dimensional convolutions
+    with growing dilation follow along the vessel, so that the vessel on either side tells a narrowing from noise.
+    Lengths are in units of the vessel's usual width, so that thin and wide vessels look alike.
 
     Args:
         features: channels of each level.
@@ -29,16 +29,16 @@ class LumenGauge(nn.Module):
         mixed_precision: run in bfloat16 autocast, on CPU as on CUDA. The results are float32 either way.
 
     Shapes:
-        strip: (B, 3, L, T), as :func:`monai_lora_sam.coronary.pipeline.straighten` lays it out.
-        Returns (B, 2, L): diameter, 0 or more, and how far beside the strip's middle that of the lumen lies, both in
+        vessel: (B, 3, L, 33), the values of a :class:`monai_lora_sam.coronary.pipeline.StraightenedVessel`.
+        Returns (B, 2, L): diameter, 0 or more, and offset of the lumen's middle from the middle column, both in
         widths.
 
     Raises:
-        ValueError: if the strip has another shape; expected and found are named.
+        ValueError: if the vessel has another shape; expected and found are named.
 
     Example:
-        >>> gauge = LumenGauge(features=(8, 8, 8), along=8).eval()
-        >>> gauge(torch.rand(1, 3, 50, 33)).shape
+        >>> network = DiameterNetwork(features=(8, 8, 8), along=8).eval()
+        >>> network(torch.rand(1, 3, 50, 33)).shape
         torch.Size([1, 2, 50])
     """
 
@@ -54,7 +54,7 @@ class LumenGauge(nn.Module):
             levels += [nn.MaxPool2d((1, 2), ceil_mode=True)]
             channels = count
         self.levels = nn.Sequential(*levels)
-        #: Columns of a strip, and what is left of them.
+        #: Columns of a straightened vessel.
         self.columns = 33
         left = self.columns
         for _ in self.features:
@@ -62,20 +62,20 @@ class LumenGauge(nn.Module):
         self.gather = Convolution(1, channels * left, along, kernel_size=1, norm="batch", act="leakyrelu")
         self.blocks = nn.ModuleList(_convolution(1, along, along, dilation) for dilation in DILATIONS)
         self.head = nn.Conv1d(along, 2, 1)
-        #: What is known of it where it was loaded from a folder.
+        #: Card of the folder that the weights were loaded from.
         self.card: dict[str, Any] = {}
 
     @property
     def config(self) -> dict[str, Any]:
-        """What :class:`LumenGauge` is built again from, as JSON holds it."""
+        """The arguments that build this network again, as JSON holds them."""
         return {"features": list(self.features), "along": self.along}
 
-    def forward(self, strip: Tensor) -> Tensor:
-        if strip.ndim != 4 or strip.shape[1] != 3 or strip.shape[3] != self.columns:
-            raise ValueError(f"strip: expected (B, 3, L, {self.columns}), found {tuple(strip.shape)}")
-        strip = convert_to_tensor(strip, track_meta=False).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(strip.device.type, torch.bfloat16, enabled=self.mixed_precision):
-            read = self.levels(strip)
+    def forward(self, vessel: Tensor) -> Tensor:
+        if vessel.ndim != 4 or vessel.shape[1] != 3 or vessel.shape[3] != self.columns:
+            raise ValueError(f"vessel: expected (B, 3, L, {self.columns}), found {tuple(vessel.shape)}")
+        vessel = convert_to_tensor(vessel, track_meta=False).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(vessel.device.type, torch.bfloat16, enabled=self.mixed_precision):
+            read = self.levels(vessel)
             read = self.gather(read.permute(0, 1, 3, 2).flatten(1, 2))
             for block in self.blocks:
                 read = read + block(read)

@@ -1,4 +1,4 @@
-"""Lumen refiner and gauge on disk: what is written is what is read, and damage is noticed."""
+"""Refiner and diameter network on disk: what is written is what is read, and damage is noticed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from monai_lora_sam.adapters import verify_folder
-from monai_lora_sam.coronary.networks import LumenGauge, LumenRefiner
+from monai_lora_sam.coronary.networks import DiameterNetwork, LumenRefiner
 from monai_lora_sam.coronary.stages import (
     SHIPPED,
-    SHIPPED_GAUGE,
-    SHIPPED_LUMEN,
-    load_lumen_gauge,
+    SHIPPED_DIAMETER_NETWORK,
+    SHIPPED_REFINER,
+    load_diameter_network,
     load_lumen_refiner,
     save_lumen_network,
 )
@@ -35,11 +35,11 @@ def test_what_is_written_is_read(tmp_path: Path):
     assert not again.training and not any(p.requires_grad for p in again.parameters())
 
 
-def test_a_gauge_that_is_written_is_read(tmp_path: Path):
-    network = LumenGauge((4, 4, 4), 4).eval()
-    again = load_lumen_gauge(save_lumen_network(network, tmp_path / "gauge"))
-    strip = torch.rand(1, 3, 40, 33)
-    torch.testing.assert_close(again(strip), network(strip), rtol=0, atol=0)
+def test_a_diameter_network_that_is_written_is_read(tmp_path: Path):
+    network = DiameterNetwork((4, 4, 4), 4).eval()
+    again = load_diameter_network(save_lumen_network(network, tmp_path / "diameters"))
+    vessel = torch.rand(1, 3, 40, 33)
+    torch.testing.assert_close(again(vessel), network(vessel), rtol=0, atol=0)
     assert again.card["task"] == "gauge" and not again.training
 
 
@@ -52,9 +52,9 @@ def test_the_card_says_what_it_is(folder: Path):
 def test_the_shipped_ones_load_and_are_small():
     network = load_lumen_refiner()
     assert sum(p.numel() for p in network.parameters()) < 0.6e6
-    assert sum(path.stat().st_size for path in SHIPPED_LUMEN.iterdir()) < 2.2e6
-    assert sum(p.numel() for p in load_lumen_gauge().parameters()) < 0.2e6
-    assert sum(path.stat().st_size for path in SHIPPED_GAUGE.iterdir()) < 0.6e6
+    assert sum(path.stat().st_size for path in SHIPPED_REFINER.iterdir()) < 2.2e6
+    assert sum(p.numel() for p in load_diameter_network().parameters()) < 0.2e6
+    assert sum(path.stat().st_size for path in SHIPPED_DIAMETER_NETWORK.iterdir()) < 0.6e6
 
 
 def test_a_truncated_file_is_refused(folder: Path):
@@ -67,10 +67,10 @@ def test_a_truncated_file_is_refused(folder: Path):
 
 
 def test_another_kind_of_stage_is_refused():
-    with pytest.raises(ValueError, match="expected a lumen refiner, found task 'vessels'"):
+    with pytest.raises(ValueError, match="expected a network of task 'lumen', found task 'vessels'"):
         load_lumen_refiner(SHIPPED / "vessels")
-    with pytest.raises(ValueError, match="expected a lumen gauge, found task 'lumen'"):
-        load_lumen_gauge(SHIPPED_LUMEN)
+    with pytest.raises(ValueError, match="expected a network of task 'gauge', found task 'lumen'"):
+        load_diameter_network(SHIPPED_REFINER)
 
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path):

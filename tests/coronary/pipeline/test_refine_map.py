@@ -12,8 +12,8 @@ import torch
 from monai_lora_sam.coronary.images import Angiogram, read_angiogram
 from monai_lora_sam.coronary.networks import LumenRefiner
 from monai_lora_sam.coronary.phantom import PhantomConfig, generate_phantom
-from monai_lora_sam.coronary.pipeline import CoronaryPipeline, redraw, run_files
-from monai_lora_sam.coronary.stages import SHIPPED_LUMEN, save_lumen_network
+from monai_lora_sam.coronary.pipeline import CoronaryPipeline, refine_map, run_files
+from monai_lora_sam.coronary.stages import SHIPPED_REFINER, save_lumen_network
 from monai_lora_sam.networks import AdaptedSegmenter
 
 
@@ -30,9 +30,9 @@ def test_the_map_is_the_refiners_on_angiogram_and_stage_1(
 ):
     angiogram = read_angiogram(picture)
     arguments = {"inference": inference, "device": "cpu"}
-    own = CoronaryPipeline(network, lumen=None, **arguments).probability(angiogram)  # type: ignore[arg-type]
-    found = CoronaryPipeline(network, lumen=refiner, **arguments)(picture)  # type: ignore[arg-type]
-    expected = redraw(refiner, angiogram.pixels, own)
+    own = CoronaryPipeline(network, refiner=None, **arguments).probability(angiogram)  # type: ignore[arg-type]
+    found = CoronaryPipeline(network, refiner=refiner, **arguments)(picture)  # type: ignore[arg-type]
+    expected = refine_map(refiner, angiogram.pixels, own)
     np.testing.assert_allclose(found.probability, expected, atol=1e-6)
     assert (found.vessels == (expected >= 0.5)).all() and not np.allclose(expected, own)
 
@@ -51,7 +51,7 @@ class Everything(torch.nn.Module):
 def test_only_what_lies_near_stage_1s_is_drawn():
     probability = np.zeros((256, 256), np.float32)
     probability[100:120, 20:200] = 0.9
-    found = redraw(Everything(torch.full((256, 256), 3.0)), np.zeros((256, 256)), probability)
+    found = refine_map(Everything(torch.full((256, 256), 3.0)), np.zeros((256, 256)), probability)
     # 4 px in a picture of 512 are 2 in one of 256
     expected = np.zeros((256, 256), bool)
     expected[98:122, 20:200] = expected[100:120, 18:202] = expected[99:121, 19:201] = True
@@ -65,20 +65,20 @@ def test_gaps_are_closed_and_new_pieces_left_out():
     logits = torch.full((64, 64), -5.0)
     logits[30:34] = 5.0  # the vessel, without its gap
     logits[5:9, 10:50] = 5.0  # and one of which stage 1 is in doubt
-    found = redraw(Everything(logits), np.zeros((64, 64)), probability)
+    found = refine_map(Everything(logits), np.zeros((64, 64)), probability)
     assert (found[30:34] > 0.9).all() and (found[5:9] < 0.5).all()
 
 
 def test_where_stage_1_finds_nothing_there_is_nothing(refiner: LumenRefiner):
-    assert not redraw(refiner, np.zeros((40, 50)), np.zeros((40, 50))).any()
+    assert not refine_map(refiner, np.zeros((40, 50)), np.zeros((40, 50))).any()
     with pytest.raises(ValueError, match=r"probability: expected \(1, 1, 40, 50\), found \(1, 1, 40, 40\)"):
-        redraw(refiner, np.zeros((40, 50)), np.zeros((40, 40)))
+        refine_map(refiner, np.zeros((40, 50)), np.zeros((40, 40)))
 
 
 @pytest.mark.parametrize("none", [None, False])
 def test_without_it_the_map_is_stage_1s(network: AdaptedSegmenter, picture: Path, none: bool | None):
-    pipeline = CoronaryPipeline(network, lumen=none, device="cpu")
-    assert pipeline.networks.lumen is None and pipeline.settings["lumen"] is False
+    pipeline = CoronaryPipeline(network, refiner=none, device="cpu")
+    assert pipeline.networks.refiner is None and pipeline.settings["lumen"] is False
     assert pipeline(picture).report["lumen"] is None
 
 
@@ -87,9 +87,9 @@ def test_what_the_stages_say_and_read_stays_the_same(
 ):
     folders = (stages.vessels, stages.segments, stages.stenosis)
     outputs, rest = [], []
-    for lumen in (None, refiner):
+    for given in (None, refiner):
         pipeline = CoronaryPipeline(
-            *folders, lumen=lumen, score_threshold=0.0, device="cpu", pretrained=stages.base
+            *folders, refiner=given, score_threshold=0.0, device="cpu", pretrained=stages.base
         )
         angiogram = read_angiogram(picture)
         _, image, view = pipeline._prepared(angiogram, pipeline._whole)
@@ -103,24 +103,24 @@ def test_what_the_stages_say_and_read_stays_the_same(
 
 
 def test_identity_and_report_name_it(stages: SimpleNamespace, picture: Path, tmp_path: Path):
-    def with_lumen(lumen):
-        return CoronaryPipeline(stages.vessels, lumen=lumen, device="cpu", pretrained=stages.base)
+    def with_refiner(given):
+        return CoronaryPipeline(stages.vessels, refiner=given, device="cpu", pretrained=stages.base)
 
     other = save_lumen_network(LumenRefiner((4, 4, 4, 4, 4, 4)), tmp_path / "lumen", version="7")
-    pipelines = [with_lumen(lumen) for lumen in (None, True, SHIPPED_LUMEN, other)]
+    pipelines = [with_refiner(given) for given in (None, True, SHIPPED_REFINER, other)]
     without, shipped, by_folder, changed = [pipeline.settings["identity"] for pipeline in pipelines]
     assert shipped == by_folder and len({without, shipped, changed}) == 3
     lumen = pipelines[-1](picture).report["lumen"]
     assert lumen["version"] == "7" and len(lumen["fingerprint"]) == 64
-    assert with_lumen(LumenRefiner((4, 4, 4, 4, 4, 4))).settings["identity"] is None  # was never saved
+    assert with_refiner(LumenRefiner((4, 4, 4, 4, 4, 4))).settings["identity"] is None  # was never saved
 
 
 def test_a_folder_of_results_without_it_is_not_taken_for_one_with_it(
     stages: SimpleNamespace, picture: Path, tmp_path: Path
 ):
     skipped = []
-    for lumen in (False, True, True):
-        pipeline = CoronaryPipeline(stages.vessels, lumen=lumen, device="cpu", pretrained=stages.base)
+    for given in (False, True, True):
+        pipeline = CoronaryPipeline(stages.vessels, refiner=given, device="cpu", pretrained=stages.base)
         run_files([picture], tmp_path / "out", pipeline, lambda outcome: skipped.append(outcome.skipped))
     assert skipped == [False, False, True]
 
@@ -132,8 +132,8 @@ def test_the_shipped_one_draws_widths_of_an_unseen_phantom_better():
         phantom = generate_phantom(seed, PhantomConfig())
         pixels = phantom.image.astype(np.float32) / 255
         angiogram = Angiogram(pixels, None, None, "", Path("phantom.png"), "")
-        for lumen, scores in ((None, before), (True, after)):
-            pipeline = CoronaryPipeline(lumen=lumen, device="cpu")
+        for given, scores in ((None, before), (True, after)):
+            pipeline = CoronaryPipeline(refiner=given, device="cpu")
             found = pipeline.probability(angiogram) >= 0.5
             truth = phantom.vessel_mask
             scores.append(2 * (found & truth).sum() / (found.sum() + truth.sum()))
