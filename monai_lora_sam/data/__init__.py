@@ -1,6 +1,7 @@
 """Data sets as MONAI datalists, and splits by case."""
 
 from monai_lora_sam.data.class_weights import class_counts, class_weights
+from monai_lora_sam.data.combine import TASKS, combine_datalists
 from monai_lora_sam.data.copies import ImageSignature, copy_groups, image_signature, pixel_hash
 from monai_lora_sam.data.datalist import SPLITS, read_datalist, write_datalist
 from monai_lora_sam.data.feature_cache import FeatureCache, image_key
@@ -18,8 +19,10 @@ __all__ = [
     "PrepareBatchFeatures",
     "ProblemList",
     "SPLITS",
+    "TASKS",
     "class_counts",
     "class_weights",
+    "combine_datalists",
     "copy_groups",
     "datalist_from_folders",
     "group_cases",
