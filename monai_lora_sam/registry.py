@@ -1,9 +1,9 @@
-"""Find what packages offer under a name, by Python's entry points."""
+"""Find objects that packages offer under a name, by Python's entry points."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import Any
 
 __all__ = ["Registry"]
@@ -14,7 +14,7 @@ class Registry:
 
     Args:
         group: of the entry points.
-        kind: what the objects are, for messages.
+        kind: of the objects, for messages.
 
     Example:
         >>> "segmentation" in Registry("monai_lora_sam.heads", "head").names()
@@ -26,7 +26,7 @@ class Registry:
 
     def names(self) -> list[str]:
         """Return all names, sorted."""
-        return sorted(self._entries())
+        return sorted(entry_points(group=self.group).names)
 
     def load(self, name: str) -> Any:
         """Return the object of a name.
@@ -34,20 +34,15 @@ class Registry:
         Raises:
             ValueError: an unknown name, or one that two packages offer.
         """
-        entries = self._entries()
-        if name not in entries:
-            close = get_close_matches(str(name), entries, n=1)
+        entries = list(entry_points(group=self.group, name=name))
+        if not entries:
+            known = self.names()
+            close = get_close_matches(str(name), known, n=1)
             nearest = f" (nearest: {close[0]!r})" if close else ""
-            raise ValueError(f"{self.kind}: expected one of {sorted(entries)}, found {name!r}{nearest}")
-        return entries[name].load()
-
-    def _entries(self) -> dict[str, EntryPoint]:
-        entries: dict[str, EntryPoint] = {}
-        for entry in entry_points(group=self.group):
-            known = entries.setdefault(entry.name, entry)
-            if known.value != entry.value:
-                raise ValueError(
-                    f"{self.kind} {entry.name!r}: expected one package to offer it, found {known.value} and "
-                    f"{entry.value}"
-                )
-        return entries
+            raise ValueError(f"{self.kind}: expected one of {known}, found {name!r}{nearest}")
+        offered = {entry.value for entry in entries}
+        if len(offered) > 1:
+            raise ValueError(
+                f"{self.kind} {name!r}: expected one package to offer it, found {' and '.join(sorted(offered))}"
+            )
+        return entries[0].load()

@@ -23,7 +23,7 @@ import typer
 from rich.progress import Progress
 
 from monai_lora_sam.adapters import read_card
-from monai_lora_sam.coronary.data import combine_datalists, prepare_arcade, read_task
+from monai_lora_sam.coronary.data import prepare_arcade, read_task
 from monai_lora_sam.coronary.images import read_angiogram
 from monai_lora_sam.coronary.metrics import score_lesions
 from monai_lora_sam.coronary.networks import LesionDetector

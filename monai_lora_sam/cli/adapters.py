@@ -11,12 +11,16 @@ from rich.text import Text
 from rich.tree import Tree
 
 from monai_lora_sam.cli.console import console, one_line_errors
+from monai_lora_sam.registry import Registry
 
 if TYPE_CHECKING:
     from monai_lora_sam.adapters import Branch
 
 #: So many characters of a fingerprint are shown.
 SHORT = 8
+
+#: Folders of trained stages that installed packages carry.
+SHIPPED_STAGES = Registry("monai_lora_sam.stages", "folder of stages")
 
 app = typer.Typer(no_args_is_help=True, help="Look at trained adapters, merge them, plan their size.")
 
@@ -31,33 +35,38 @@ def list_(
 ) -> None:
     """Show the adapters below a folder as a tree, each below what it was trained on; damaged ones with why."""
     with one_line_errors():
-        from monai_lora_sam.adapters import family_tree, list_adapters
-        from monai_lora_sam.coronary.stages import SHIPPED
+        from monai_lora_sam.adapters import list_adapters
 
-        root = root or SHIPPED
-        cards = list_adapters(root)
-        if not cards:
-            raise FileNotFoundError(f"{root}: expected folders with a card.json, found none")
-        tree = Tree(Text(str(root), "bold"))
-        bases: dict[tuple[str, str], Tree] = {}
-        for branch in family_tree(cards):
-            encoder = branch.card["encoder"]
-            base = (str(encoder.get("name")), str(encoder.get("fingerprint"))[:SHORT])
-            if base not in bases:
-                bases[base] = tree.add(Text(f"{base[0]} (base {base[1]})"))
-            _grow(bases[base], branch, root)
-        damaged = [card for card in cards if "error" in card]
-        if damaged:
-            unusable = tree.add(Text("unusable", "red"))
-            for card in damaged:
-                unusable.add(Text.assemble((_below(card, root), "cyan"), f": {card['error']}"))
-        console.print(tree)
-        trained_on: dict[str, list[str]] = {}
-        for card in cards:
-            if "training_data" in card:
-                trained_on.setdefault(str(card["training_data"]), []).append(_below(card, root))
-        for data, folders in trained_on.items():
-            console.print(Text.assemble(("Trained on ", "bold"), f"{data}: {', '.join(folders)}"))
+        for folder in [root] if root else [SHIPPED_STAGES.load(name) for name in SHIPPED_STAGES.names()]:
+            _list(folder, list_adapters(folder))
+
+
+def _list(root: Path, cards: list[dict[str, Any]]) -> None:
+    """Print the tree of the adapters below a folder."""
+    from monai_lora_sam.adapters import family_tree
+
+    if not cards:
+        raise FileNotFoundError(f"{root}: expected folders with a card.json, found none")
+    tree = Tree(Text(str(root), "bold"))
+    bases: dict[tuple[str, str], Tree] = {}
+    for branch in family_tree(cards):
+        encoder = branch.card["encoder"]
+        base = (str(encoder.get("name")), str(encoder.get("fingerprint"))[:SHORT])
+        if base not in bases:
+            bases[base] = tree.add(Text(f"{base[0]} (base {base[1]})"))
+        _grow(bases[base], branch, root)
+    damaged = [card for card in cards if "error" in card]
+    if damaged:
+        unusable = tree.add(Text("unusable", "red"))
+        for card in damaged:
+            unusable.add(Text.assemble((_below(card, root), "cyan"), f": {card['error']}"))
+    console.print(tree)
+    trained_on: dict[str, list[str]] = {}
+    for card in cards:
+        if "training_data" in card:
+            trained_on.setdefault(str(card["training_data"]), []).append(_below(card, root))
+    for data, folders in trained_on.items():
+        console.print(Text.assemble(("Trained on ", "bold"), f"{data}: {', '.join(folders)}"))
 
 
 def _below(card: dict[str, Any], root: Path) -> str:
@@ -114,7 +123,7 @@ def show(folder: Annotated[Path, typer.Argument(help="An adapter's folder.")]) -
 def merge(
     folders: Annotated[list[Path], typer.Argument(help="Adapter folders, parents before their children.")],
     out: Annotated[Path, typer.Option(help="Folder for config.json and model.safetensors.")],
-    pretrained: Annotated[
+    weights: Annotated[
         str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
     ] = None,
 ) -> None:
@@ -124,7 +133,7 @@ def merge(
         from monai_lora_sam.encoders import build_encoder, save_encoder
 
         encoder = read_card(folders[0])["encoder"]
-        stack = AdapterStack(build_encoder(encoder["name"], pretrained or True, encoder["image_size"]))
+        stack = AdapterStack(build_encoder(encoder["name"], weights or True, encoder["image_size"]))
         names = [stack.load(folder) for folder in folders]
         save_encoder(stack.merge(*names), out)
         console.print(f"[bold]{out}[/]: {encoder['name']} with {', '.join(names)}", soft_wrap=True)

@@ -1,22 +1,30 @@
-"""What the commands share: one console, progress bars, and how errors end a command."""
+"""Console, progress bars, JSON output and one-line errors, which all commands share."""
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from monai_lora_sam.files import atomic_write
 
 console = Console()
 errors = Console(stderr=True)
 
+STANDARD_OUTPUT = Path("-")
+
 
 @contextmanager
 def progress(what: str) -> Iterator[Progress]:
-    """Show a bar; call ``advance(done, count)`` of what :func:`bar` returns."""
+    """Show progress bars on standard error while the block runs."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as bars:
         yield bars
@@ -24,11 +32,25 @@ def progress(what: str) -> Iterator[Progress]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what a user can mend (a wrong file, path or value) into one message and exit code 1."""
+    """Turn errors that a user can mend (a wrong file, path or value) into one message and exit code 1."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         yield
     except (ValueError, OSError, KeyError) as error:
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        errors.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
+        errors.print(f"[bold red]error:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
+
+
+def write_json(data: Any, file: Path) -> None:
+    """Write data as JSON to a file, or to standard output where the file is ``-``."""
+    text = json.dumps(data, indent=1, allow_nan=False)
+    if file == STANDARD_OUTPUT:
+        typer.echo(text)
+    else:
+        atomic_write(file, text)
+
+
+def console_beside(json_file: Path | None) -> Console:
+    """Return the console for tables and notes: standard error where standard output carries JSON."""
+    return errors if json_file == STANDARD_OUTPUT else console

@@ -1,6 +1,7 @@
 """Read, check, split and cache data sets as MONAI datalists."""
 
 from monai_lora_sam.data.class_weights import class_counts, class_weights
+from monai_lora_sam.data.combine import TASKS, combine_datalists
 from monai_lora_sam.data.datalist import SPLITS, read_datalist, write_datalist
 from monai_lora_sam.data.dataset_errors import DatasetError, ErrorList
 from monai_lora_sam.data.duplicates import ImageSignature, duplicate_groups, image_signature, pixel_hash
@@ -18,8 +19,10 @@ __all__ = [
     "ImageSignature",
     "PrepareBatchFeatures",
     "SPLITS",
+    "TASKS",
     "class_counts",
     "class_weights",
+    "combine_datalists",
     "datalist_from_folders",
     "duplicate_groups",
     "group_cases",

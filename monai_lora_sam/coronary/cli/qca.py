@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +9,17 @@ import typer
 from rich import box
 from rich.table import Table
 
-from monai_lora_sam.cli import console, one_line_errors
-from monai_lora_sam.files import atomic_write
+from monai_lora_sam.cli import console_beside, one_line_errors, write_json
+
+EPILOG = (
+    "Examples:\n\nmonai-lora-sam qca mask.png\n\nmonai-lora-sam qca mask.png --spacing 0.3 --json lesions.json\n\n"
+    "monai-lora-sam qca mask.png --image frame.png --catheter-french 6 --catheter 120 40 150 95"
+)
+
+app = typer.Typer()
 
 
+@app.command(epilog=EPILOG)
 def qca(
     mask: Annotated[
         Path, typer.Argument(help="Vessel mask, 0/1 or 0/255: PNG, TIFF, NIfTI or DICOM.", show_default=False)
@@ -32,10 +38,14 @@ def qca(
         typer.Option(help="X0 Y0 X1 Y1: two points in px along the middle of a straight part of it."),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the lesions to this file, as a list.")
+        Path | None,
+        typer.Option(
+            "--json", metavar="FILE", help="Write the lesions to this file, as a list; - for standard output."
+        ),
     ] = None,
 ) -> None:
     """Measure the stenoses in a vessel mask: MLD, reference diameter, %DS, length."""
+    console = console_beside(json_file)
     with one_line_errors():
         from monai_lora_sam.coronary.images import read_angiogram
         from monai_lora_sam.coronary.qca import Calibration, calibrate_by_catheter, measure
@@ -45,7 +55,7 @@ def qca(
             raise ValueError(f"--spacing: expected millimetres per pixel above 0, found {spacing}")
         vessels = read_label(mask, classes=2) > 0
         calibration = None if spacing is None else Calibration.of(spacing)
-        given = [one is not None for one in (image, catheter_french, catheter)]
+        given = [option is not None for option in (image, catheter_french, catheter)]
         if any(given) and not all(given):
             raise ValueError(
                 "expected --image, --catheter-french and --catheter together, found some of them"
@@ -56,7 +66,9 @@ def qca(
             x0, y0, x1, y1 = catheter
             pixels = read_angiogram(image).pixels
             if pixels.shape != vessels.shape:
-                found, expected = ("{1} × {0} pixels".format(*one) for one in (pixels.shape, vessels.shape))
+                found, expected = (
+                    "{1} × {0} pixels".format(*shape) for shape in (pixels.shape, vessels.shape)
+                )
                 raise ValueError(f"{image}: expected {expected} as in {mask}, found {found}")
             calibration = calibrate_by_catheter(pixels, [(y0, x0), (y1, x1)], catheter_french)
             spacing = calibration.pixel_spacing_mm
@@ -68,7 +80,7 @@ def qca(
         result = measure(vessels, pixel_spacing_mm=spacing)
         lesions = result.to_json(calibration)["lesions"]
         if json_file is not None:
-            atomic_write(json_file, json.dumps(lesions, indent=1, allow_nan=False))
+            write_json(lesions, json_file)
     unit = "px" if spacing is None else "mm"
     if not lesions:
         found = f"{len(result.profiles)} vessels, no stenosis" if result.profiles else "no vessel found"
@@ -99,9 +111,3 @@ def qca(
             f"{x:.0f}, {y:.0f}",
         )
     console.print(table)
-
-
-EPILOG = (
-    "Examples:\n\nmonai-lora-sam qca mask.png\n\nmonai-lora-sam qca mask.png --spacing 0.3 --json lesions.json\n\n"
-    "monai-lora-sam qca mask.png --image frame.png --catheter-french 6 --catheter 120 40 150 95"
-)

@@ -20,7 +20,10 @@ EPILOG = (
     "monai-lora-sam run study/ --out results --vessels models/vessels/best --stages 1"
 )
 
+app = typer.Typer()
 
+
+@app.command(epilog=EPILOG)
 def run(
     images: Annotated[
         list[Path], typer.Argument(help="PNG, JPEG, TIFF, NIfTI or DICOM files, or folders of them.")
@@ -100,7 +103,7 @@ def run(
             help="whole: scale the image into the encoder's square. tiled: vessels by windows at its own scale."
         ),
     ] = "whole",
-    pretrained: Annotated[
+    weights: Annotated[
         str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
     ] = None,
     device: Annotated[
@@ -140,7 +143,7 @@ def run(
             refiner=refiner,
             diameter_network=diameter_network,
             device=device,
-            pretrained=pretrained or True,
+            pretrained=weights or True,
         )
         with progress("angiograms") as bars:
             bar = bars.add_task("", total=count)

@@ -2,13 +2,12 @@
 
 from monai_lora_sam.coronary.data.arcade import prepare_arcade, stenosis_lesions
 from monai_lora_sam.coronary.data.arcade_annotations import AnnotatedImage, Polygon, read_annotations
-from monai_lora_sam.coronary.data.tasks import TASK_CLASS_NAMES, combine_datalists, read_split, read_task
+from monai_lora_sam.coronary.data.tasks import TASK_CLASS_NAMES, read_split, read_task
 
 __all__ = [
     "AnnotatedImage",
     "Polygon",
     "TASK_CLASS_NAMES",
-    "combine_datalists",
     "prepare_arcade",
     "read_annotations",
     "read_split",

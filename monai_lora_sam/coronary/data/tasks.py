@@ -1,15 +1,14 @@
-"""Which data set serves which task, and what its labels then are."""
+"""Read a datalist for one of the three tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
-from monai_lora_sam.data import SPLITS, read_datalist, write_datalist
+from monai_lora_sam.data import SPLITS, read_datalist
 
-#: What the values of a task's labels mean.
+#: Class names of each task, in the order of the values in its labels.
 TASK_CLASS_NAMES = {
     "vessels": ["background", "vessel"],
     "segments": ARCADE_CLASS_NAMES,
@@ -71,51 +70,3 @@ def read_split(datalist: str | Path, split: str, task: str | None = None) -> lis
     if not entries:
         raise ValueError(f"{datalist}: expected images under {split!r}, found none")
     return entries
-
-
-def combine_datalists(sources: Sequence[str | Path], out: str | Path, task: str) -> Path:
-    """Write the union of data sets, split by split, into ``out/datalist.json``; no image is copied.
-
-    A source that is given twice is twice in the training split and once in the others: so a small real data
-    set can hold its own against a large synthetic one.
-
-    Args:
-        sources: folders with a ``datalist.json``, or datalists.
-        out: folder to write.
-        task: "vessels", "segments" or "stenosis"; labels become that task's, see :func:`read_task`.
-
-    Returns:
-        path of the datalist.
-
-    Raises:
-        ValueError: no source, one that does not serve the task, or a case that is in training and held out.
-
-    Example:
-        >>> combine_datalists(["phantoms", "arcade", "arcade"], "mixed", "segments")  # doctest: +SKIP
-    """
-    if not sources:
-        raise ValueError("expected at least one data set to combine, found none")
-    contents = [read_task(source, task) for source in sources]
-    splits: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
-    for index, (source, content) in enumerate(zip(sources, contents, strict=True)):
-        for split in SPLITS:
-            if split == "training" or source not in sources[:index]:
-                splits[split] += content[split]
-    held_out = {
-        str(entry["case_id"]) for split in SPLITS[1:] for entry in splits[split] if "case_id" in entry
-    }
-    leaked = sorted(held_out & {str(entry.get("case_id")) for entry in splits["training"]})
-    if leaked:
-        raise ValueError(
-            f"{', '.join(map(str, dict.fromkeys(sources)))}: expected no case in training and held out, "
-            f"found {len(leaked)}, such as {leaked[0]}"
-        )
-    unique = {str(source): content for source, content in zip(sources, contents, strict=True)}.values()
-    return write_datalist(
-        Path(out) / "datalist.json",
-        name="+".join(str(content.get("name")) for content in unique),
-        task=task,
-        class_names=TASK_CLASS_NAMES[task],
-        splits=splits,
-        warnings=[warning for content in unique for warning in content.get("warnings", [])],
-    )

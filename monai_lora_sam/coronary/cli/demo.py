@@ -1,34 +1,46 @@
-"""The demonstration: train a vessel adapter on phantoms, then run the three shipped stages on others of them."""
+"""``monai-lora-sam demo``: train a vessel adapter on phantoms, then run the three shipped stages on others of them."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import torch
-from PIL import Image
-from rich.console import Console
-from rich.progress import Progress
+import typer
 
-from monai_lora_sam.coronary.anatomy import segment_name, syntax_from_arcade_id
-from monai_lora_sam.coronary.phantom import PhantomConfig, prepare_phantoms
-from monai_lora_sam.coronary.pipeline import CoronaryPipeline, write_result
-from monai_lora_sam.coronary.report import Comparison, result_sections, write_demo_report
-from monai_lora_sam.data import read_datalist
-from monai_lora_sam.handlers import read_history
-from monai_lora_sam.report import Section, Table
-from monai_lora_sam.workflows import run_bundle
+from monai_lora_sam.cli import console, one_line_errors, progress
+
+if TYPE_CHECKING:
+    from monai_lora_sam.coronary.pipeline import CoronaryPipeline
+    from monai_lora_sam.coronary.report import Comparison
+    from monai_lora_sam.report import Section
 
 PHANTOMS = 96
 EPOCHS = 6
 PICTURES = 4
 STAGED_PICTURES = 2  # shown with all three stages
-IMAGE_SIZE = 336
+IMAGE_SIZE = 336  # px
+
+app = typer.Typer()
 
 
-def run_demo(out: str | Path, angiogram: str | Path | None, console: Console) -> Path:
+@app.command(
+    epilog="Examples:\n\nmonai-lora-sam demo\n\nmonai-lora-sam demo --out demo_output --angiogram my_angiogram.png"
+)
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for phantoms, adapter and report.html.")] = Path(
+        "demo_output"
+    ),
+    angiogram: Annotated[Path | None, typer.Option(help="An angiogram of yours to run as well.")] = None,
+) -> None:
+    """Train a vessel adapter on synthetic angiograms and show its findings: a few minutes on a laptop."""
+    with one_line_errors():
+        page = run_demo(out, angiogram)
+    console.print(f"Open [bold]{page}[/] in a browser.", soft_wrap=True)
+
+
+def run_demo(out: Path, angiogram: Path | None) -> Path:
     """Draw phantoms, train the adapter ``vessels`` on the tiny base, run all stages, write ``report.html``.
 
     The adapter trained here is shown beside the truth; vessels, segments and stenoses by the three stages that
@@ -39,17 +51,24 @@ def run_demo(out: str | Path, angiogram: str | Path | None, console: Console) ->
     Args:
         out: folder for everything.
         angiogram: a real angiogram to run as well, with the weights that come with the package.
-        console: where steps are told.
 
     Returns:
         The page.
     """
-    out = Path(out)
-    if angiogram is not None and not Path(angiogram).is_file():
+    import torch
+
+    from monai_lora_sam.coronary.phantom import PhantomConfig, prepare_phantoms
+    from monai_lora_sam.coronary.pipeline import CoronaryPipeline, write_result
+    from monai_lora_sam.coronary.report import result_sections, write_demo_report
+    from monai_lora_sam.data import read_datalist
+    from monai_lora_sam.handlers import read_history
+    from monai_lora_sam.workflows import run_bundle
+
+    if angiogram is not None and not angiogram.is_file():
         raise FileNotFoundError(f"{angiogram}: expected an angiogram, found nothing")
     console.print(f"[bold]1/4[/] drawing {PHANTOMS} synthetic angiograms")
-    with Progress(console=console, transient=True) as bars:
-        bar = bars.add_task("phantoms", total=PHANTOMS)
+    with progress("phantoms") as bars:
+        bar = bars.add_task("", total=PHANTOMS)
         config = PhantomConfig(lesion_probability=0.9)
         datalist = prepare_phantoms(
             out / "phantoms", PHANTOMS, 0, 1 / 6, lambda done, _: bars.update(bar, completed=done), config
@@ -106,6 +125,12 @@ def run_demo(out: str | Path, angiogram: str | Path | None, console: Console) ->
 
 
 def _compare(entry: dict, pipeline: CoronaryPipeline, out: Path) -> Comparison:
+    import numpy as np
+    from PIL import Image
+
+    from monai_lora_sam.coronary.pipeline import write_result
+    from monai_lora_sam.coronary.report import Comparison
+
     result = pipeline(entry["image"])
     name = Path(entry["image"]).stem
     write_result(result, out / "phantom_results" / name)
@@ -115,7 +140,15 @@ def _compare(entry: dict, pipeline: CoronaryPipeline, out: Path) -> Comparison:
 
 
 def _staged(entry: dict, pipeline: CoronaryPipeline, out: Path) -> list[Section]:
-    """Run all stages on a phantom and say beside them what is true."""
+    """Run all stages on a phantom and set the truth beside their results."""
+    import numpy as np
+    from PIL import Image
+
+    from monai_lora_sam.coronary.anatomy import segment_name, syntax_from_arcade_id
+    from monai_lora_sam.coronary.pipeline import write_result
+    from monai_lora_sam.coronary.report import result_sections
+    from monai_lora_sam.report import Table
+
     result = pipeline(entry["image"], entry["view"], entry["pixel_spacing_mm"])
     name = Path(entry["image"]).stem
     write_result(result, out / "three_stages" / name)
@@ -129,9 +162,9 @@ def _staged(entry: dict, pipeline: CoronaryPipeline, out: Path) -> list[Section]
     rows = [["segment", segment, "found" if segment in found else "missed"] for segment in true]
     rows += [["segment", "–", f"{segment} found, but not there"] for segment in sorted(found - set(true))]
     for lesion in entry["lesions"]:
-        what = f"{lesion['segment']}: {lesion['percent_diameter_stenosis']:.0f} %DS, MLD {lesion['mld_mm']:.2f} mm"
-        rows.append(["lesion", what, _lesion_found(lesion, result.report.get("lesions", []))])
-    truth = Table(["what", "truth", "result"], rows)
+        described = f"{lesion['segment']}: {lesion['percent_diameter_stenosis']:.0f} %DS, MLD {lesion['mld_mm']:.2f} mm"
+        rows.append(["lesion", described, _lesion_found(lesion, result.report.get("lesions", []))])
+    truth = Table(["structure", "truth", "result"], rows)
     shown[0] = replace(shown[0], blocks=[*shown[0].blocks, truth])
     return shown
 

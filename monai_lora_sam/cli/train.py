@@ -1,0 +1,41 @@
+"""``monai-lora-sam train``: train a stage by its bundle."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from monai_lora_sam.cli.console import console, one_line_errors
+
+app = typer.Typer()
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    options_metavar="[--KEY VALUE]...",
+    epilog="Examples:\n\n"
+    "monai-lora-sam train vessel_segmentation --dataset_dir data/mine --out models/vessels\n\n"
+    "monai-lora-sam train vessel_segmentation --dataset_dir data/mine --epochs 8 --lora#r 4 --batch 2\n\n"
+    "monai-lora-sam train vessel_segmentation --dataset_dir data/mine --encoder sam3 --weights /weights/sam3",
+)
+def train(
+    context: typer.Context,
+    bundle: Annotated[str, typer.Argument(help="Bundle by name, such as vessel_segmentation.")],
+) -> None:
+    """Train a stage by its bundle; every key of its train.yaml is an option: --key value.
+
+    --encoder, --weights, --batch and --out stand for the keys encoder_name, pretrained, batch_size and output_dir. A
+    killed run goes on when the same command is given again.
+    """
+    with one_line_errors():
+        from monai_lora_sam.cli.keys import check_keys, parse_keys
+
+        keys = parse_keys(context.args)
+
+        from monai_lora_sam.workflows import bundle_folder, run_bundle
+
+        check_keys(keys, [bundle_folder(bundle) / "configs" / "train.yaml"])
+        run = run_bundle(bundle, overrides=keys)
+        folder = run.parser.get_parsed_content("output_dir")
+    console.print(f"Stage: [bold]{folder}/best[/]", soft_wrap=True)
