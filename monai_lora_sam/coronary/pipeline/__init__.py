@@ -1,8 +1,16 @@
-"""From an angiogram to everything the stages say of it: the one entry for bundles, command line and servers."""
+"""Analyse angiograms by the stages: the one entry for bundles, command line and servers."""
 
 from monai_lora_sam.coronary.pipeline.analysis import CoronaryPipeline, CoronaryResult
 from monai_lora_sam.coronary.pipeline.diameter_finder import diameter_finder
-from monai_lora_sam.coronary.pipeline.files import CaseOutcome, RunOptions, run_files, write_result
+from monai_lora_sam.coronary.pipeline.evaluation import ReadAngiogramd, WriteResults
+from monai_lora_sam.coronary.pipeline.files import (
+    AngiogramRun,
+    CaseOutcome,
+    RunOptions,
+    run_files,
+    write_result,
+)
+from monai_lora_sam.coronary.pipeline.inference import LastStage, RefineVesselMapd, StagesInferer
 from monai_lora_sam.coronary.pipeline.inputs import FoundImages, find_images
 from monai_lora_sam.coronary.pipeline.refine_map import keep_near, refine_map
 from monai_lora_sam.coronary.pipeline.stage_networks import (
@@ -15,17 +23,23 @@ from monai_lora_sam.coronary.pipeline.straightened_vessel import StraightenedVes
 from monai_lora_sam.coronary.pipeline.study import Case, Catheter, read_case
 
 __all__ = [
+    "AngiogramRun",
     "Case",
     "CaseOutcome",
     "Catheter",
     "CoronaryPipeline",
     "CoronaryResult",
     "FoundImages",
+    "LastStage",
+    "ReadAngiogramd",
+    "RefineVesselMapd",
     "RunOptions",
     "StageNetworks",
     "StageOutputs",
+    "StagesInferer",
     "StraightenedVessel",
     "THRESHOLD",
+    "WriteResults",
     "find_images",
     "keep_near",
     "diameter_finder",

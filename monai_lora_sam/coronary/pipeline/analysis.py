@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
-from monai.inferers import SimpleInferer, SlidingWindowInferer
-from monai.transforms import Activationsd, Compose, Invertd
-from torch import Tensor
+from monai.data import decollate_batch
+from monai.inferers import SlidingWindowInferer
 
 from monai_lora_sam.coronary.images import Angiogram
-from monai_lora_sam.coronary.networks import DiameterNetwork, LesionDetector, LumenRefiner, decode_lesions
+from monai_lora_sam.coronary.networks import DiameterNetwork, LesionDetector, LumenRefiner
 from monai_lora_sam.coronary.pipeline.diameter_finder import diameter_finder
-from monai_lora_sam.coronary.pipeline.refine_map import refine_map
-from monai_lora_sam.coronary.pipeline.rows import (
+from monai_lora_sam.coronary.pipeline.inference import (
+    LastStage,
+    StagesInferer,
+    stages_postprocessing,
+    stages_preprocessing,
+)
+from monai_lora_sam.coronary.pipeline.report_rows import (
     add_measurements,
     assemble_report,
     calibration_of,
@@ -28,7 +32,6 @@ from monai_lora_sam.coronary.pipeline.rows import (
 from monai_lora_sam.coronary.pipeline.stage_networks import THRESHOLD, StageNetworks, shipped_stages
 from monai_lora_sam.coronary.pipeline.study import Case, read_case
 from monai_lora_sam.coronary.qca import (
-    BY_HAND,
     DiameterProfile,
     LumenFinder,
     QcaResult,
@@ -37,10 +40,9 @@ from monai_lora_sam.coronary.qca import (
     measure,
     summarise_tree,
 )
-from monai_lora_sam.coronary.transforms import ViewToTensord
 from monai_lora_sam.coronary.vessel_tree import build_vessel_tree, label_pixels, label_tree, paint_segments
 from monai_lora_sam.networks import AdaptedSegmenter
-from monai_lora_sam.transforms import GreyToThreeChannelsd, NormalizeForEncoderd, ResizeLongestSided
+from monai_lora_sam.transforms import as_meta_tensor
 
 SCORE_THRESHOLD = 0.3  # of a lesion, where the stage's card names none
 
@@ -131,29 +133,16 @@ class CoronaryPipeline:
         self.networks = networks.to(self.device).to(memory_format=torch.channels_last).eval()
         self.graph, self.inference = graph, inference
         self.score_threshold = self._score_threshold(score_threshold)
-        self.size = networks.stack.encoder.image_size
-        tiles = SlidingWindowInferer((self.size, self.size), 1, 0.5, mode="gaussian")
-        self.inferer = SimpleInferer() if inference == "whole" else tiles
-        self._whole = self._preprocessing(whole=True)
-        self.preprocessing = self._whole if inference == "whole" else self._preprocessing(whole=False)
-        self.postprocessing = Compose(
-            [Activationsd(keys="pred", sigmoid=True), *self._back(self.preprocessing)]
+        tiled = inference == "tiled"
+        encoder = networks.stack.encoder
+        window = (encoder.image_size, encoder.image_size)
+        self.inferer = StagesInferer(SlidingWindowInferer(window, 1, 0.5, mode="gaussian") if tiled else None)
+        self.preprocessing = stages_preprocessing(encoder, tiled)
+        self.postprocessing = stages_postprocessing(
+            self.preprocessing, networks.refiner, self.score_threshold, tiled
         )
-
-    def _preprocessing(self, whole: bool) -> Compose:
-        return Compose(
-            [
-                *([ResizeLongestSided(keys="image", size=self.size)] if whole else []),
-                GreyToThreeChannelsd(keys="image"),
-                NormalizeForEncoderd(keys="image", encoder=self.networks.stack.encoder),
-                ViewToTensord(keys="view"),
-            ]
-        )
-
-    def _back(self, preprocessing: Compose) -> list[Invertd]:
-        if preprocessing is not self._whole:
-            return []
-        return [Invertd(keys="pred", transform=preprocessing, orig_keys="image", nearest_interp=False)]
+        #: Keys of an item by the arguments of the inferer besides the image.
+        self.extra_inputs = {"view": "view", "picture": "picture"} if tiled else {"view": "view"}
 
     def _score_threshold(self, given: float | None) -> float:
         if given is None and self.networks.stenosis is not None:
@@ -195,23 +184,36 @@ class CoronaryPipeline:
             ValueError: if the file is empty, damaged or no angiogram, or an angle or the spacing is out of range;
                 the file is named.
         """
-        watch = _Stopwatch()
+        watch = Stopwatch()
         if isinstance(image, Angiogram):
             image = Case(image)
         case = image if isinstance(image, Case) else read_case(image)
-        angiogram = case.angiogram
-        try:
-            angiogram = _with_given(angiogram, view, pixel_spacing_mm)
-            ViewToTensord()({"view": angiogram.view})
-        except ValueError as error:
-            raise ValueError(f"{angiogram.path}: {error}") from error
+        case = case.stated(view, pixel_spacing_mm)
         watch.lap("read")
-        probability, class_probability, detections = self.predict(angiogram)
+        probability, class_probability, detections = self.predict(case.angiogram)
         watch.lap("networks")
+        return self.analyse(case, probability, class_probability, detections, watch)
+
+    def analyse(
+        self,
+        case: Case,
+        probability: np.ndarray,
+        class_probability: np.ndarray | None = None,
+        detections: list[dict[str, Any]] | None = None,
+        watch: Stopwatch | None = None,
+    ) -> CoronaryResult:
+        """Build the vessel tree, name its segments, measure the lesions, and assemble the report.
+
+        Args:
+            case: the frame.
+            probability, class_probability, detections: as of :meth:`predict`.
+            watch: with the seconds that were taken before; they go into the report.
+        """
+        watch = watch or Stopwatch()
+        angiogram = case.angiogram
         vessels = probability >= THRESHOLD
         spacing = angiogram.pixel_spacing_mm
-        by_catheter = case.calibration is not None and pixel_spacing_mm is None
-        known = case.calibration if by_catheter else calibration_of(angiogram)
+        known = case.calibration or calibration_of(angiogram)
         tree = build_vessel_tree(vessels)
         profiles = tuple(diameter_profile(branch, probability, spacing) for branch in tree.branches)
         report: dict[str, Any] = {
@@ -241,18 +243,14 @@ class CoronaryPipeline:
             add_measurements(report.get("segments", ()), measurement, report["lesions"])
             watch.lap("lesions")
         report = assemble_report(angiogram, self.networks, report, watch.seconds, known)
-        if by_catheter:
+        if case.calibration is not None:
             report["calibration"]["catheter_french"] = case.catheter_french
         report["image"] |= case.frame_facts
         return CoronaryResult(angiogram, probability, vessels, profiles, report, segments, measurement)
 
     def probability(self, angiogram: Angiogram) -> np.ndarray:
         """Return the vessel probability of each pixel, (H, W) float32, by stage 1 and the refiner."""
-        item, image, view = self._prepared(angiogram, self.preprocessing)
-        with torch.inference_mode():
-            logits = self.inferer(image, self.networks.vessels, view=view)
-        assert isinstance(logits, Tensor)  # the network gives one tensor, so does the inferer
-        return self._own_size(item, logits, angiogram)
+        return self._run(angiogram, StageNetworks(self.networks.vessels))["vessels"][0].numpy()
 
     def lumen_finder(self, probability: np.ndarray) -> LumenFinder:
         """Return the function that `measure` finds the lumen with, for the angiogram of this map (H, W)."""
@@ -263,55 +261,42 @@ class CoronaryPipeline:
         self, angiogram: Angiogram
     ) -> tuple[np.ndarray, np.ndarray | None, list[dict[str, Any]] | None]:
         """Return vessel probability, segment probabilities (26, H, W) and lesions, at the image's own size."""
-        later = self.networks.segments is not None
-        if not later or self.inference == "tiled":
-            probability = self.probability(angiogram)
-            if not later:
-                return probability, None, None
-        item, image, view = self._prepared(angiogram, self._whole)
+        return found_arrays(self._run(angiogram, self.networks))
+
+    def _run(self, angiogram: Angiogram, networks: StageNetworks) -> dict[Any, Any]:
+        """Run preprocessing, networks and postprocessing, as MONAI's `SupervisedEvaluator` does."""
+        image = as_meta_tensor(angiogram.pixels, str(angiogram.path))
+        item = self.preprocessing({"image": image, "view": angiogram.view})
+        given = {name: item[key][None].to(self.device) for name, key in self.extra_inputs.items()}
         with torch.inference_mode():
-            outputs = self.networks(image, view)
-        if self.inference == "whole":
-            probability = self._own_size(item, outputs.vessels, angiogram)
-        classes = Compose([Activationsd(keys="pred", softmax=True), *self._back(self._whole)])
-        named = classes({"image": item["image"], "pred": MetaTensor(outputs.segments[0].cpu())})["pred"]
-        lesions = None
-        if outputs.lesions is not None:
-            shape = angiogram.pixels.shape
-            lesions = decode_lesions(outputs.lesions, [shape], self.size, self.score_threshold)[0]
-        return probability, named.numpy().clip(0.0, 1.0), lesions
-
-    def _prepared(self, angiogram: Angiogram, chain: Compose) -> tuple[dict[str, Any], Tensor, Tensor]:
-        item = chain({"image": MetaTensor(angiogram.pixels[None]), "view": angiogram.view})
-        image = item["image"][None].to(self.device).as_tensor()
-        return item, image, item["view"][None].to(self.device)
-
-    def _own_size(self, item: dict[str, Any], logits: Tensor, angiogram: Angiogram) -> np.ndarray:
-        found = self.postprocessing({"image": item["image"], "pred": MetaTensor(logits[0].cpu())})["pred"]
-        found = found[0].numpy().clip(0.0, 1.0)
-        if self.networks.refiner is None:
-            return found
-        return refine_map(self.networks.refiner, angiogram.pixels, found)
+            outputs = self.inferer(item["image"][None].to(self.device), LastStage(networks), **given)
+        item["pred"] = decollate_batch(outputs)[0]
+        return self.postprocessing(item)
 
 
-def _with_given(
-    angiogram: Angiogram, view: tuple[float, float] | None, pixel_spacing_mm: float | None
-) -> Angiogram:
-    if view is not None:
-        angiogram = replace(angiogram, view=(float(view[0]), float(view[1])))
-    if pixel_spacing_mm is not None:
-        if not 0 < pixel_spacing_mm < float("inf"):
-            raise ValueError(f"pixel spacing: expected millimetres above 0, found {pixel_spacing_mm}")
-        angiogram = replace(angiogram, pixel_spacing_mm=float(pixel_spacing_mm), pixel_spacing_source=BY_HAND)
-    return angiogram
+def found_arrays(
+    item: Mapping[Any, Any],
+) -> tuple[np.ndarray, np.ndarray | None, list[dict[str, Any]] | None]:
+    """Return vessel probability (H, W), segment probabilities (26, H, W) and lesions of a postprocessed item."""
+    segments = item.get("segments")
+    classes = None if segments is None else torch.as_tensor(segments).numpy().clip(0.0, 1.0)
+    return torch.as_tensor(item["vessels"])[0].numpy(), classes, item.get("lesions")
 
 
-class _Stopwatch:
+class Stopwatch:
+    """Keep the seconds between laps, by name."""
+
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
+        self._begun = self._last = time.perf_counter()
+
+    @property
+    def total(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self._begun
 
     def lap(self, name: str) -> None:
+        """Add the seconds since the last lap, or since the start, under a name."""
         now = time.perf_counter()
         self.seconds[name] = round(now - self._last, 3)
         self._last = now

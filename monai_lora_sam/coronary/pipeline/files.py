@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import secrets
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from monai.engines import Evaluator
 from PIL import Image
 
 from monai_lora_sam import __version__
-from monai_lora_sam.coronary.pipeline.analysis import CoronaryPipeline, CoronaryResult
-from monai_lora_sam.coronary.pipeline.inputs import find_images
+from monai_lora_sam.coronary.pipeline.analysis import (
+    CoronaryPipeline,
+    CoronaryResult,
+    Stopwatch,
+    found_arrays,
+)
+from monai_lora_sam.coronary.pipeline.inputs import FoundImages, find_images
 from monai_lora_sam.coronary.pipeline.study import (
+    Case,
     Catheter,
     can_write_dicom,
     content_pseudonym,
@@ -104,80 +112,191 @@ def run_files(
         FileNotFoundError: if an input does not exist or nothing was found in it.
         ValueError: if a catheter is given for several images.
     """
-    jobs, skipped = find_images(inputs, out)
-    out, options = Path(out), options or RunOptions()
-    if options.catheter is not None and len(jobs) > 1:
-        raise ValueError(f"expected one image with a catheter's place, found {len(jobs)}")
-    pipeline = pipeline or CoronaryPipeline()
-    settings = {
-        **pipeline.settings,
-        "view": list(options.view) if options.view is not None else None,
-        "pixel_spacing_mm": options.pixel_spacing_mm,
-        "frame": options.frame,
-        "anonymise": options.anonymise,
-        "catheter": options.catheter,
-        "dicom_results": can_write_dicom(),
-        "version": __version__,
-    }
-    outcomes: list[CaseOutcome] = []
-    for path, name in jobs:
-        outcome = _run_one(path, out, name, pipeline, options, settings)
-        outcomes.append(outcome)
-        if done is not None:
-            done(outcome)
-    finished = list(dict.fromkeys(outcome.folder for outcome in outcomes if outcome.error is None))
-    # By the name of the result's folder, which no other image has.
-    failures = {one.folder.name: f"{one.path.name}: {one.error}" for one in outcomes if one.error is not None}
-    if options.anonymise:
-        failures = {name: _without_names(error, outcomes) for name, error in failures.items()}
-    left_out = [
-        (content_pseudonym(path, options.anonymise_key) if options.anonymise else path.name, reason)
-        for path, reason in skipped
-    ]
-    earlier = _finished_earlier(out, {one.folder for one in outcomes}, options.anonymise)
-    write_index(out, [*finished, *earlier], failures, left_out)
-    return [(outcome.path, outcome.error) for outcome in outcomes]
+    run = AngiogramRun(inputs, out, pipeline or CoronaryPipeline(), options, done)
+    for item in run:
+        try:
+            run.write(run.pipeline(run.read(item["image"])))
+        except Exception as problem:  # one bad file among many; nothing is swallowed, all of it is reported
+            run.fail(problem)
+    return run.finish()
 
 
-def _run_one(
-    path: Path,
-    out: Path,
-    name: str,
-    pipeline: CoronaryPipeline,
-    options: RunOptions,
-    settings: dict[str, Any],
-) -> CaseOutcome:
-    started = time.perf_counter()
-    folder = out / name
-    try:
+class AngiogramRun:
+    """Keep what is left to do of a run over many images, and how each went.
+
+    Iterating yields ``{"image": path}`` for each image that is not finished, so that a run is the `data` of MONAI's
+    `IterableDataset`. Each image is iterated over once: after an error the next iterator goes on behind it.
+
+    Args:
+        inputs, out, done, options: as of :func:`run_files`. Files and folders are looked for when they are needed.
+        pipeline: analyses what the networks find.
+
+    Example:
+        >>> run = AngiogramRun(["study/"], "results", pipeline)  # doctest: +SKIP
+        >>> dataset = monai.data.IterableDataset(run, preprocessing)  # doctest: +SKIP
+        >>> run.evaluate(evaluator)  # doctest: +SKIP
+        [(PosixPath('study/1.png'), None), (PosixPath('study/2.png'), 'expected a readable PNG, found ...')]
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[str | Path],
+        out: str | Path,
+        pipeline: CoronaryPipeline,
+        options: RunOptions | None = None,
+        done: Callable[[CaseOutcome], None] | None = None,
+    ) -> None:
+        self.inputs, self.out, self.pipeline = inputs, Path(out), pipeline
+        self.options, self.done = options or RunOptions(), done
+        self.outcomes: list[CaseOutcome] = []
+        self._started = 0  # images that were begun
+        self._name = ""  # of the results of the image at work
+        self._made_with: dict[str, Any] = {}  # image, stages and settings, as the report has them
+        self._case: Case | None = None
+        self._watch = Stopwatch()
+
+    @cached_property
+    def found(self) -> FoundImages:
+        """The images of the run.
+
+        Raises:
+            FileNotFoundError: if an input does not exist or nothing was found in it.
+            ValueError: if a catheter is given for several images.
+        """
+        found = find_images(self.inputs, self.out)
+        if self.options.catheter is not None and len(found.images) > 1:
+            raise ValueError(f"expected one image with a catheter, found {len(found.images)}")
+        return found
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Everything that a result depends on besides the image."""
+        options = self.options
+        return {
+            **self.pipeline.settings,
+            "view": list(options.view) if options.view is not None else None,
+            "pixel_spacing_mm": options.pixel_spacing_mm,
+            "frame": options.frame,
+            "anonymise": options.anonymise,
+            "catheter": options.catheter,
+            "dicom_results": can_write_dicom(),
+            "version": __version__,
+        }
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        while self._started < len(self.found.images):
+            path, self._name = self.found.images[self._started]
+            self._started += 1
+            self._watch = Stopwatch()
+            try:
+                report = self._finished_report(path)
+            except Exception as problem:  # of this image alone
+                self.fail(problem)
+                continue
+            if report is None:
+                yield {"image": str(path)}
+            else:
+                self._add(skipped=True, summary=_summary(report))
+
+    def read(self, path: str | Path) -> Case:
+        """Read the frame of an image that is to be analysed, as the options say.
+
+        Raises:
+            ValueError: see :func:`read_case`, :meth:`Case.calibrated`, :meth:`Case.stated`.
+        """
+        options = self.options
+        case = read_case(path, options.frame)
+        if options.catheter is not None:
+            if options.frame is None and case.frames > 1:
+                raise ValueError(
+                    f"{path}: expected the frame of {case.frames} that shows the catheter, found none"
+                )
+            case = case.calibrated(options.catheter)
+        case = case.stated(options.view, options.pixel_spacing_mm)
         if options.anonymise:
-            name = content_pseudonym(path, options.anonymise_key)
-            folder = out / name
-        run = {**settings, "image": name if options.anonymise else _sha256(path)}
-        report = None if options.again or settings["identity"] is None else _finished(folder, run)
-        skipped = report is not None
-        if report is None:
-            case = read_case(path, options.frame)
-            if options.catheter is not None:
-                if options.frame is None and case.frames > 1:
-                    raise ValueError(
-                        f"{path}: expected the frame of {case.frames} that shows the catheter, found none"
-                    )
-                case = case.calibrated(options.catheter)
-            if options.anonymise:
-                case = case.anonymised(options.anonymise_key, name)
-            result = pipeline(case, view=options.view, pixel_spacing_mm=options.pixel_spacing_mm)
-            result.report["run"] = run
-            write_dicom(case, result.report, result.vessels, result.segments, folder)
-            write_result(result, folder)
-            report = result.report
-        seconds = time.perf_counter() - started
-        return CaseOutcome(path, folder, None, skipped, seconds, _summary(report))
-    except Exception as problem:  # one bad file among many; nothing is swallowed, all of it is reported
-        seconds = time.perf_counter() - started
+            name = content_pseudonym(Path(path), options.anonymise_key)
+            case = case.anonymised(options.anonymise_key, name)
+        self._watch.lap("read")
+        self._case = case
+        return case
+
+    def write_found(self, item: Mapping[Any, Any]) -> None:
+        """Analyse what the networks found in the image that was read last, and write its results.
+
+        Args:
+            item: with `vessels` (1, H, W) and, of later stages, `segments` (26, H, W) and `lesions`, as
+                :func:`stages_postprocessing` returns them.
+        """
+        assert self._case is not None, "read comes before"
+        self._watch.lap("networks")
+        self.write(self.pipeline.analyse(self._case, *found_arrays(item), self._watch))
+
+    def write(self, result: CoronaryResult) -> None:
+        """Write the results of the image that was read last."""
+        assert self._case is not None, "read comes before"
+        result.report["run"] = self._made_with
+        folder = self.out / self._name
+        write_dicom(self._case, result.report, result.vessels, result.segments, folder)
+        write_result(result, folder)
+        self._add(summary=_summary(result.report))
+
+    def fail(self, problem: Exception) -> None:
+        """Note the error of the image at work."""
+        path = self.found.images[self._started - 1][0]
+        while isinstance(problem, RuntimeError) and isinstance(problem.__cause__, Exception):
+            problem = problem.__cause__  # MONAI says which transform was at work
         # What a user can mend needs no name of a class.
         kind = "" if isinstance(problem, ValueError | OSError) else f"{type(problem).__name__}: "
-        return CaseOutcome(path, folder, f"{kind}{problem}".removeprefix(f"{path}: "), seconds=seconds)
+        self._add(error=f"{kind}{problem}".removeprefix(f"{path}: "))
+
+    def evaluate(self, evaluator: Evaluator) -> list[tuple[Path, str | None]]:
+        """Run an evaluator over all images, going on behind each that fails, and finish.
+
+        The evaluator's data are this run's, and among its handlers is a :class:`WriteResults`, which notes errors.
+
+        Returns:
+            Each image with None, or with its error.
+        """
+        evaluator.logger.setLevel(logging.CRITICAL)  # errors are kept and listed here
+        logging.getLogger("DataStats").setLevel(logging.CRITICAL)
+        while self._started < len(self.found.images):
+            evaluator.run()  # ends where an image fails
+        return self.finish()
+
+    def finish(self) -> list[tuple[Path, str | None]]:
+        """Write ``index.html`` over all results, and return each image with None or its error."""
+        options, outcomes = self.options, self.outcomes
+        finished = list(dict.fromkeys(outcome.folder for outcome in outcomes if outcome.error is None))
+        # By the name of the result's folder, which no other image has.
+        failures = {
+            one.folder.name: f"{one.path.name}: {one.error}" for one in outcomes if one.error is not None
+        }
+        if options.anonymise:
+            failures = {name: _without_names(error, outcomes) for name, error in failures.items()}
+        left_out = [
+            (content_pseudonym(path, options.anonymise_key) if options.anonymise else path.name, reason)
+            for path, reason in self.found.skipped
+        ]
+        earlier = _finished_earlier(self.out, {one.folder for one in outcomes}, options.anonymise)
+        write_index(self.out, [*finished, *earlier], failures, left_out)
+        return [(outcome.path, outcome.error) for outcome in outcomes]
+
+    def _finished_report(self, path: Path) -> dict[str, Any] | None:
+        """Return the report of an image that an earlier run finished with these very settings, or None."""
+        if self.options.anonymise:
+            self._name = content_pseudonym(path, self.options.anonymise_key)
+        image = self._name if self.options.anonymise else _sha256(path)
+        self._made_with = {**self.settings, "image": image}
+        if self.options.again or self.settings["identity"] is None:
+            return None
+        return _finished(self.out / self._name, self._made_with)
+
+    def _add(self, error: str | None = None, skipped: bool = False, summary: str = "") -> None:
+        path = self.found.images[self._started - 1][0]
+        outcome = CaseOutcome(path, self.out / self._name, error, skipped, self._watch.total, summary)
+        self.outcomes.append(outcome)
+        if self.done is not None:
+            self.done(outcome)
 
 
 def _finished_earlier(out: Path, now: set[Path], anonymous: bool) -> list[Path]:

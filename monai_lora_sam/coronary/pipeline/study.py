@@ -13,7 +13,8 @@ from pydicom import Dataset
 
 from monai_lora_sam.coronary.dicom import anonymise, rank_frames, write_segmentation, write_structured_report
 from monai_lora_sam.coronary.images import Angiogram, read_angiogram, read_cine
-from monai_lora_sam.coronary.qca import Calibration, calibrate_by_catheter
+from monai_lora_sam.coronary.qca import BY_HAND, Calibration, calibrate_by_catheter
+from monai_lora_sam.coronary.transforms import ViewToTensord
 from monai_lora_sam.images import detect_format
 
 SEGMENTATION, STRUCTURED_REPORT = "segmentation.dcm", "report.dcm"
@@ -73,6 +74,32 @@ class Case:
             pixel_spacing_source="a catheter of known size, measured in the picture",
         )
         return replace(self, angiogram=angiogram, calibration=found, catheter_french=catheter.french)
+
+    def stated(self, view: tuple[float, float] | None = None, pixel_spacing_mm: float | None = None) -> Case:
+        """Return the case with view angles and spacing that the user states, in place of the file's.
+
+        Args:
+            view: primary and secondary positioner angle in degrees (DICOM's signs); None keeps the file's.
+            pixel_spacing_mm: millimetres per pixel at the patient; None keeps the file's, or the catheter's.
+
+        Raises:
+            ValueError: if an angle or the spacing is out of range; the file is named.
+        """
+        angiogram, calibration = self.angiogram, self.calibration
+        try:
+            if view is not None:
+                angiogram = replace(angiogram, view=(float(view[0]), float(view[1])))
+            ViewToTensord()({"view": angiogram.view})
+            if pixel_spacing_mm is not None:
+                if not 0 < pixel_spacing_mm < float("inf"):
+                    raise ValueError(f"pixel spacing: expected millimetres above 0, found {pixel_spacing_mm}")
+                angiogram = replace(
+                    angiogram, pixel_spacing_mm=float(pixel_spacing_mm), pixel_spacing_source=BY_HAND
+                )
+                calibration = None
+        except ValueError as error:
+            raise ValueError(f"{angiogram.path}: {error}") from error
+        return replace(self, angiogram=angiogram, calibration=calibration)
 
     def anonymised(self, key: bytes, name: str) -> Case:
         """Return the case under another name, without anything in its header that tells whose it is.

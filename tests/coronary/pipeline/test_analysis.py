@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from monai.transforms import Activationsd, Compose
 from PIL import Image
 
 from monai_lora_sam.coronary.images import Angiogram, read_angiogram
 from monai_lora_sam.coronary.pipeline import CoronaryPipeline, StageNetworks, StageOutputs, shipped_stages
+from monai_lora_sam.coronary.pipeline.inference import stages_postprocessing, stages_preprocessing
 from monai_lora_sam.networks import AdaptedSegmenter
 
 
@@ -123,13 +123,11 @@ def ideal(stages: SimpleNamespace, drawn: SimpleNamespace) -> CoronaryPipeline:
     pipeline = CoronaryPipeline(
         stages.vessels, stages.segments, stages.stenosis, refiner=None, device="cpu", pretrained=stages.base
     )
-    pipeline.size = 168
-    pipeline._whole = pipeline._preprocessing(whole=True)
+    encoder = pipeline.networks.stack.encoder
+    encoder.image_size = 168
+    pipeline.preprocessing = stages_preprocessing(encoder)
+    pipeline.postprocessing = stages_postprocessing(pipeline.preprocessing, None, pipeline.score_threshold)
     pipeline.networks = Ideal(pipeline.networks, drawn.outputs)  # type: ignore[assignment]
-    pipeline.preprocessing = pipeline._whole
-    pipeline.postprocessing = Compose(
-        [Activationsd(keys="pred", sigmoid=True), *pipeline._back(pipeline._whole)]
-    )
     return pipeline
 
 

@@ -97,7 +97,7 @@ def test_a_catheter_needs_one_picture_in_which_it_is_seen(
 ):
     catheter = Catheter(6.0, ((20.0, 10.0), (100.0, 10.0)))
     options = RunOptions(catheter=catheter)
-    with pytest.raises(ValueError, match="expected one image with a catheter's place, found 2"):
+    with pytest.raises(ValueError, match="expected one image with a catheter, found 2"):
         run_files([study, tube], tmp_path / "out", pipeline, options=options)
     ((_, error),) = run_files([study], tmp_path / "out", pipeline, options=options)
     assert error == "expected the frame of 6 that shows the catheter, found none"

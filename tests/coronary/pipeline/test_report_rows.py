@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from monai_lora_sam.coronary.images import Angiogram
-from monai_lora_sam.coronary.pipeline.rows import lesion_rows, report_warnings
+from monai_lora_sam.coronary.pipeline.report_rows import lesion_rows, report_warnings
 from monai_lora_sam.coronary.qca import measure
 
 
