@@ -32,10 +32,8 @@ from monai_lora_sam.coronary.pipeline.report_rows import (
 from monai_lora_sam.coronary.pipeline.stage_networks import THRESHOLD, StageNetworks, shipped_stages
 from monai_lora_sam.coronary.pipeline.study import Case, read_case
 from monai_lora_sam.coronary.qca import (
-    DiameterProfile,
     LumenFinder,
     QcaResult,
-    diameter_profile,
     lumen_diameters,
     measure,
     summarise_tree,
@@ -55,19 +53,17 @@ class CoronaryResult:
         angiogram: what was read.
         probability: (H, W) float32, of being vessel.
         vessels: (H, W) bool.
-        profiles: diameters along each branch of the vessel tree.
+        measurement: diameter functions, segments and stenoses of the quantitative analysis.
         report: the same in plain numbers, as ``report.json`` holds it.
         segments: (H, W) uint8 ARCADE category ids, 0 where there is none; None without stage 2.
-        measurement: lesions and diameter functions of the quantitative analysis; None without stage 3.
     """
 
     angiogram: Angiogram
     probability: np.ndarray
     vessels: np.ndarray
-    profiles: tuple[DiameterProfile, ...]
+    measurement: QcaResult
     report: dict[str, Any]
     segments: np.ndarray | None = None
-    measurement: QcaResult | None = None
 
 
 class CoronaryPipeline:
@@ -215,38 +211,38 @@ class CoronaryPipeline:
         spacing = angiogram.pixel_spacing_mm
         known = case.calibration or calibration_of(angiogram)
         tree = build_vessel_tree(vessels)
-        profiles = tuple(diameter_profile(branch, probability, spacing) for branch in tree.branches)
-        report: dict[str, Any] = {
-            "vessels": {"threshold": THRESHOLD, **summarise_tree(tree, profiles)},
-        }
         watch.lap("vessels")
-        segments = measurement = None
+        segments = None
         if class_probability is not None:
             segments = (
                 paint_segments(label_tree(tree, class_probability, vessels), vessels, class_probability)
                 if self.graph
                 else label_pixels(class_probability, vessels)
             )
-            report["segments"] = segment_rows(segments, profiles)
             watch.lap("segments")
+        measurement = measure(
+            probability,
+            image=angiogram.pixels,
+            segments=segments,
+            pixel_spacing_mm=spacing,
+            tree=tree,
+            find_lumen=self.lumen_finder(probability),
+        )
+        report: dict[str, Any] = {
+            "vessels": {"threshold": THRESHOLD, **summarise_tree(tree, measurement)},
+        }
+        if segments is not None:
+            report["segments"] = segment_rows(segments, measurement)
         if detections is not None:
-            measurement = measure(
-                probability,
-                image=angiogram.pixels,
-                segments=segments,
-                pixel_spacing_mm=spacing,
-                tree=tree,
-                find_lumen=self.lumen_finder(probability),
-            )
             spacing_error = 0.0 if known is None else known.expected_error_percent
             report["lesions"] = lesion_rows(detections, measurement, segments, spacing_error)
             add_measurements(report.get("segments", ()), measurement, report["lesions"])
-            watch.lap("lesions")
+        watch.lap("measurement")
         report = assemble_report(angiogram, self.networks, report, watch.seconds, known)
         if case.calibration is not None:
             report["calibration"]["catheter_french"] = case.catheter_french
         report["image"] |= case.frame_facts
-        return CoronaryResult(angiogram, probability, vessels, profiles, report, segments, measurement)
+        return CoronaryResult(angiogram, probability, vessels, measurement, report, segments)
 
     def probability(self, angiogram: Angiogram) -> np.ndarray:
         """Return the vessel probability of each pixel, (H, W) float32, by stage 1 and the refiner."""

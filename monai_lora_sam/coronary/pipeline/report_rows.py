@@ -23,7 +23,6 @@ from monai_lora_sam.coronary.pipeline.stage_networks import StageNetworks
 from monai_lora_sam.coronary.qca import (
     BY_HAND,
     Calibration,
-    DiameterProfile,
     Lesion,
     QcaResult,
     lesion_at,
@@ -37,21 +36,20 @@ LOW_CONFIDENCE = 0.5  # of a lesion's score
 DISAGREEMENT_PERCENT = 25.0  # between the %DS of the contours and the network's
 
 
-def segment_rows(segments: np.ndarray, profiles: Sequence[DiameterProfile]) -> list[dict[str, Any]]:
+def segment_rows(segments: np.ndarray, measurement: QcaResult) -> list[dict[str, Any]]:
     """Return a row for each segment in a map (H, W) of ARCADE category ids, from proximal to distal.
 
-    Length and diameters are those along the centrelines within the segment; fields in mm where the profiles
-    have a spacing.
+    Length and diameters are those along the vessels within the segment; fields in mm where the measurement
+    has a spacing.
     """
-    along = [_ids_along(profile.centreline_rc, segments) for profile in profiles]
-    spacing = profiles[0].pixel_spacing_mm if profiles else None
+    spacing = measurement.pixel_spacing_mm
     found = [syntax_from_arcade_id(int(number)) for number in np.unique(segments[segments > 0])]
     rows = []
     for segment in in_order(found):
         number = arcade_id(segment)
         length, diameters = 0.0, [np.zeros(0)]
-        for profile, ids in zip(profiles, along, strict=True):
-            inside = ids == number
+        for profile in measurement.profiles:
+            inside = profile.segment_ids == number
             length += float((np.diff(profile.arc_length_px) * inside[1:]).sum())
             diameters.append(profile.diameter_px[inside & profile.is_measured])
         measured = np.concatenate(diameters)
@@ -78,7 +76,7 @@ def segment_rows(segments: np.ndarray, profiles: Sequence[DiameterProfile]) -> l
 def add_measurements(
     rows: Sequence[dict[str, Any]], measurement: QcaResult, lesions: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Put the quantitative analysis of each segment into its row, in place of the figures along the branches.
+    """Put the quantitative analysis of each segment into its row, in place of the figures along the vessels.
 
     They stay where the analysis could not measure a segment. Of a segment in several pieces, ``pieces`` says how
     many, and the figures are those of the longest.
@@ -283,11 +281,6 @@ def report_warnings(angiogram: Angiogram, found: Mapping[str, Any]) -> list[str]
                     f"{name}: the contours give {percent:.0f} % diameter stenosis, the network {network:.0f} %."
                 )
     return warnings
-
-
-def _ids_along(points_rc: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    rows, columns = np.rint(points_rc).astype(int).T
-    return segments[rows.clip(0, segments.shape[0] - 1), columns.clip(0, segments.shape[1] - 1)]
 
 
 def _segment_in(box: Sequence[float], segments: np.ndarray | None) -> int:

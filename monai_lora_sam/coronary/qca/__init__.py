@@ -1,16 +1,14 @@
 """Quantitative coronary analysis: diameters along vessels, reference lines, lesions."""
 
 from monai_lora_sam.coronary.qca.calibration import BY_HAND, Calibration, calibrate_by_catheter
-from monai_lora_sam.coronary.qca.diameter import DiameterProfile, diameter_profile
 from monai_lora_sam.coronary.qca.lesion import Lesion, with_units
 from monai_lora_sam.coronary.qca.lumen import LumenFinder, lumen_diameters
 from monai_lora_sam.coronary.qca.measure import measure
 from monai_lora_sam.coronary.qca.place import lesion_at, stenosis_at
 from monai_lora_sam.coronary.qca.profile import VesselProfile
-from monai_lora_sam.coronary.qca.result import QcaResult
+from monai_lora_sam.coronary.qca.result import QcaResult, summarise_tree
 from monai_lora_sam.coronary.qca.segment import Segment
 from monai_lora_sam.coronary.qca.stenosis import Stenosis
-from monai_lora_sam.coronary.qca.summary import summarise_tree
 from monai_lora_sam.coronary.qca.syntax_score import (
     AdverseCharacteristics,
     ScoredLesion,
@@ -26,7 +24,6 @@ __all__ = [
     "AdverseCharacteristics",
     "BY_HAND",
     "Calibration",
-    "DiameterProfile",
     "Intervals",
     "Lesion",
     "LumenFinder",
@@ -38,7 +35,6 @@ __all__ = [
     "UnsupportedScore",
     "VesselProfile",
     "calibrate_by_catheter",
-    "diameter_profile",
     "lesion_at",
     "lumen_diameters",
     "measure",

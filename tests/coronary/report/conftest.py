@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_lora_sam.coronary.qca import diameter_profile, summarise_tree
+from monai_lora_sam.coronary.qca import measure, summarise_tree
 from monai_lora_sam.coronary.vessel_tree import build_vessel_tree
 
 
@@ -17,7 +17,7 @@ def case():
     probability[36:45, 10:110] = 0.95
     vessels = probability >= 0.5
     tree = build_vessel_tree(vessels)
-    profiles = [diameter_profile(branch, probability, 0.3) for branch in tree.branches]
+    measurement = measure(probability, pixel_spacing_mm=0.3, tree=tree)
     report = {
         "schema": "monai-lora-sam/report/1",
         "image": {
@@ -28,7 +28,7 @@ def case():
             "view": {"primary_deg": -30.0, "secondary_deg": 20.0},
         },
         "stages": [{"stage": "vessels", "adapter": "arcade", "version": "1.2.3", "fingerprint": "ab12" * 16}],
-        "vessels": {"threshold": 0.5, **summarise_tree(tree, profiles)},
+        "vessels": {"threshold": 0.5, **summarise_tree(tree, measurement)},
         "timings_s": {"vessels": 0.25},
         "warnings": ["The view is a guess."],
         "software": {"torch": "9.9.9"},
