@@ -67,6 +67,7 @@ _CONFIG_NOTES = (
     "peft_type",
     "peft_version",
     "revision",
+    "task_type",
 )
 
 
@@ -263,6 +264,8 @@ def load_config(folder: str | Path) -> LoraConfig:
     plain = json.loads(json.dumps(config.to_dict(), default=sorted))
     for key, value in found.items():
         default = plain.get(key)
+        if key == "init_lora_weights" and value in (False, "gaussian"):
+            continue  # other values at the start of training, on an unchanged base
         if key not in (*_CONFIG_KEYS, *_CONFIG_NOTES) and value != default and (value or default):
             raise ValueError(f"{path}: {key}: expected {default!r} as in plain LoRA, found {value!r}")
     return config

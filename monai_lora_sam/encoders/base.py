@@ -105,6 +105,18 @@ class ImageEncoder(nn.Module):
                 f"{self.patch_size} from {self.minimum_size} on; nearest: {' or '.join(map(str, nearest))}."
             )
 
+    def enclosing_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the smallest valid size that holds an image of this size.
+
+        Example:
+            >>> build_encoder("tiny").enclosing_size(600, 800)
+            (602, 812)
+        """
+        rows, columns = (
+            max(-(-side // self.patch_size) * self.patch_size, self.minimum_size) for side in (height, width)
+        )
+        return rows, columns
+
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Trade time for memory: keep only the input of each block, compute the rest again going backward.
 
