@@ -1,4 +1,4 @@
-"""Adapters on disk: plain PEFT folders with a card, checked before anything in them is used."""
+"""Write adapters as plain PEFT folders with a card, and check them before anything in them is used."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _FILES_OF: dict[str, set[str]] = {
     "full": {MOVED_WEIGHTS},
 }
 _CONFIG_KEYS = ("r", "lora_alpha", "lora_dropout", "target_modules", "layers_to_transform", "layers_pattern")
-# What PEFT writes into a configuration about itself and the base, and what no loading of ours uses.
+# PEFT's notes in a configuration about itself, the base and the task, which no loading of ours uses.
 _CONFIG_NOTES = (
     "auto_mapping",
     "base_model_name_or_path",
@@ -211,7 +211,7 @@ def load_extra(folder: str | Path, name: str) -> dict[str, Tensor]:
     """Return the tensors saved beside an adapter under a name, such as the ``"head"`` of a stage.
 
     Raises:
-        KeyError: if nothing was saved under that name; the message lists what was.
+        KeyError: if nothing was saved under that name; the message lists the files.
         ValueError: if a file of the folder is damaged.
 
     Example:

@@ -114,8 +114,8 @@ def show(folder: Annotated[Path, typer.Argument(help="An adapter's folder.")]) -
 def merge(
     folders: Annotated[list[Path], typer.Argument(help="Adapter folders, parents before their children.")],
     out: Annotated[Path, typer.Option(help="Folder for config.json and model.safetensors.")],
-    pretrained: Annotated[
-        str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
+    weights: Annotated[
+        str | None, typer.Option(help="Weights of the encoder, if not at their usual place.")
     ] = None,
 ) -> None:
     """Merge adapters into their base and write a plain encoder."""
@@ -124,7 +124,7 @@ def merge(
         from monai_lora_sam.encoders import build_encoder, save_encoder
 
         encoder = read_card(folders[0])["encoder"]
-        stack = AdapterStack(build_encoder(encoder["name"], pretrained or True, encoder["image_size"]))
+        stack = AdapterStack(build_encoder(encoder["name"], weights or True, encoder["image_size"]))
         names = [stack.load(folder) for folder in folders]
         save_encoder(stack.merge(*names), out)
         console.print(f"[bold]{out}[/]: {encoder['name']} with {', '.join(names)}", soft_wrap=True)

@@ -71,7 +71,7 @@ class AdaptedSegmenter(StageNetwork):
         Raises:
             ValueError: the encoder cannot take the size of the image; :meth:`read` pads it.
         """
-        # Not a context: gradient checkpointing runs blocks again in the backward pass, with what is active then.
+        # Not a context: gradient checkpointing runs blocks again in the backward pass, under the adapters active then.
         if tuple(self.stack.active) != self.adapters:
             self.stack.activate(*self.adapters)
         image = convert_to_tensor(image, track_meta=False)
