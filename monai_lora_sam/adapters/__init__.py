@@ -1,6 +1,7 @@
-"""Named LoRA adapters on one frozen encoder: stack, strategies, presets and store."""
+"""Named LoRA adapters on one frozen encoder: stack, strategies, presets, store, exchange with PEFT."""
 
 from monai_lora_sam.adapters.budget import BudgetRow, budget_table, format_budget
+from monai_lora_sam.adapters.exchange import export_peft, import_peft
 from monai_lora_sam.adapters.lineage import Ancestor, Branch, family_tree
 from monai_lora_sam.adapters.presets import layer_indices, lora_config, target_modules
 from monai_lora_sam.adapters.stack import AdapterStack
@@ -24,8 +25,10 @@ __all__ = [
     "STRATEGIES",
     "apply_strategy",
     "budget_table",
+    "export_peft",
     "family_tree",
     "format_budget",
+    "import_peft",
     "layer_indices",
     "list_adapters",
     "load_extra",

@@ -18,7 +18,7 @@ from monai_lora_sam.adapters.store import check_name
 
 @dataclass(frozen=True)
 class Weights:
-    """What is on a stack under a name: a fingerprint, and whether the encoder itself was moved."""
+    """Hold the fingerprint of a name on a stack, and whether it moved the encoder itself."""
 
     fingerprint: str
     moves_encoder: bool

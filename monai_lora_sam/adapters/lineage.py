@@ -1,4 +1,4 @@
-"""Which adapter was trained on top of which: the family tree of the adapters in a folder."""
+"""Draw the family tree of the adapters in a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from monai_lora_sam.adapters.store import extra_file, load_tensors, tensors_fing
 
 @dataclass(frozen=True)
 class Ancestor:
-    """What an adapter was trained on, as its card names it.
+    """Name a parent of an adapter, or a stage that it reads, as its card does.
 
     Attributes:
         name: that it had on the stack.
@@ -33,7 +33,7 @@ class Branch:
     Attributes:
         card: as :func:`monai_lora_sam.adapters.list_adapters` gives it.
         children: sorted by folder.
-        missing: what it was trained on and what is not among the cards.
+        missing: its ancestors that are not among the cards.
     """
 
     card: dict[str, Any]
@@ -42,14 +42,14 @@ class Branch:
 
 
 def family_tree(cards: Sequence[dict[str, Any]]) -> list[Branch]:
-    """Hang each adapter below the one that it was trained on, by fingerprint, so that versions are told apart.
+    """Make each adapter a child of its parent, found by fingerprint, so that versions are told apart.
 
-    An adapter on several others hangs below the last of them. Where copies of the same one lie in several
-    folders, it is the nearest. A stage that reads the heads of others (``reads`` in its card) hangs below the
-    one with that very head.
+    An adapter with several parents becomes a child of the last, and of the nearest folder where copies of that parent
+    lie in several. A stage that reads the heads of others (``reads`` in its card) becomes a child of the stage with
+    that very head.
 
     Args:
-        cards: what :func:`monai_lora_sam.adapters.list_adapters` gave; those with an ``error`` are left out.
+        cards: from :func:`monai_lora_sam.adapters.list_adapters`; those with an ``error`` are left out.
 
     Returns:
         The adapters without a parent among the cards, in the order given.
@@ -62,16 +62,18 @@ def family_tree(cards: Sequence[dict[str, Any]]) -> list[Branch]:
     parent_of: dict[Branch, Branch] = {}
     head_of = cache(_head_fingerprint)
     for branch in branches:
-        below = None
+        parent = None
         for ancestor in _ancestors(branch.card):
-            same = [one for one in branches if one is not branch and _is(one.card, ancestor, head_of)]
+            same = [other for other in branches if other is not branch and _is(other.card, ancestor, head_of)]
             if same:
-                below = max(same, key=lambda one: _common_parts(one.card["folder"], branch.card["folder"]))
+                parent = max(
+                    same, key=lambda other: _common_parts(other.card["folder"], branch.card["folder"])
+                )
             else:
                 branch.missing.append(ancestor)
-        if below is not None and branch not in _line(below, parent_of):
-            parent_of[branch] = below
-            below.children.append(branch)
+        if parent is not None and branch not in _line(parent, parent_of):
+            parent_of[branch] = parent
+            parent.children.append(branch)
     return [branch for branch in branches if branch not in parent_of]
 
 
@@ -89,7 +91,7 @@ def _ancestors(card: Mapping[str, Any]) -> list[Ancestor]:
 
 
 def _is(card: Mapping[str, Any], ancestor: Ancestor, head_of: Callable[[str], str | None]) -> bool:
-    # All that is frozen has the fingerprint of nothing, and is known by its head alone.
+    # A frozen stage has the fingerprint of nothing, and is known by its head alone.
     found = card["fingerprint"] if card["strategy"] != "frozen" else None
     if ancestor.fingerprint is not None and found != ancestor.fingerprint:
         return False
@@ -108,7 +110,7 @@ def _common_parts(first: str, second: str) -> int:
 
 
 def _line(branch: Branch, parent_of: Mapping[Branch, Branch]) -> list[Branch]:
-    """Return a branch and what it hangs below, up to the root."""
+    """Return a branch and its ancestors, up to the root."""
     line = [branch]
     while line[-1] in parent_of:
         line.append(parent_of[line[-1]])

@@ -1,9 +1,13 @@
-"""Keep what a stack knows of each name on it."""
+"""Keep the strategy, parents and card of each name on a stack."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from monai_lora_sam.adapters.store import RESERVED_KEYS
+from monai_lora_sam.encoders import ImageEncoder
 
 
 @dataclass
@@ -28,3 +32,30 @@ class AdapterRecord:
     def is_lora(self) -> bool:
         """Whether it is a LoRA adapter."""
         return self.strategy == "lora"
+
+    def content(self, name: str, encoder: ImageEncoder, base: str, more: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the entries of its card, without those that :func:`write_folder` adds.
+
+        Args:
+            name: on the stack.
+            encoder: it sits on.
+            base: fingerprint of the encoder's weights before any adapter.
+            more: further entries; those of a loaded card are kept.
+        """
+        kept = {key: value for key, value in self.card.items() if key not in RESERVED_KEYS}
+        return {
+            "name": name,
+            "version": "1",
+            **kept,
+            **more,
+            "strategy": self.strategy,
+            "encoder": {
+                "name": encoder.name,
+                "family": encoder.family,
+                "image_size": encoder.image_size,
+                "fingerprint": base,
+            },
+            "parents": [{"name": key, "fingerprint": value} for key, value in self.parents.items()],
+            "fingerprint": self.fingerprint,
+            "modules": list(self.modules),
+        }

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from peft import LoraConfig
 from torch import Tensor, nn
 
 from monai_lora_sam.adapters import lora, store
@@ -17,7 +18,7 @@ from monai_lora_sam.adapters.compatibility import (
     lora_shapes,
     match_parents,
 )
-from monai_lora_sam.adapters.delta import adapter_key, apply_delta, check_shapes, encoder_delta
+from monai_lora_sam.adapters.moved_weights import adapter_key, check_shapes, load_moved_weights, moved_weights
 from monai_lora_sam.adapters.presets import lora_config
 from monai_lora_sam.adapters.record import AdapterRecord
 from monai_lora_sam.encoders import ImageEncoder
@@ -27,12 +28,12 @@ from monai_lora_sam.files import atomic_folder
 class AdapterStack(nn.Module):
     """Carry named adapters on one image encoder and apply the sum of those that are active.
 
-    The encoder is frozen and stays in evaluation mode; only what is being trained follows ``train()``. LoRA
-    is PEFT's, which wraps the encoder in place as soon as there is an adapter. With no adapter active the
-    output is the encoder's own, bit for bit.
+    The encoder is frozen and stays in evaluation mode; only the trained name follows ``train()``. LoRA is
+    PEFT's, which wraps the encoder in place with the first adapter. With no adapter active the output is the
+    encoder's own, bit for bit.
 
-    Besides LoRA a name can stand for another strategy (see :func:`apply_strategy`). Such a name can be
-    activated, saved and loaded alike; what it moved in the encoder itself holds whatever is active.
+    Besides LoRA a name can stand for another strategy (see :func:`apply_strategy`). Such a name is activated,
+    saved and loaded alike; the weights that it moved in the encoder act whichever names are active.
 
     Args:
         encoder: the image encoder; it belongs to the stack from now on.
@@ -80,7 +81,7 @@ class AdapterStack(nn.Module):
         return self._trained
 
     def record(self, name: str) -> AdapterRecord:
-        """Return what the stack remembers of a name; raise a ``KeyError`` that lists the known ones."""
+        """Return the record of a name; raise a ``KeyError`` that lists the known ones."""
         if name not in self._records:
             raise KeyError(f"no adapter {name!r} on the stack: expected one of {list(self._records)}")
         return self._records[name]
@@ -100,7 +101,7 @@ class AdapterStack(nn.Module):
         dropout: float = 0.05,
         layers: int | Sequence[int] | None = None,
     ) -> None:
-        """Add a new LoRA adapter (Hu et al., 2021); it is neither active nor trained yet and starts at zero.
+        """Add a LoRA adapter (Hu et al., 2021) that starts at zero and is neither active nor trained yet.
 
         Args:
             name: letters, digits, ``-`` and ``_``.
@@ -111,8 +112,7 @@ class AdapterStack(nn.Module):
             layers: None for every block, n for the last n, or a list of block indices.
 
         Raises:
-            ValueError: if the name is taken or unusable, or another argument does not fit; the values that do
-                are named.
+            ValueError: a name that is taken or unusable, or another argument that does not fit.
         """
         check_new_name(name, self.names, self.encoder)
         config = lora_config(self.encoder, r, alpha, targets, dropout, layers)
@@ -147,7 +147,7 @@ class AdapterStack(nn.Module):
 
     @contextmanager
     def using(self, *names: str) -> Iterator[AdapterStack]:
-        """Apply the sum of these adapters inside the ``with`` block, then what was active before.
+        """Apply the sum of these adapters inside the ``with`` block, then the earlier ones again.
 
         With gradient checkpointing keep the backward pass inside the block too: it runs the blocks again.
 
@@ -165,9 +165,9 @@ class AdapterStack(nn.Module):
     def train_only(self, name: str) -> None:
         """Give gradients to this name alone; everything else is frozen and stays in evaluation mode.
 
-        An adapter is activated as well, on top of what is active. What is active below is recorded as its
-        parents: activate those first. For a strategy without LoRA its part of the encoder gets the gradients,
-        for ``full`` together with the active adapters.
+        An adapter is activated as well. The adapters that were active already become its parents: activate
+        them first. Under a strategy without LoRA its part of the encoder gets the gradients, under ``full``
+        together with the active adapters.
 
         Raises:
             KeyError: if the name is not on the stack.
@@ -185,7 +185,7 @@ class AdapterStack(nn.Module):
         self.zero_grad()  # an optimiser over all parameters moves a frozen one too if it still has a gradient
 
     def train(self, mode: bool = True) -> AdapterStack:
-        """Set training mode for what is being trained; everything else stays in evaluation mode.
+        """Set training mode for the trained name; everything else stays in evaluation mode.
 
         A frozen adapter's dropout stays off: otherwise the features of an earlier stage would change while a
         later one is trained.
@@ -200,19 +200,19 @@ class AdapterStack(nn.Module):
     # ---- tensors -------------------------------------------------------------------------------------------
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """Return what training under this name has made, by the names used on disk; none for ``frozen``."""
+        """Return the trained tensors of a name, by their names on disk; none for ``frozen``."""
         record = self.record(name)
         if record.is_lora:
             return lora.tensors_of(self.model, name)
-        delta = encoder_delta(self.encoder, record.modules)
+        tensors = moved_weights(self.encoder, record.modules)
         if record.strategy == "full":
             for parent in self._lora_parents(record):
                 moved = lora.tensors_of(self.model, parent)
-                delta.update({adapter_key(parent, key): tensor for key, tensor in moved.items()})
-        return delta
+                tensors.update({adapter_key(parent, key): tensor for key, tensor in moved.items()})
+        return tensors
 
     def fingerprint(self, name: str) -> str:
-        """Return the SHA-256 of what training under this name has made, as it is now."""
+        """Return the SHA-256 of the trained tensors of a name, as they are now."""
         scale = f"alpha={lora.config_of(self.model, name).lora_alpha}" if self.record(name).is_lora else ""
         return store.tensors_fingerprint(self.tensors(name), scale)
 
@@ -265,52 +265,29 @@ class AdapterStack(nn.Module):
             FileExistsError: if ``folder`` exists, is not empty and is no adapter's.
         """
         record = self.record(name)
-        reserved = sorted(set(card or {}) & set(store.RESERVED_KEYS))
-        if reserved:
-            raise ValueError(f"{name}: card entries {reserved} are written by the stack itself")
-        folder = Path(folder)
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / store.CARD).exists():
-            raise FileExistsError(f"{folder}: expected an adapter's folder or none, found other files in it")
+        store.check_save(name, folder, card or {})
         files = {store.extra_file(key): tensors for key, tensors in (extra or {}).items()}
         if record.is_lora:
             files[store.ADAPTER_WEIGHTS] = self.tensors(name)
         elif record.strategy != "frozen":
-            files[store.ENCODER_DELTA] = self.tensors(name)
+            files[store.MOVED_WEIGHTS] = self.tensors(name)
         record.fingerprint = self.fingerprint(name)
-        kept = {key: value for key, value in record.card.items() if key not in store.RESERVED_KEYS}
-        encoder = self.encoder
-        content = {
-            "name": name,
-            "version": "1",
-            **kept,
-            **(card or {}),
-            "strategy": record.strategy,
-            "encoder": {
-                "name": encoder.name,
-                "family": encoder.family,
-                "image_size": encoder.image_size,
-                "fingerprint": self._fingerprint,
-            },
-            "parents": [{"name": key, "fingerprint": value} for key, value in record.parents.items()],
-            "fingerprint": record.fingerprint,
-            "modules": list(record.modules),
-        }
+        content = record.content(name, self.encoder, self._fingerprint, card or {})
         config = lora.config_of(self.model, name) if record.is_lora else None
         with atomic_folder(folder) as temporary:
             record.card = store.write_folder(temporary, content, files, config)
         return record.card
 
     def load(self, folder: str | Path, name: str | None = None) -> str:
-        """Load what :meth:`save` wrote and return its name; it is not activated.
+        """Load a folder that :meth:`save` wrote and return its name; it is not activated.
 
         Args:
             folder: of the adapter.
             name: to load it under; the card's own if not given.
 
         Raises:
-            FileNotFoundError, ValueError: if a file is missing, truncated or changed, if it was trained on
-                another base or on parents that are not on the stack, or if the name is taken; the message
-                says what was expected and what was found. The stack is then as before.
+            FileNotFoundError, ValueError: a missing, truncated or changed file, another base, a parent that is
+                not on the stack, or a name that is taken. The stack is then as before.
         """
         card = store.verify_folder(folder)
         name = card["name"] if name is None else name
@@ -331,18 +308,34 @@ class AdapterStack(nn.Module):
         )
         if record.is_lora:
             config, tensors = store.load_config(folder), store.load_tensors(folder, store.ADAPTER_WEIGHTS)
-            check_shapes(f"{folder}: {store.ADAPTER_WEIGHTS}", lora_shapes(self.encoder, config), tensors)
-            self.model = lora.inject(self.model, name, config)
-            lora.set_tensors(self.model, name, tensors)
+            self._inject(name, config, tensors, folder)
         elif record.strategy != "frozen":
             full = record.strategy == "full"
             moved = {old: new for old, new in parents.items() if full and self._records[new].is_lora}
-            apply_delta(folder, self.model, record.modules, moved)
+            load_moved_weights(folder, self.model, record.modules, moved)
         self._records[name] = record
         self._synchronise()
         return name
 
+    def add_trained(
+        self, name: str, config: LoraConfig, tensors: dict[str, Tensor], source: str | Path
+    ) -> None:
+        """Add a LoRA adapter that was trained elsewhere, without parents; ``source`` names it in messages.
+
+        Raises:
+            ValueError: a name that is taken or unusable, or tensors that do not fit the encoder.
+        """
+        check_new_name(name, self.names, self.encoder)
+        self._inject(name, config, tensors, source)
+        self._records[name] = AdapterRecord("lora")
+        self._synchronise()
+
     # ---- inner working -------------------------------------------------------------------------------------
+
+    def _inject(self, name: str, config: LoraConfig, tensors: dict[str, Tensor], source: str | Path) -> None:
+        check_shapes(f"{source}: {store.ADAPTER_WEIGHTS}", lora_shapes(self.encoder, config), tensors)
+        self.model = lora.inject(self.model, name, config)
+        lora.set_tensors(self.model, name, tensors)
 
     def _check_names(self, names: tuple[str, ...]) -> None:
         for name in names:
@@ -356,7 +349,7 @@ class AdapterStack(nn.Module):
         self._synchronise()
 
     def _synchronise(self) -> None:
-        """Set what is applied, has gradients and is in training mode from the stack's own record."""
+        """Apply the active adapters, and give gradients and training mode to the trained name."""
         self.encoder.requires_grad_(False)
         for module in self._moved_modules():
             module.requires_grad_(True)
@@ -365,12 +358,12 @@ class AdapterStack(nn.Module):
         self.train(self.training)
 
     def _record_parents(self) -> None:
-        """Add what the trained name is trained on: active adapters, and what moved the encoder itself."""
+        """Record the active adapters, and the names that moved the encoder, as parents of the trained name."""
         assert self._trained is not None
         parents = self._records[self._trained].parents
         for name, record in self._records.items():
-            below = record.modules or (record.is_lora and name in self._active)
-            if below and name != self._trained:
+            is_parent = record.modules or (record.is_lora and name in self._active)
+            if is_parent and name != self._trained:
                 parents[name] = self._fingerprint_of(name)
 
     def _moved_modules(self) -> list[nn.Module]:
@@ -392,7 +385,7 @@ class AdapterStack(nn.Module):
     def _fingerprint_of(self, name: str) -> str:
         """Return the fingerprint of a name as it was loaded or trained.
 
-        It is kept from then on: ``full`` moves the adapters below it, which stay known by what they were.
+        It is kept from then on: ``full`` moves its parents, which keep the fingerprints from before.
         """
         record = self._records[name]
         if record.fingerprint is None or name == self._trained:

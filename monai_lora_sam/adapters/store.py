@@ -1,4 +1,4 @@
-"""Adapters on disk: plain PEFT folders with a card, checked before anything in them is used."""
+"""Write adapters as plain PEFT folders with a card, and check them before anything in them is used."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from monai_lora_sam.files import recover_folder
 CARD = "card.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
-ENCODER_DELTA = "encoder_delta.safetensors"
+MOVED_WEIGHTS = "encoder_delta.safetensors"
 
 STRATEGIES = ("lora", "frozen", "last_n", "full")
 
-#: What the card says by itself; a caller's card cannot overrule it.
+#: Entries of the card that the stack writes; a caller's card cannot overrule them.
 RESERVED_KEYS = (
     "name",
     "created",
@@ -55,11 +55,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _FILES_OF: dict[str, set[str]] = {
     "lora": {ADAPTER_CONFIG, ADAPTER_WEIGHTS},
     "frozen": set(),
-    "last_n": {ENCODER_DELTA},
-    "full": {ENCODER_DELTA},
+    "last_n": {MOVED_WEIGHTS},
+    "full": {MOVED_WEIGHTS},
 }
 _CONFIG_KEYS = ("r", "lora_alpha", "lora_dropout", "target_modules", "layers_to_transform", "layers_pattern")
-# What PEFT writes into a configuration about itself and the base, and what no loading of ours uses.
+# PEFT's notes in a configuration about itself, the base and the task, which no loading of ours uses.
 _CONFIG_NOTES = (
     "auto_mapping",
     "base_model_name_or_path",
@@ -67,6 +67,7 @@ _CONFIG_NOTES = (
     "peft_type",
     "peft_version",
     "revision",
+    "task_type",
 )
 
 
@@ -77,6 +78,16 @@ def check_name(name: str) -> str:
             f"name {name!r}: expected letters, digits, '-' and '_', starting with a letter or a digit"
         )
     return name
+
+
+def check_save(name: str, folder: str | Path, card: Mapping[str, Any]) -> None:
+    """Raise unless an adapter can be written into a folder with these further entries of its card."""
+    reserved = sorted(set(card) & set(RESERVED_KEYS))
+    if reserved:
+        raise ValueError(f"{name}: card entries {reserved} are written by the stack itself")
+    folder = Path(folder)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CARD).exists():
+        raise FileExistsError(f"{folder}: expected an adapter's folder or none, found other files in it")
 
 
 def tensors_fingerprint(tensors: Mapping[str, Tensor], note: str = "") -> str:
@@ -104,8 +115,7 @@ def write_folder(
         ValueError: if a tensor holds NaN or infinity, or the card holds something that JSON cannot.
     """
     if config is not None:
-        config.save_pretrained(str(folder))
-        _sort_targets(folder / ADAPTER_CONFIG)
+        save_config(config, folder)
     for file, named in tensors.items():
         plain = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in named.items()}
         _check_finite(plain, f"{card['name']}: {file}")
@@ -126,11 +136,13 @@ def write_folder(
     return card
 
 
-def _sort_targets(path: Path) -> None:
-    """Bring the target names, a set in PEFT, into one order, so that equal runs write equal bytes."""
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config["target_modules"] = sorted(config["target_modules"])
-    path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+def save_config(config: LoraConfig, folder: Path) -> None:
+    """Write PEFT's configuration with its target names, a set in PEFT, in one order: equal runs, equal bytes."""
+    config.save_pretrained(str(folder))
+    path = folder / ADAPTER_CONFIG
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    entries["target_modules"] = sorted(entries["target_modules"])
+    path.write_text(json.dumps(entries, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:
@@ -199,7 +211,7 @@ def load_extra(folder: str | Path, name: str) -> dict[str, Tensor]:
     """Return the tensors saved beside an adapter under a name, such as the ``"head"`` of a stage.
 
     Raises:
-        KeyError: if nothing was saved under that name; the message lists what was.
+        KeyError: if nothing was saved under that name; the message lists the files.
         ValueError: if a file of the folder is damaged.
 
     Example:
@@ -215,7 +227,7 @@ def load_extra(folder: str | Path, name: str) -> dict[str, Tensor]:
 def extra_file(name: str) -> str:
     """Return the name of the file that holds an extra of an adapter."""
     file = f"{check_name(name)}.safetensors"
-    if file in (ADAPTER_WEIGHTS, ENCODER_DELTA):
+    if file in (ADAPTER_WEIGHTS, MOVED_WEIGHTS):
         raise ValueError(f"extra name {name!r} is taken by the adapter itself")
     return file
 
@@ -252,6 +264,8 @@ def load_config(folder: str | Path) -> LoraConfig:
     plain = json.loads(json.dumps(config.to_dict(), default=sorted))
     for key, value in found.items():
         default = plain.get(key)
+        if key == "init_lora_weights" and value in (False, "gaussian"):
+            continue  # other values at the start of training, on an unchanged base
         if key not in (*_CONFIG_KEYS, *_CONFIG_NOTES) and value != default and (value or default):
             raise ValueError(f"{path}: {key}: expected {default!r} as in plain LoRA, found {value!r}")
     return config
@@ -271,7 +285,7 @@ def list_adapters(root: str | Path) -> list[dict[str, Any]]:
         raise NotADirectoryError(f"{root}: expected a folder of adapters")
     for previous in sorted(root.rglob(".*.previous")):
         recover_folder(previous.parent / previous.name[1:].removesuffix(".previous"))
-    marks = {CARD, ADAPTER_CONFIG, ADAPTER_WEIGHTS, ENCODER_DELTA}
+    marks = {CARD, ADAPTER_CONFIG, ADAPTER_WEIGHTS, MOVED_WEIGHTS}
     folders = {path.parent for path in root.rglob("*") if path.name in marks}
     cards = []
     for folder in sorted(folders):

@@ -1,4 +1,4 @@
-"""What a stage trains besides its head, chosen by one word."""
+"""Choose by one word which weights a stage trains besides its head."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from monai_lora_sam.adapters.store import STRATEGIES
 def apply_strategy(
     stack: AdapterStack, strategy: str, name: str = "vessels", *, last_n: int = 2, **lora_kwargs: Any
 ) -> None:
-    """Add a name to a stack for one strategy and give gradients to exactly what that strategy trains.
+    """Add a name to a stack for one strategy and give gradients to the weights that it trains.
 
     ====================  =============================================================================
     ``lora``              the new adapter ``name``

@@ -1,4 +1,4 @@
-"""``monai-lora-sam adapters``: look at trained stages and adapters, merge them, plan their size."""
+"""``monai-lora-sam adapters``: list trained stages and adapters, merge, import and export them, plan their size."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from monai_lora_sam.registry import Registry
 if TYPE_CHECKING:
     from monai_lora_sam.adapters import Branch
 
-#: So many characters of a fingerprint are shown.
+#: Number of characters of a fingerprint that are shown.
 SHORT = 8
 
 #: Folders of trained stages that installed packages carry.
 SHIPPED_STAGES = Registry("monai_lora_sam.stages", "folder of stages")
 
-app = typer.Typer(no_args_is_help=True, help="Look at trained adapters, merge them, plan their size.")
+app = typer.Typer(no_args_is_help=True, help="List, merge, import and export adapters, plan their size.")
 
 
 @app.command(
@@ -33,7 +33,7 @@ def list_(
         Path | None, typer.Argument(help="Folder to search. Default: those shipped with the package.")
     ] = None,
 ) -> None:
-    """Show the adapters below a folder as a tree, each below what it was trained on; damaged ones with why."""
+    """Show the adapters of a folder as a tree, children under their parents; list the damaged ones with the reason."""
     with one_line_errors():
         from monai_lora_sam.adapters import list_adapters
 
@@ -59,24 +59,24 @@ def _list(root: Path, cards: list[dict[str, Any]]) -> None:
     if damaged:
         unusable = tree.add(Text("unusable", "red"))
         for card in damaged:
-            unusable.add(Text.assemble((_below(card, root), "cyan"), f": {card['error']}"))
+            unusable.add(Text.assemble((_path_from(card, root), "cyan"), f": {card['error']}"))
     console.print(tree)
     trained_on: dict[str, list[str]] = {}
     for card in cards:
         if "training_data" in card:
-            trained_on.setdefault(str(card["training_data"]), []).append(_below(card, root))
+            trained_on.setdefault(str(card["training_data"]), []).append(_path_from(card, root))
     for data, folders in trained_on.items():
         console.print(Text.assemble(("Trained on ", "bold"), f"{data}: {', '.join(folders)}"))
 
 
-def _below(card: dict[str, Any], root: Path) -> str:
+def _path_from(card: dict[str, Any], root: Path) -> str:
     """Return an adapter's folder as seen from the root of the listing."""
     folder = Path(card["folder"])
     return str(folder.relative_to(root)) if folder != root else folder.absolute().name
 
 
 def _grow(tree: Tree, branch: Branch, root: Path) -> None:
-    """Add an adapter to the tree, and below it what was trained on top of it."""
+    """Add an adapter to the tree, and its children under it."""
     card = branch.card
     folder = Path(card["folder"])
     what = [card["strategy"]]
@@ -87,7 +87,7 @@ def _grow(tree: Tree, branch: Branch, root: Path) -> None:
     if card["strategy"] != "frozen":  # which has the fingerprint of nothing
         what.append(f"fingerprint {card['fingerprint'][:SHORT]}")
     text = Text.assemble(
-        (card["name"], "bold"), f" version {card['version']}  ", (_below(card, root), "cyan")
+        (card["name"], "bold"), f" version {card['version']}  ", (_path_from(card, root), "cyan")
     )
     text.append("\n" + ", ".join(what))
     metrics = card.get("metrics")
@@ -137,6 +137,47 @@ def merge(
         names = [stack.load(folder) for folder in folders]
         save_encoder(stack.merge(*names), out)
         console.print(f"[bold]{out}[/]: {encoder['name']} with {', '.join(names)}", soft_wrap=True)
+
+
+@app.command(
+    "import",
+    epilog="Example:\n\nmonai-lora-sam adapters import peft_folder --encoder sam_vit_b --out models/liver",
+)
+def import_(
+    folder: Annotated[Path, typer.Argument(help="Folder that PEFT wrote for the bare transformers model.")],
+    encoder: Annotated[str, typer.Option(help="Encoder by name.")],
+    out: Annotated[Path, typer.Option(help="Folder for the adapter.")],
+    name: Annotated[str | None, typer.Option(help="Name of the adapter. Default: that of OUT.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights of the encoder, if not at their usual place.")
+    ] = None,
+) -> None:
+    """Import an adapter that PEFT alone trained on Sam3VisionModel or SamVisionEncoder."""
+    with one_line_errors():
+        from monai_lora_sam.adapters import import_peft
+        from monai_lora_sam.encoders import build_encoder
+
+        card = import_peft(folder, build_encoder(encoder, weights or True), out, name)
+        console.print(f"[bold]{out}[/]: {card['name']} on {encoder}", soft_wrap=True)
+
+
+@app.command(epilog="Example:\n\nmonai-lora-sam adapters export models/liver --out for_peft")
+def export(
+    folder: Annotated[Path, typer.Argument(help="An adapter's folder.")],
+    out: Annotated[Path, typer.Option(help="Folder for PEFT's two files.")],
+) -> None:
+    """Export an adapter so that PEFT alone loads it on Sam3VisionModel or SamVisionEncoder."""
+    with one_line_errors():
+        from monai_lora_sam.adapters import export_peft
+
+        parents = export_peft(folder, out)
+        console.print(
+            f"[bold]{out}[/]: PEFT's adapter_config.json and adapter_model.safetensors", soft_wrap=True
+        )
+        if parents:
+            console.print(
+                f"Trained on top of {', '.join(parents)}: export and load these too.", soft_wrap=True
+            )
 
 
 @app.command(epilog="Example:\n\nmonai-lora-sam adapters budget --encoder sam3 --encoder sam_vit_b")

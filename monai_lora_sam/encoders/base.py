@@ -21,7 +21,7 @@ class ImageEncoder(nn.Module):
     Attributes:
         name: the name that :func:`build_encoder` was given.
         family: ``"sam3"``, ``"sam"``, ...; adapters of one family fit no other.
-        image_size: side in pixels that the encoder is meant to be run at; others are accepted, see below.
+        image_size: side in pixels that the encoder is meant for; other valid sizes run too.
         patch_size: every side must be a multiple of it.
         strides: pixels of the image per pixel of each feature map, finest first. With a patch of 14, SAM 3's
             finest is 3.5.
@@ -96,14 +96,26 @@ class ImageEncoder(nn.Module):
     def check_size(self, height: int, width: int) -> None:
         """Raise a ``ValueError`` that names the nearest valid sizes if a side does not fit the patch."""
         for side, found in (("height", height), ("width", width)):
-            below = found // self.patch_size * self.patch_size
-            if found == below and found >= self.minimum_size:
+            lower = found // self.patch_size * self.patch_size
+            if found == lower and found >= self.minimum_size:
                 continue
-            nearest = sorted({max(size, self.minimum_size) for size in (below, below + self.patch_size)})
+            nearest = sorted({max(size, self.minimum_size) for size in (lower, lower + self.patch_size)})
             raise ValueError(
                 f"{self.name}: {side} {found} is not a size it can take: sides are multiples of "
                 f"{self.patch_size} from {self.minimum_size} on; nearest: {' or '.join(map(str, nearest))}."
             )
+
+    def enclosing_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the smallest valid size that holds an image of this size.
+
+        Example:
+            >>> build_encoder("tiny").enclosing_size(600, 800)
+            (602, 812)
+        """
+        rows, columns = (
+            max(-(-side // self.patch_size) * self.patch_size, self.minimum_size) for side in (height, width)
+        )
+        return rows, columns
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Trade time for memory: keep only the input of each block, compute the rest again going backward.

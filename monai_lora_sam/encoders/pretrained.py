@@ -36,7 +36,7 @@ def load_encoder(name: str, source: str | Path, image_size: int | None = None) -
     Raises:
         FileNotFoundError: there is no such checkpoint.
         ValueError: it is damaged, of another family or architecture, or its tensors do not fit: the message
-            lists what is missing, unexpected, of another shape, or not finite.
+            lists missing, unexpected, misshapen and non-finite tensors.
     """
     entry: EncoderEntry = ENCODERS.load(name)
     checkpoint = open_checkpoint(source)

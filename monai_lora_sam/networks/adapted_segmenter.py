@@ -7,6 +7,7 @@ from typing import Any
 
 from monai.utils import convert_to_tensor
 from torch import Tensor, nn
+from torch.nn import functional
 
 from monai_lora_sam.adapters import AdapterStack, apply_strategy
 from monai_lora_sam.encoders import ImageEncoder
@@ -16,10 +17,12 @@ from monai_lora_sam.networks.stage_network import StageNetwork
 
 
 class AdaptedSegmenter(StageNetwork):
-    """Segment an image: logits at the size of the image it is given.
+    """Segment an image of any size into logits of the same size.
 
     Runs as it is inside MONAI's ``SupervisedTrainer`` and ``sliding_window_inference``. Several networks may
-    share one stack: each switches its own adapters on when it runs.
+    share one stack: each switches its own adapters on when it runs. An image whose size the encoder cannot take
+    is padded right and below with zeros, the mean of the normalised intensities, to the nearest larger size that
+    it can; the logits are cropped back.
 
     Args:
         stack: encoder with adapters.
@@ -28,12 +31,9 @@ class AdaptedSegmenter(StageNetwork):
         strategy, name, mixed_precision: see :class:`StageNetwork`.
 
     Shapes:
-        image: (B, 3, H, W), normalised for the encoder; features: what :meth:`features` gave for these images,
-        so that the encoder need not run again; conditions: what the head's conditioning takes.
+        image: (B, 3, H, W), normalised for the encoder; features: as :meth:`read` returned them for these images,
+        so that the encoder need not run again; conditions: arguments of the head's conditioning.
         Returns (B, out_channels, H, W).
-
-    Raises:
-        ValueError: if H or W is no multiple of the encoder's patch (the nearest sizes are named).
     """
 
     @classmethod
@@ -52,10 +52,10 @@ class AdaptedSegmenter(StageNetwork):
         mixed_precision: bool = True,
     ) -> AdaptedSegmenter:
         """Put a fresh head on a stack; arguments as of :func:`build_segmenter`."""
-        below = tuple(stack.active)
+        parents = tuple(stack.active)
         apply_strategy(stack, strategy, name, last_n=last_n, **(lora or {}))
         fresh = head(channels=stack.encoder.channels, out_channels=out_channels, width=width)
-        adapters = (*below, name) if strategy == "lora" else below
+        adapters = (*parents, name) if strategy == "lora" else parents
         return cls(stack, fresh, adapters, strategy, name, mixed_precision)
 
     @classmethod
@@ -66,8 +66,12 @@ class AdaptedSegmenter(StageNetwork):
         return cls(stack, head, **arguments)
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """Return the encoder's pyramid under this network's adapters, finest first."""
-        # Not a context: gradient checkpointing runs blocks again in the backward pass, with what is active then.
+        """Return the encoder's pyramid under this network's adapters, finest first.
+
+        Raises:
+            ValueError: the encoder cannot take the size of the image; :meth:`read` pads it.
+        """
+        # Not a context: gradient checkpointing runs blocks again in the backward pass, under the adapters active then.
         if tuple(self.stack.active) != self.adapters:
             self.stack.activate(*self.adapters)
         image = convert_to_tensor(image, track_meta=False)
@@ -75,19 +79,29 @@ class AdaptedSegmenter(StageNetwork):
             return self.stack(image)
 
     def read(self, image: Tensor, **conditions: Tensor | None) -> list[Tensor]:
-        """Return :meth:`features`; the conditions act in the head."""
-        return self.features(image)
+        """Return the :meth:`features` of the padded image; the conditions act in the head."""
+        return self.features(self._pad(convert_to_tensor(image, track_meta=False)))
 
     def forward(
         self, image: Tensor, features: list[Tensor] | None = None, **conditions: Tensor | None
     ) -> Tensor:
         # MetaTensor follows every operation in Python: an order of magnitude slower on small networks.
         image = convert_to_tensor(image, track_meta=False)
+        height, width = image.shape[-2:]
+        image = self._pad(image)
         if features is None:
             features = self.features(image)
         with self.autocast(image.device):
             logits = self.head(features, image, **conditions)
-        return logits.float()
+        return logits[..., :height, :width].float()
+
+    def _pad(self, image: Tensor) -> Tensor:
+        """Pad an image right and below to a size that the encoder takes; one that it takes stays as it is."""
+        height, width = image.shape[-2:]
+        rows, columns = self.stack.encoder.enclosing_size(height, width)
+        if (rows, columns) == (height, width) or not height or not width:
+            return image
+        return functional.pad(image, (0, columns - width, 0, rows - height))
 
 
 def build_segmenter(
@@ -96,13 +110,12 @@ def build_segmenter(
     """Put a new stage on an encoder: adapter or other strategy, and a fresh head.
 
     Args:
-        encoder: what :func:`monai_lora_sam.encoders.build_encoder` returns, or a stack that already carries
-            the adapters of earlier stages; those stay frozen and active.
+        encoder: an image encoder, or a stack with the adapters of earlier stages, which stay frozen and active.
         head: type of the head, from the registry.
         out_channels: number of logit maps; 1 for a mask.
         name: of the stage and of its adapter.
-        strategy: what trains besides the head: ``lora`` (the adapter), ``frozen`` (nothing), ``last_n`` (the
-            last blocks of the encoder) or ``full`` (all of it).
+        strategy: trains, besides the head, the adapter (``lora``), nothing (``frozen``), the last blocks of the
+            encoder (``last_n``) or all of it (``full``).
         width: channels of the head, see :class:`SegmentationHead`.
         last_n: how many blocks ``last_n`` unfreezes.
         lora: arguments of ``AdapterStack.add``: ``r``, ``alpha``, ``targets``, ``dropout``, ``layers``.

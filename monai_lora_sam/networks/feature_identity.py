@@ -1,4 +1,4 @@
-"""All that stored features depend on, the image apart."""
+"""Fingerprints of everything that stored features depend on, except the image."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from monai_lora_sam.networks.stage_network import StageNetwork
 
 
 def feature_identity(network: StageNetwork) -> dict[str, str]:
-    """Return what the input of a network's head depends on, apart from the image, as fingerprints.
+    """Return fingerprints of everything that the input of a network's head depends on, except the image.
 
-    Of the encoder; of each adapter that is summed, in its order; of what else was moved in the encoder; of the
-    heads of the stages that the network reads; and how they run.
+    They cover the encoder, each active adapter in its order, weights that were moved in the encoder, the heads of the
+    stages that the network reads, and the precision.
 
     Example:
         >>> from monai_lora_sam.encoders import build_encoder
@@ -29,7 +29,7 @@ def feature_identity(network: StageNetwork) -> dict[str, str]:
         "mixed precision": ", ".join(str(stage.mixed_precision) for stage in stages),
     }
     for name in stack.names:
-        if stack.record(name).modules:  # holds whatever is active
+        if stack.record(name).modules:  # acts whichever names are active
             identity[f"encoder moved by {name}"] = stack.fingerprint(name)
     for stage in stages:
         adapters = [f"{name} {stack.fingerprint(name)}" for name in stage.adapters]

@@ -16,7 +16,7 @@ HEADS = Registry("monai_lora_sam.heads", "head")
 
 @dataclass(frozen=True)
 class HeadEntry:
-    """Say how the head of a stage is built and which network it belongs to.
+    """Name the class of a stage's head and the network that it belongs to.
 
     A package offers an entry under the group ``monai_lora_sam.heads``; its name there is the head's type.
 
@@ -30,7 +30,7 @@ class HeadEntry:
 
 
 def head_card(head: nn.Module) -> dict[str, Any]:
-    """Return what a stage's card says of its head: its type and its arguments."""
+    """Return the entry ``head`` of a stage's card: its type and its arguments."""
     return {"type": head.head_type, **head.config}  # type: ignore[dict-item]
 
 

@@ -39,15 +39,15 @@ class SegmentationHead(nn.Module):
         width: channels at stride 4; half of it at stride 2 and a quarter of it, at most 16, at stride 1.
             By default the finest level's channels. 256 (SAM 3) gives about 3 M parameters.
         conditioning: builds, for `width` channels, the module that changes the joined pyramid (B, width, h, w)
-            by what is known of the image besides its pixels, given as keyword arguments; None for a head that
+            by facts about the image besides its pixels, given as keyword arguments; None for a head that
             reads the image alone.
 
     Shapes:
         features: list of (B, C_i, H_i, W_i), finest first; image: (B, 3, H, W);
-        conditions: what ``conditioning`` takes. Returns (B, out_channels, H, W).
+        conditions: arguments of ``conditioning``. Returns (B, out_channels, H, W).
 
     Raises:
-        ValueError: if the number of levels is not the one the head was built for, or if a condition is given to
+        ValueError: if the number of levels is not that of ``channels``, or if a condition is given to
             a head without conditioning.
 
     Example:

@@ -19,13 +19,13 @@ class StageNetwork(nn.Module):
 
     Attributes:
         stack: encoder with adapters.
-        head: turns what :meth:`read` gives into the network's output.
+        head: turns the result of :meth:`read` into the network's output.
         adapters: names of the adapters that are active when it runs.
         strategy: how it was or is trained, for the card.
         name: of this stage, and of its adapter where it has one.
         mixed_precision: run in bfloat16 autocast, on CPU as on CUDA. bfloat16 has float32's range, so no
             gradient scaler is needed. The output is float32 either way.
-        head_reads_image: the head needs the image beside what :meth:`read` gives.
+        head_reads_image: the head needs the image beside the result of :meth:`read`.
     """
 
     head_reads_image = True
@@ -79,7 +79,7 @@ class StageNetwork(nn.Module):
         raise NotImplementedError
 
     def read(self, image: Tensor, **conditions: Tensor | None) -> Any:
-        """Return what the head reads of an image besides the image itself; it can be stored and given back."""
+        """Return the input of the head besides the image itself; it can be stored and given back."""
         raise NotImplementedError
 
     @property
@@ -93,7 +93,7 @@ class StageNetwork(nn.Module):
         return TrainableState(self)
 
     def parameter_groups(self, learning_rate: float, base_learning_rate: float) -> list[dict[str, Any]]:
-        """Return what trains for an optimiser: adapter and head at one rate, the base's own at another."""
+        """Return the trained parameters for an optimiser: adapter and head at one rate, the base's own at another."""
         base = self.base_parameters()
         trained = [p for p in self.parameters() if p.requires_grad]
         groups: list[dict[str, Any]] = [

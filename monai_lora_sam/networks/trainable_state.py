@@ -10,7 +10,7 @@ class TrainableState:
     """Give only the parameters with gradients as ``state_dict``, so that checkpoints leave the base out.
 
     Raises:
-        ValueError: from ``load_state_dict``, if names or shapes differ from what trains now.
+        ValueError: from ``load_state_dict``, if names or shapes differ from those of the trained parameters.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 1))

@@ -26,9 +26,9 @@ def new_stage(
 
     Args:
         encoder: the base, or a stack that carries the adapters of earlier stages.
-        start_from: a folder that :func:`save_stage` wrote. Its head is taken over, and what its strategy moved.
-            One trained by ``frozen`` moved nothing but its head, so any strategy can go on from it; the others
-            go on by the same strategy.
+        start_from: a folder that :func:`save_stage` wrote. Its head and the weights that its strategy moved are
+            taken over. Any strategy can go on from a stage trained by ``frozen``, which moved its head alone; the
+            other strategies go on from their own.
         parents: folders of earlier stages, first to last, on top of which this one is trained: their adapters
             are loaded, active and frozen.
         reads: the stages whose outputs the network reads, by role: their folders, or networks on this stack.
@@ -96,8 +96,8 @@ def save_stage(
     Args:
         network: whose adapter (or moved base parameters) and head are written.
         folder: replaced as a whole if it exists.
-        task: what the network finds: ``vessels``.
-        class_names: of the logit maps, in their order, or of what is found.
+        task: name of the structures that the network finds, such as ``vessels``.
+        class_names: of the logit maps, in their order, or of the objects found.
         metrics: scores to write into the card.
         modality: DICOM's term, such as ``XA`` for X-ray angiography; "" where unknown.
         version: of this stage.
@@ -141,9 +141,9 @@ def load_stage(
     """Read a stage and put it on its base, ready to run.
 
     Args:
-        folder: what :func:`save_stage` wrote.
+        folder: that :func:`save_stage` wrote.
         encoder: the base, or a stack that carries the stage's parents; by default the encoder that the card
-            names is built, or the one below a network in ``reads`` is taken.
+            names is built, or that of a network in ``reads`` is taken.
         parents: folders of the stage's parents, first to last, to be loaded first where the stack lacks them.
         reads: the stages whose outputs it reads, by role: their folders, or networks on one stack.
         pretrained: where that encoder's weights are; True for its usual place.
@@ -151,7 +151,7 @@ def load_stage(
 
     Raises:
         ValueError: if a file is damaged, the base is another one, a parent is missing, or a stage that it reads
-            is missing or is another version; what was expected and what was found are named.
+            is missing or is another version; the message says which was expected and which found.
 
     Example:
         >>> network = load_stage("models/vessels/best")  # doctest: +SKIP

@@ -295,7 +295,7 @@ def test_every_strategy_is_saved_and_loaded_alike(
         other.load(saved / "stage")
 
 
-def test_a_delta_holds_exactly_its_blocks_by_the_plain_encoders_names(
+def test_moved_weights_are_exactly_its_blocks_by_the_plain_encoders_names(
     make_encoder, image, features, same, train_steps, tmp_path
 ):
     """PEFT has wrapped the encoder for an inactive adapter: that must not show in the file."""
@@ -304,9 +304,9 @@ def test_a_delta_holds_exactly_its_blocks_by_the_plain_encoders_names(
     apply_strategy(stack, "last_n", "stage", last_n=1)
     train_steps(stack, image())
     stack.save("stage", tmp_path / "stage")
-    delta = safetensors.torch.load_file(tmp_path / "stage" / "encoder_delta.safetensors")
+    moved = safetensors.torch.load_file(tmp_path / "stage" / "encoder_delta.safetensors")
     names = {name for name, _ in make_encoder().named_parameters() if ".layers.5." in name}
-    assert set(delta) == names
+    assert set(moved) == names
     plain = AdapterStack(make_encoder())
     plain.load(tmp_path / "stage")
     assert same(features(plain, image()), features(stack, image()))

@@ -89,6 +89,15 @@ def test_other_sizes_are_refused_with_the_nearest(sam3_config, height, width, me
         Sam3Encoder(sam3_config())(torch.zeros(1, 3, height, width))
 
 
+@pytest.mark.parametrize(
+    ("size", "expected"), [((56, 84), (56, 84)), ((57, 83), (70, 84)), ((1, 29), (28, 42))]
+)
+def test_the_enclosing_size_is_valid_and_the_smallest(sam3_config, size, expected):
+    encoder = Sam3Encoder(sam3_config())
+    assert encoder.enclosing_size(*size) == expected
+    encoder.check_size(*expected)
+
+
 def test_sam_names_multiples_of_sixteen(sam_config):
     with pytest.raises(ValueError, match="96 or 112"):
         SamEncoder(sam_config())(torch.zeros(1, 3, 100, 96))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -117,9 +118,39 @@ def test_mixed_precision_computes_in_bfloat16_and_answers_in_float32(random_segm
     torch.testing.assert_close(logits, expected, atol=0.05, rtol=0.05)
 
 
-def test_size_that_does_not_fit_the_patch(random_segmenter: Make):
+@pytest.mark.parametrize("size", [(1, 800, 600), (1, 512, 768), (4, 640, 480), (2, 5, 31)])
+def test_any_size_gives_logits_of_that_size(random_segmenter: Make, size: tuple[int, int, int]):
+    batch, height, width = size
+    network, image = random_segmenter().eval(), random_image(batch, 3, height, width)
+    rows, columns = (max(28, math.ceil(side / 14) * 14) for side in (height, width))
+    padded = torch.zeros(batch, 3, rows, columns)
+    padded[..., :height, :width] = image
+    with torch.no_grad():
+        logits = network(image)
+        assert logits.shape == (batch, 1, height, width) and logits.isfinite().all()
+        assert torch.equal(logits, network(image, network.read(image)))
+        expected = network.head(network.features(padded), padded)[..., :height, :width]
+        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_size_that_the_encoder_takes_is_not_padded(random_segmenter: Make, monkeypatch: pytest.MonkeyPatch):
+    network, image = random_segmenter().eval(), random_image(1, 3, 28, 42)
+    monkeypatch.setattr("torch.nn.functional.pad", None)
+    monkeypatch.setattr(network.stack, "forward", lambda image: image)
+    assert network.read(image) is image
+
+
+def test_an_odd_size_trains(random_segmenter: Make):
+    network = random_segmenter("lora").train()
+    network(random_image(1, 3, 30, 28)).square().mean().backward()
+    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+
+
+def test_the_encoder_itself_and_an_empty_image_are_refused(random_segmenter: Make):
     with pytest.raises(ValueError, match="nearest: 28 or 42"):
-        random_segmenter()(random_image(1, 3, 30, 28))
+        random_segmenter().features(random_image(1, 3, 30, 28))
+    with pytest.raises(ValueError, match="height 0 is not a size"):
+        random_segmenter()(torch.zeros(1, 3, 0, 28))
 
 
 def test_unknown_strategy(random_segmenter: Make):

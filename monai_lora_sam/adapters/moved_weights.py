@@ -1,4 +1,4 @@
-"""The part of an encoder that a strategy without LoRA has moved, by the encoder's own parameter names."""
+"""Weights of an encoder that a strategy without LoRA has moved, by the encoder's own parameter names."""
 
 from __future__ import annotations
 
@@ -9,53 +9,53 @@ import torch
 from torch import Tensor, nn
 
 from monai_lora_sam.adapters import lora
-from monai_lora_sam.adapters.store import ENCODER_DELTA, load_tensors
+from monai_lora_sam.adapters.store import MOVED_WEIGHTS, load_tensors
 
 _ADAPTERS = "adapters."
 
 
-def encoder_delta(encoder: nn.Module, modules: Sequence[str]) -> dict[str, Tensor]:
+def moved_weights(encoder: nn.Module, modules: Sequence[str]) -> dict[str, Tensor]:
     """Return parameters and buffers of the named modules ("" is the whole encoder), without LoRA's.
 
     PEFT renames what it wraps (``q_proj.base_layer.weight``); the names here are those of the plain encoder.
     """
-    delta = {}
+    moved = {}
     for key, tensor in encoder.state_dict().items():
         parts = key.split(".")
         inside = any(module == "" or key.startswith(f"{module}.") for module in modules)
         if inside and not any(part.startswith("lora_") for part in parts):
-            delta[".".join(part for part in parts if part != "base_layer")] = tensor
-    return delta
+            moved[".".join(part for part in parts if part != "base_layer")] = tensor
+    return moved
 
 
 def adapter_key(name: str, key: str) -> str:
-    """Return the name in a delta of a tensor of an adapter that moved together with the encoder."""
+    """Return the name on disk of a tensor of an adapter that moved together with the encoder."""
     return f"{_ADAPTERS}{name}.{key}"
 
 
-def apply_delta(
+def load_moved_weights(
     folder: str | Path, model: nn.Module, modules: Sequence[str], adapters: Mapping[str, str]
 ) -> None:
-    """Copy a saved delta into an encoder and into the adapters that moved with it.
+    """Copy saved weights into an encoder and into the adapters that moved with it.
 
     Args:
         folder: verified.
         model: the encoder, or PEFT's model around it, whose parameters are overwritten.
-        modules: the modules that the delta covers.
-        adapters: of each adapter that moved, its name in the delta and its name on the stack.
+        modules: the modules that moved.
+        adapters: names on the stack of the adapters that moved, by their names on disk.
 
     Raises:
         ValueError: if names or shapes are not those of this encoder and these adapters; nothing is copied.
     """
     encoder = lora.plain_encoder(model)
-    found = load_tensors(folder, ENCODER_DELTA)
-    expected = encoder_delta(encoder, modules)
+    found = load_tensors(folder, MOVED_WEIGHTS)
+    expected = moved_weights(encoder, modules)
     for saved, name in adapters.items():
         current = lora.tensors_of(model, name)
         expected.update({adapter_key(saved, key): tensor for key, tensor in current.items()})
-    check_shapes(f"{folder}: {ENCODER_DELTA}", expected, found)
+    check_shapes(f"{folder}: {MOVED_WEIGHTS}", expected, found)
     with torch.no_grad():
-        for key, tensor in encoder_delta(encoder, modules).items():
+        for key, tensor in moved_weights(encoder, modules).items():
             tensor.copy_(found[key])
     for saved, name in adapters.items():
         moved = {key: found[adapter_key(saved, key)] for key in lora.tensors_of(model, name)}
