@@ -16,13 +16,13 @@ from monai_lora_sam.coronary.phantom.diameters import (
 from monai_lora_sam.coronary.phantom.heart import (
     SAMPLE_STEP_MM,
     Heart,
-    arc_length,
     draw_heart,
     smooth_path,
     unit,
 )
 from monai_lora_sam.coronary.phantom.plan import Offshoot, Trunk, plan_left, plan_right
 from monai_lora_sam.coronary.phantom.tree import Branch, CoronaryTree
+from monai_lora_sam.coronary.polyline import Polyline
 
 S = SyntaxSegment
 
@@ -105,7 +105,7 @@ def _grow_trunk(
     else:
         start = _draw_branch_diameter(rng, trunk.segments[0][0], dominance)
     end = min(draw_diameter_mm(rng, *trunk.end_diameter_mm), 0.9 * start)
-    diameter, given = vessel_diameters(arc_length(path), start, end, samples, asked, first)
+    diameter, given = vessel_diameters(Polyline(path).arc_length, start, end, samples, asked, first)
     segments: list[tuple[SyntaxSegment | None, int, int]] = []
     begin = 0
     for segment, until in trunk.segments:
@@ -140,7 +140,7 @@ def _grow_offshoot(
     path = smooth_path(rng, control, jitter_mm=2.0, tortuosity_mm=tortuosity, wavelength_mm=24.0)
     start = wished[offshoot.key]
     end = start * rng.uniform(0.45, 0.75)
-    diameter, _ = vessel_diameters(arc_length(path), start, end, [], [])
+    diameter, _ = vessel_diameters(Polyline(path).arc_length, start, end, [], [])
     return Branch(path, diameter.copy(), diameter, [(offshoot.segment, 0, len(path))], parent)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from monai_lora_sam.coronary.anatomy import Dominance, SyntaxSegment
 from monai_lora_sam.coronary.phantom.diameters import PUBLISHED_DIAMETER_MM
 from monai_lora_sam.coronary.phantom.heart import GROOVE_LATITUDE, Heart
+from monai_lora_sam.coronary.polyline import Polyline
 
 S = SyntaxSegment
 G = GROOVE_LATITUDE
@@ -42,6 +43,12 @@ def _on(heart: Heart, course: list[tuple[float, float]]) -> np.ndarray:
     return np.array([heart.surface(latitude, longitude) for latitude, longitude in course])
 
 
+def _fractions(control_mm: np.ndarray) -> np.ndarray:
+    """Return (N,) how far along the polyline of control points each of them lies, 0 to 1."""
+    line = Polyline(control_mm)
+    return line.arc_length / line.length
+
+
 def plan_left(rng: np.random.Generator, heart: Heart, dominance: Dominance) -> list[Trunk]:
     """Plan left main with LAD and the circumflex, their diagonals, marginals and posterior branches."""
     fork = rng.normal(92, 4)
@@ -53,8 +60,7 @@ def plan_left(rng: np.random.Generator, heart: Heart, dominance: Dominance) -> l
     lad: list[tuple[float, float]] = [(6, fork + 7), (24, groove), (45, groove + 3), (65, groove + 2)]
     lad += [(at, groove) for at in np.arange(80, end + 1, 15)]
     lad_control = np.concatenate([[ostium, middle, bifurcation], _on(heart, lad)])
-    chord = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(lad_control, axis=0), axis=1))])
-    at = chord / chord[-1]
+    at = _fractions(lad_control)
     main, septal = at[2], at[2] + rng.uniform(0.13, 0.24)
     half = septal + rng.uniform(0.26, 0.38) * (1 - septal) * 1.35
     trunk = Trunk(
@@ -113,8 +119,7 @@ def _plan_circumflex(
         control = np.concatenate([[bifurcation], groove_points, descending])
     else:
         control = np.concatenate([[bifurcation], groove_points])
-    arc = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(control, axis=0), axis=1))])
-    arc /= arc[-1]
+    arc = _fractions(control)
     groove_end = arc[len(course)] if posterior else 1.0
 
     def at_longitude(longitude: float) -> float:
@@ -169,8 +174,7 @@ def plan_right(rng: np.random.Generator, heart: Heart, dominance: Dominance) -> 
         reach = rng.uniform(35, 55)
         course += [(f * reach, crux + 2) for f in (0.1, 0.4, 0.7, 1.0)]
     control = np.concatenate([[ostium, leave], _on(heart, course)])
-    arc = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(control, axis=0), axis=1))])
-    arc /= arc[-1]
+    arc = _fractions(control)
 
     def at_longitude(longitude: float) -> float:
         return float(np.interp(longitude, longitudes, arc[2 : 2 + groove]))
