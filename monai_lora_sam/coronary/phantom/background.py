@@ -6,11 +6,14 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 from scipy.special import expit
 
-from monai_lora_sam.coronary.phantom.heart import Heart, resample
+from monai_lora_sam.coronary.phantom.heart import Heart
 from monai_lora_sam.coronary.phantom.projection import CArm
+from monai_lora_sam.coronary.polyline import Polyline
 
 #: The chest's structures are smooth: they are computed on a grid coarser by this factor.
 COARSE = 4
+#: Distance between the points of catheters (mm) and wires (px): finer than any of them is wide.
+DEVICE_STEP = 0.8
 
 
 def clouds(
@@ -187,7 +190,7 @@ def _bezier_chain(control: np.ndarray) -> np.ndarray:
         first, second = control[:-1], control[1:]
         cut = np.stack([0.75 * first + 0.25 * second, 0.25 * first + 0.75 * second], axis=1).reshape(-1, 3)
         control = np.concatenate([control[:1], cut[1:-1], control[-1:]])
-    return resample(control, 0.8)
+    return Polyline(control).resample(DEVICE_STEP).points
 
 
 def wire_path(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:

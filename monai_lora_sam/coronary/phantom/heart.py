@@ -8,6 +8,8 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation
 
+from monai_lora_sam.coronary.polyline import Polyline
+
 #: Latitude of the atrioventricular groove on the heart's ellipsoid, in degrees (0 = widest ring, 90 = apex).
 GROOVE_LATITUDE = -8.0
 SAMPLE_STEP_MM = 0.4
@@ -71,7 +73,7 @@ def smooth_path(
     """
     control = np.array(control, float)
     control[1:] += rng.normal(0, jitter_mm, (len(control) - 1, 3))
-    knots = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(control, axis=0), axis=1))])
+    knots = Polyline(control).arc_length
     spline = CubicSpline(knots, control, bc_type="natural")
     t = np.linspace(0.0, knots[-1], max(int(knots[-1] / SAMPLE_STEP_MM), 8))
     path = spline(t)
@@ -83,21 +85,9 @@ def smooth_path(
             path = path + grow * tortuosity_mm * octave * np.sin(angle + wobble)[:, None] * unit(
                 rng.normal(size=3)
             )
-    return resample(path, SAMPLE_STEP_MM)
+    return Polyline(path).resample(SAMPLE_STEP_MM).points
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
     """Return the vector(s) (..., 3) scaled to length one."""
     return vector / np.linalg.norm(vector, axis=-1, keepdims=True)
-
-
-def arc_length(points: np.ndarray) -> np.ndarray:
-    """Return the arc length (N,) from the first point of a curve (N, D), in its own units."""
-    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
-
-
-def resample(points: np.ndarray, step_mm: float) -> np.ndarray:
-    """Return the curve (N, 3) resampled to even steps of about `step_mm`."""
-    arc = arc_length(points)
-    at = np.linspace(0.0, arc[-1], max(round(arc[-1] / step_mm) + 1, 6))
-    return np.stack([np.interp(at, arc, points[:, axis]) for axis in range(points.shape[1])], axis=1)

@@ -10,6 +10,7 @@ from scipy.ndimage import map_coordinates
 
 from monai_lora_sam.coronary.phantom.dataset import CENTRELINE_STRIDE
 from monai_lora_sam.coronary.phantom.heart import SAMPLE_STEP_MM
+from monai_lora_sam.coronary.polyline import Polyline
 
 BESIDE_PX = (1.5, 2.5, 3.5)  # beyond the walls, where another vessel would show
 MARGIN_PX = 3.0  # from the picture's border
@@ -45,7 +46,7 @@ def lesion_line(truth: dict[str, Any], lesion: dict[str, Any]) -> LesionLine | N
     whole = _joined(truth["centrelines"], np.array(lesion["centre_xy_px"]))
     points = whole["points_xy_px"][:, ::-1]
     count = len(points)
-    arc = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
+    course = Polyline(points)
     # The narrowing is symmetric about its middle, which the taper keeps apart from the narrowest place.
     narrowing = 1 - whole["diameter_mm"] / whole["reference_diameter_mm"]
     nearest = int(np.linalg.norm(points - np.array(lesion["centre_xy_px"])[::-1], axis=1).argmin())
@@ -57,13 +58,12 @@ def lesion_line(truth: dict[str, Any], lesion: dict[str, Any]) -> LesionLine | N
     middle = float((at * weight).sum() / weight.sum())
     if middle - half < 0 or middle + half > count - 1:
         return None
-    begin, end = np.interp([middle - half, middle + half], at, arc).tolist()
+    begin, end = np.interp([middle - half, middle + half], at, course.arc_length).tolist()
     fine = np.linspace(begin, end, max(int(2 * (end - begin)), 4))
-    line = np.column_stack([np.interp(fine, arc, points[:, axis]) for axis in (0, 1)])
     pixel_mm = lesion["minimum_lumen_diameter_mm"] / lesion["minimum_lumen_diameter_px"]
     return LesionLine(
-        line,
-        np.interp(fine, arc, whole["diameter_px"]),
+        course.at(fine),
+        np.interp(fine, course.arc_length, whole["diameter_px"]),
         end - begin,
         (end - begin) * pixel_mm / lesion["length_mm"],
     )
@@ -97,9 +97,7 @@ def share_beside(mask: np.ndarray, line: LesionLine) -> float | None:
     shown = mask[tuple(np.rint(points).astype(int).T)]
     if not (shown[0] and shown[-1] and shown[line.diameter_px > GRID_PX].all()):
         return None  # behind the collimator
-    along = np.gradient(points, axis=0)
-    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
-    across = np.column_stack([along[:, 1], -along[:, 0]])
+    across = Polyline(points).normals
     hit = np.zeros(len(points), bool)
     for side in (-1.0, 1.0):
         off = side * (line.diameter_px[:, None] / 2 + np.array(BESIDE_PX))

@@ -1,4 +1,4 @@
-"""Where the vessels run on the heart: control points, origins and chances of the branches of each artery."""
+"""Plan the left coronary artery: control points, origins and chances of its branches."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from monai_lora_sam.coronary.anatomy import Dominance, SyntaxSegment
 from monai_lora_sam.coronary.phantom.diameters import PUBLISHED_DIAMETER_MM
 from monai_lora_sam.coronary.phantom.heart import GROOVE_LATITUDE, Heart
+from monai_lora_sam.coronary.polyline import Polyline
 
 S = SyntaxSegment
 G = GROOVE_LATITUDE
@@ -38,8 +39,15 @@ class Trunk:
     offshoots: list[Offshoot] = field(default_factory=list)
 
 
-def _on(heart: Heart, course: list[tuple[float, float]]) -> np.ndarray:
+def on_surface(heart: Heart, course: list[tuple[float, float]]) -> np.ndarray:
+    """Return the points (N, 3) in mm of a course of (latitude, longitude) in degrees."""
     return np.array([heart.surface(latitude, longitude) for latitude, longitude in course])
+
+
+def fractions_along(control_mm: np.ndarray) -> np.ndarray:
+    """Return (N,) how far along the polyline of control points each of them lies, 0 to 1."""
+    line = Polyline(control_mm)
+    return line.arc_length / line.length
 
 
 def plan_left(rng: np.random.Generator, heart: Heart, dominance: Dominance) -> list[Trunk]:
@@ -52,9 +60,8 @@ def plan_left(rng: np.random.Generator, heart: Heart, dominance: Dominance) -> l
     end = rng.choice([72.0, 85.0, 100.0, 115.0], p=[0.15, 0.3, 0.35, 0.2])
     lad: list[tuple[float, float]] = [(6, fork + 7), (24, groove), (45, groove + 3), (65, groove + 2)]
     lad += [(at, groove) for at in np.arange(80, end + 1, 15)]
-    lad_control = np.concatenate([[ostium, middle, bifurcation], _on(heart, lad)])
-    chord = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(lad_control, axis=0), axis=1))])
-    at = chord / chord[-1]
+    lad_control = np.concatenate([[ostium, middle, bifurcation], on_surface(heart, lad)])
+    at = fractions_along(lad_control)
     main, septal = at[2], at[2] + rng.uniform(0.13, 0.24)
     half = septal + rng.uniform(0.26, 0.38) * (1 - septal) * 1.35
     trunk = Trunk(
@@ -106,15 +113,14 @@ def _plan_circumflex(
     posterior = dominance is Dominance.LEFT
     if not posterior:
         course += [(G + tail * f, last - 6 * f) for f in (0.5, 1.0)]
-    groove_points = _on(heart, course)
+    groove_points = on_surface(heart, course)
     if posterior:  # the vessel turns at the crux into the posterior descending artery
         reach = rng.uniform(40, 58)
-        descending = _on(heart, [(f * reach, -101 + 2 * f) for f in (0.08, 0.35, 0.7, 1.0)])
+        descending = on_surface(heart, [(f * reach, -101 + 2 * f) for f in (0.08, 0.35, 0.7, 1.0)])
         control = np.concatenate([[bifurcation], groove_points, descending])
     else:
         control = np.concatenate([[bifurcation], groove_points])
-    arc = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(control, axis=0), axis=1))])
-    arc /= arc[-1]
+    arc = fractions_along(control)
     groove_end = arc[len(course)] if posterior else 1.0
 
     def at_longitude(longitude: float) -> float:
@@ -144,66 +150,3 @@ def _plan_circumflex(
         if longitude > last + 6 and rng.random() < chance:
             trunk.offshoots.append(to_apex(key, segment, longitude))
     return trunk
-
-
-def plan_right(rng: np.random.Generator, heart: Heart, dominance: Dominance) -> list[Trunk]:
-    """Plan the right coronary artery with the posterior descending and posterolateral branches it gives."""
-    ostium = heart.root((-20.0 + rng.normal(0, 2), 26.0 + rng.normal(0, 2), -18.0 + rng.normal(0, 3)))
-    start = rng.normal(148, 5)
-    margin = rng.normal(208, 6)
-    crux = rng.normal(256, 4)
-    last = rng.uniform(margin - 8, margin + 18) if dominance is Dominance.LEFT else crux
-    leave = (
-        0.55 * heart.surface(G - 3, start - 4)
-        + 0.45 * ostium
-        + rng.uniform(2, 7) * np.array([-0.4, -0.8, 0.4])
-    )
-    longitudes = np.linspace(start + 8, last, 5)
-    course = [(G + rng.normal(0, 2.0), lon) for lon in longitudes]
-    groove = len(course)
-    if dominance is Dominance.RIGHT:
-        reach = rng.uniform(24, 48)
-        course += [(G - 1 + 0.1 * f * reach, crux + f * reach) for f in (0.3, 0.65)]
-        course += [(G + 0.5 * reach, crux + reach)]
-    elif dominance is Dominance.CO:
-        reach = rng.uniform(35, 55)
-        course += [(f * reach, crux + 2) for f in (0.1, 0.4, 0.7, 1.0)]
-    control = np.concatenate([[ostium, leave], _on(heart, course)])
-    arc = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(control, axis=0), axis=1))])
-    arc /= arc[-1]
-
-    def at_longitude(longitude: float) -> float:
-        return float(np.interp(longitude, longitudes, arc[2 : 2 + groove]))
-
-    acute, end = at_longitude(min(margin, last)), float(arc[1 + groove])
-    segments = [(S.RCA_PROXIMAL, 0.5 * acute), (S.RCA_MID, acute)]
-    if end > acute + 1e-6:
-        segments.append((S.RCA_DISTAL, end))
-    tail = {Dominance.RIGHT: S.RIGHT_POSTEROLATERAL, Dominance.CO: S.RIGHT_POSTERIOR_DESCENDING}.get(
-        dominance
-    )
-    if tail is not None:
-        segments.append((tail, 1.0))
-    end_diameter = (1.3, 0.2) if dominance is Dominance.LEFT else (1.5, 0.25)
-    trunk = Trunk("rca", control, segments, end_diameter)
-    for key, longitude, chance in (("rv", start + rng.uniform(18, 36), 0.6), ("acute", margin - 4, 0.75)):
-        if longitude < last and rng.random() < chance:
-            reach = rng.uniform(25, 45)
-            run = [(G + f * reach, longitude - 6 * f) for f in (0.3, 0.65, 1.0)]
-            trunk.offshoots.append(Offshoot(key, None, "rca", at_longitude(longitude), run))
-    if dominance is Dominance.RIGHT:
-        reach = rng.uniform(38, 60)
-        descending = [(f * reach, crux + rng.normal(1, 1.5)) for f in (0.08, 0.35, 0.7, 1.0)]
-        trunk.offshoots.append(Offshoot("pda", S.RIGHT_POSTERIOR_DESCENDING, "rca", end, descending))
-        parts = (
-            ("16a", S.RIGHT_POSTEROLATERAL_A, rng.uniform(0.25, 0.45), 0.3),
-            ("16b", S.RIGHT_POSTEROLATERAL_B, rng.uniform(0.5, 0.65), 0.2),
-            ("16c", S.RIGHT_POSTEROLATERAL_C, rng.uniform(0.7, 0.8), 0.1),
-        )
-        for key, segment, along, chance in parts:
-            if rng.random() < chance:
-                longitude = crux + 0.85 * along * (course[-1][1] - crux)
-                reach = rng.uniform(20, 40)
-                run = [(G + f * reach, longitude + 8 * f) for f in (0.3, 0.65, 1.0)]
-                trunk.offshoots.append(Offshoot(key, segment, "rca", end + along * (1 - end), run))
-    return [trunk]

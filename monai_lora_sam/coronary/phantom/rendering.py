@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monai_lora_sam.coronary.polyline import Polyline
+
 #: A vessel running along the ray is as deep as it is long; the factor 1 / sin(angle) is limited to this.
 LARGEST_FORESHORTENING = 2.2
 _CHUNK = 48
@@ -135,8 +137,7 @@ def _draw_capsules(
 
 def ray_stretch(points_mm: np.ndarray, source_mm: np.ndarray) -> np.ndarray:
     """Return (N,) the factor 1 / sin(angle between vessel and ray), limited to `LARGEST_FORESHORTENING`."""
-    tangent = np.gradient(points_mm, axis=0)
-    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+    tangent = Polyline(points_mm).tangents
     ray = points_mm - source_mm
     ray /= np.linalg.norm(ray, axis=1, keepdims=True)
     sine = np.sqrt(np.maximum(1.0 - (tangent * ray).sum(axis=1) ** 2, 0.0))

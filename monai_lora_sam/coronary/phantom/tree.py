@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from monai_lora_sam.coronary.anatomy import Dominance, SyntaxSegment
-from monai_lora_sam.coronary.phantom.heart import Heart, arc_length
+from monai_lora_sam.coronary.phantom.heart import Heart
+from monai_lora_sam.coronary.polyline import Polyline
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Branch:
     @property
     def arc_mm(self) -> np.ndarray:
         """Return the arc length (N,) from the branch's origin in mm."""
-        return arc_length(self.points_mm)
+        return Polyline(self.points_mm).arc_length
 
 
 @dataclass

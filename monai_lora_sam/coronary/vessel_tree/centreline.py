@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.interpolate import splev, splprep
 
+from monai_lora_sam.coronary.polyline import Polyline
+
 SPACING_PX = 0.5
 # Root mean square distance, in pixels, that the spline may keep from the pixel centres. A digitised line
 # alone is off by 0.29.
@@ -32,7 +34,5 @@ def smooth_centreline(path: np.ndarray, closed: bool = False) -> tuple[np.ndarra
         weights[[0, -1]] = END_WEIGHT  # branches that share a node must still meet there
     spline, _ = splprep(path.T, w=weights, k=order, s=len(path) * TOLERANCE_PX**2, per=int(closed))
     fine = np.column_stack(splev(np.linspace(0, 1, 8 * len(path) + 1), spline))
-    arc = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(fine, axis=0), axis=1))]
-    wanted = np.linspace(0.0, arc[-1], max(2, round(arc[-1] / SPACING_PX) + 1))
-    points = np.column_stack([np.interp(wanted, arc, fine[:, axis]) for axis in (0, 1)])
-    return points, float(arc[-1])
+    line = Polyline(fine, closed)
+    return line.resample(SPACING_PX).points, line.length

@@ -7,7 +7,7 @@ import heapq
 import networkx as nx
 import numpy as np
 
-from monai_lora_sam.coronary.vessel_tree.skeleton import path_length
+from monai_lora_sam.coronary.polyline import Polyline
 from monai_lora_sam.coronary.vessel_tree.tree import PrunedBranch
 
 Edge = tuple[int, int, int]
@@ -29,7 +29,7 @@ def prune(
     pruned: list[PrunedBranch] = []
     for node, _, key in list(nx.selfloop_edges(graph, keys=True)):
         path = graph.edges[node, node, key]["path"]
-        if path_length(path) < minimum_px:
+        if Polyline(path).length < minimum_px:
             pruned.append(_cut(path, f"loop at a bifurcation, shorter than {minimum_px:g} px"))
             graph.remove_edge(node, node, key)
             _join_at(graph, node)
@@ -71,7 +71,7 @@ def prune(
             loops = [*loops, graph.edges[next(iter(graph.edges(node, keys=True)))]["path"]]
             graph.remove_node(node)
     for loop in loops:
-        if path_length(loop) < minimum_px:
+        if Polyline(loop).length < minimum_px:
             pruned.append(_cut(loop, f"free-standing loop, shorter than {minimum_px:g} px"))
         else:
             kept.append(loop)
@@ -79,7 +79,7 @@ def prune(
 
 
 def _cut(path: np.ndarray, reason: str) -> PrunedBranch:
-    return PrunedBranch(path, path_length(path), reason)
+    return PrunedBranch(path, Polyline(path).length, reason)
 
 
 def _spur(graph: nx.MultiGraph, edge: Edge, minimum_px: float) -> tuple[float, int, int, int] | None:
@@ -89,7 +89,7 @@ def _spur(graph: nx.MultiGraph, edge: Edge, minimum_px: float) -> tuple[float, i
     if graph.degree(tip) != 1:
         return None
     inside = 0.0 if graph.degree(base) == 1 else graph.nodes[base]["radius"]
-    outside = path_length(graph.edges[edge]["path"]) - inside
+    outside = Polyline(graph.edges[edge]["path"]).length - inside
     return (outside, tip, base, key) if outside < minimum_px else None
 
 

@@ -78,8 +78,3 @@ def skeleton_graph(mask: np.ndarray) -> tuple[nx.MultiGraph, list[np.ndarray]]:
 def _add_path(graph: nx.MultiGraph, start: int, end: int, inner: np.ndarray) -> None:
     path = np.vstack([graph.nodes[start]["position"], inner, graph.nodes[end]["position"]])
     graph.add_edge(start, end, path=path, origin=start)
-
-
-def path_length(path: np.ndarray) -> float:
-    """Return the length of a polyline (N, 2)."""
-    return float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_lora_sam.coronary.phantom.heart import arc_length, draw_heart
+from monai_lora_sam.coronary.phantom.heart import draw_heart
 from monai_lora_sam.coronary.phantom.motion import Bolus, HeartMotion
+from monai_lora_sam.coronary.polyline import Polyline
 
 HEART = draw_heart(np.random.default_rng(0))
 MOTION = HeartMotion(period_s=0.8, shortening_mm=12.0, narrowing=0.15, twist_deg=10.0)
@@ -41,7 +42,7 @@ def test_motion_is_continuous_in_time_and_keeps_vessels_whole():
     times = np.arange(0, 1.6, 0.002)
     path = np.stack([MOTION.move(line, HEART, time) for time in times])
     assert np.linalg.norm(np.diff(path, axis=0), axis=2).max() < 0.5  # mm in 2 ms
-    lengths = [arc_length(points)[-1] for points in path]
+    lengths = [Polyline(points).length for points in path]
     assert 0.75 < min(lengths) / max(lengths) <= 1.0
 
 

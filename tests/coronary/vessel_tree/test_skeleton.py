@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_lora_sam.coronary.vessel_tree.skeleton import path_length, pixel_graph, skeleton_graph
+from monai_lora_sam.coronary.polyline import Polyline
+from monai_lora_sam.coronary.vessel_tree.skeleton import pixel_graph, skeleton_graph
 
 
 def drawn(*rows: str) -> np.ndarray:
@@ -37,4 +38,4 @@ def test_paths_run_from_their_origin_to_the_other_node():
         assert data["path"][0] == pytest.approx(graph.nodes[data["origin"]]["position"])
         assert data["path"][-1] == pytest.approx(graph.nodes[other]["position"])
         assert np.linalg.norm(np.diff(data["path"], axis=0), axis=1).max() < 2
-        assert path_length(data["path"]) == pytest.approx(10, abs=1)
+        assert Polyline(data["path"]).length == pytest.approx(10, abs=1)
