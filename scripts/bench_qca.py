@@ -50,11 +50,11 @@ from monai_lora_sam.coronary.qca.calibration import EXPECTED_ERRORS
 from monai_lora_sam.coronary.qca.lesion import Lesion
 from monai_lora_sam.coronary.qca.stenosis import Stenosis
 from monai_lora_sam.coronary.qca.uncertainty import stenosis_intervals
+from monai_lora_sam.coronary.report import LesionComparison, comparison_sheet
 from monai_lora_sam.data.datalist import write_json
 from monai_lora_sam.images import read_label
 from monai_lora_sam.metrics import agreement
-from monai_lora_sam.report.bland_altman import bland_altman
-from monai_lora_sam.report.comparison_sheet import Comparison, comparison_sheet
+from monai_lora_sam.report import bland_altman
 
 REFERENCE_MM = (1.5, 4.5)
 INPUTS = ("exact", "blurred", "predicted")
@@ -406,7 +406,7 @@ def write_pictures(folder: Path, phantoms: Path, rows: Sequence[dict[str, Any]])
     if worst:
         sheet = comparison_sheet(
             [
-                Comparison(
+                LesionComparison(
                     line.split(":")[0],
                     read_angiogram(phantoms / "images" / f"{row['case']}.png").pixels,
                     read_label(phantoms / "labels" / f"{row['case']}.png", classes=2) > 0,

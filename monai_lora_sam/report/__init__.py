@@ -1,5 +1,6 @@
-"""Self-contained HTML, JSON and pictures of a result."""
+"""Self-contained HTML pages, charts and pictures."""
 
+from monai_lora_sam.report.bland_altman import bland_altman
 from monai_lora_sam.report.charts import Mark, Series, Span, line_chart
 from monai_lora_sam.report.drawing import centred, outline, polyline, svg
 from monai_lora_sam.report.figures import figure_table
@@ -32,6 +33,7 @@ __all__ = [
     "Table",
     "Text",
     "Viewer",
+    "bland_altman",
     "centred",
     "data_uri",
     "figure_table",

@@ -1,4 +1,4 @@
-"""Bland-Altman plots as SVG files of their own."""
+"""Draw Bland-Altman plots as SVG files."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ def bland_altman(pairs: Sequence[tuple[float, float]], unit: str) -> str:
 
     Args:
         pairs: finite values in one unit.
-        unit: what they are, such as "MLD (mm)".
+        unit: quantity and unit of the values, such as "diameter (mm)".
 
     Returns:
         The text of an SVG file.
+
+    Example:
+        >>> Path("plot.svg").write_text(bland_altman([(2.1, 2.0), (3.2, 3.0)], "diameter (mm)"))  # doctest: +SKIP
     """
     values = np.array(pairs, dtype=float).reshape(-1, 2)
     mean, difference = values.mean(axis=1), values[:, 0] - values[:, 1]
@@ -59,6 +62,6 @@ def bland_altman(pairs: Sequence[tuple[float, float]], unit: str) -> str:
     shown = escape(unit)
     parts.append(
         f'<text x="{width / 2}" y="{height - 8}" text-anchor="middle">mean of measured and true {shown}</text>'
-        f'<text x="{width / 2}" y="18" text-anchor="middle">measured - true {shown}, {found.n} lesions</text></svg>'
+        f'<text x="{width / 2}" y="18" text-anchor="middle">measured - true {shown}, {found.n} pairs</text></svg>'
     )
     return "\n".join(parts)

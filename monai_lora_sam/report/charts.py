@@ -1,4 +1,4 @@
-"""Line charts as inline SVG that takes its colours from the page's style."""
+"""Draw line charts as inline SVG in the colours of the page's style."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLOURS = 6  # --series-1 ... --series-6 in the page's style
 
 @dataclass(frozen=True)
 class Series:
-    """Hold one line of (N,) places and values; a gap is drawn where `y` is None or NaN."""
+    """Hold one line of N places and values; the line has a gap where `y` is None or NaN."""
 
     name: str
     x: Sequence[float]
@@ -26,7 +26,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Span:
-    """Hold a region of the horizontal axis that is shaded from axis to top, such as a lesion."""
+    """Hold a region of the horizontal axis that is shaded from axis to top."""
 
     name: str
     start: float
@@ -59,8 +59,8 @@ def line_chart(
         y_from_zero: whether the vertical axis starts at zero.
         spans: regions to shade; parts beyond the lines' own range are left out.
         marks: places to mark with a vertical line; those beyond the lines' range are left out.
-        x_ticks: places on the horizontal axis with what to write there, instead of round numbers: two or
-            more, that enclose the lines. So logarithms can be labelled with what they are of.
+        x_ticks: labels by place on the horizontal axis, instead of round numbers: two or more, which enclose the
+            lines. A logarithmic axis gets its labels this way.
 
     Returns:
         An `<svg>` element; colours come from the CSS variables `--series-1` ... of the page.

@@ -1,4 +1,4 @@
-"""Drawings over a picture as SVG, in pixels of the picture."""
+"""Draw over a picture in SVG, in pixels of the picture."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def polyline(
     style: str,
     cased: bool = False,
 ) -> Markup:
-    """Return a line through points (x, y), with gaps where a point is None; `cased` puts it on a dark edge."""
+    """Return a line through points (x, y), with a gap where a point is None; `cased` adds a dark edge."""
     pieces, pen_down = [], False
     for point in points_xy:
         known = (
@@ -51,5 +51,5 @@ def polyline(
 
 
 def centred(parts: Sequence[Markup]) -> Markup:
-    """Group drawings whose whole numbers are the middles of pixels: in SVG these lie at a half."""
+    """Shift drawings by half a pixel: their whole numbers are centres of pixels, which SVG has at a half."""
     return Markup('<g transform="translate(.5 .5)">') + Markup("").join(parts) + Markup("</g>")

@@ -1,4 +1,4 @@
-"""Tables of measurements: the columns that a reader looks for, each in the unit that is known."""
+"""Make tables of measurements, in mm where the spacing is known."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from monai_lora_sam.report.page import Table
 
 
 def figure_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
-    """Make a table with the figures that at least one row has; mm where known, else px.
+    """Make a table of the figures that at least one row has, in mm where known, else in px.
 
     Args:
-        rows: as of `report.json`.
-        columns: field, without its unit, to title; a field may end in ``_interval``.
+        rows: figures by field, such as a row of `report.json`.
+        columns: title by field; the field has no unit and may end in ``_interval``.
 
     Example:
-        >>> figure_table([{"mld_px": 5.0, "mld_mm": 1.0}], {"mld": "MLD"}).columns
-        ['MLD (mm)']
+        >>> figure_table([{"length_px": 5.0, "length_mm": 1.0}], {"length": "Length"}).columns
+        ['Length (mm)']
     """
     keys: dict[str, str] = {}
     for field, title in columns.items():
@@ -31,7 +31,7 @@ def figure_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) 
 
 
 def figure(key: str, value: Any) -> Any:
-    """Return a field's value as a table shows it: percent in whole numbers, an interval as "0.90–1.20"."""
+    """Format a field's value for a table: percent as whole numbers, an interval as "0.90–1.20"."""
     if value is None:
         return None
     if key.endswith("_interval"):

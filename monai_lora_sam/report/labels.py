@@ -1,4 +1,4 @@
-"""Places for short names beside what they name."""
+"""Find places for short names beside regions and boxes."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 DIRECTIONS = 16
-OFFSETS = (1.3, 1.9, 2.6)  # label heights between the segment's middle and the label's
+OFFSETS = (1.3, 1.9, 2.6)  # label heights between the region's middle and the label's
 
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def place_labels(
-    segments: np.ndarray, names: Mapping[int, str], taken: Sequence[Box] = (), text_height_px: float = 13.0
+    regions: np.ndarray, names: Mapping[int, str], taken: Sequence[Box] = (), text_height_px: float = 13.0
 ) -> dict[int, tuple[float, float]]:
-    """Find a place for each segment's name: beside its middle, off the vessels and off the other names.
+    """Find a place for each region's name: beside its middle, off all regions and off the other names.
 
-    A name for which every place near its segment lies on another name or outside of the picture is left out.
+    A name is left out if every place near its region lies on another name or outside the picture.
 
     Args:
-        segments: (H, W), segment ids, 0 where there is none.
-        names: what will be written, by segment id.
-        taken: boxes where something else is written.
-        text_height_px: height of the letters; a letter is taken to be 0.6 times as wide.
+        regions: (H, W) integer ids, 0 for background.
+        names: text by region id.
+        taken: boxes that other texts cover.
+        text_height_px: height of the letters; a letter counts as 0.6 times as wide.
 
     Returns:
-        The (x, y) of the middle of each name that found a place, by segment id.
+        The (x, y) of the middle of each placed name, by region id.
 
     Example:
-        >>> segments = np.zeros((64, 64), dtype=np.uint8)
-        >>> segments[30:34, 8:56] = 6
-        >>> list(place_labels(segments, {6: "6"}))
+        >>> regions = np.zeros((64, 64), dtype=np.uint8)
+        >>> regions[30:34, 8:56] = 6
+        >>> list(place_labels(regions, {6: "6"}))
         [6]
     """
-    # Share of vessel under a label's box, so that a name hides as little of the vessels as can be.
-    covered = uniform_filter((segments > 0).astype(np.float32), size=max(3, round(text_height_px)))
+    # Share of regions under a label's box: a name hides as little of them as possible.
+    covered = uniform_filter((regions > 0).astype(np.float32), size=max(3, round(text_height_px)))
     placed: dict[int, tuple[float, float]] = {}
     boxes = list(taken)
-    sizes = {number: int((segments == number).sum()) for number in names}
+    sizes = {number: int((regions == number).sum()) for number in names}
     for number in sorted(names, key=lambda number: -sizes[number]):
         if not sizes[number]:
             continue
         free = [
             (float(covered[int(y), int(x)]), order, (x, y))
-            for order, (x, y) in enumerate(_candidates(segments == number, text_height_px, names[number]))
-            if _fits(label_box(names[number], (x, y), text_height_px), segments.shape, boxes)
+            for order, (x, y) in enumerate(_candidates(regions == number, text_height_px, names[number]))
+            if _fits(label_box(names[number], (x, y), text_height_px), regions.shape, boxes)
         ]
         if free:
             placed[number] = min(free)[2]
@@ -61,10 +61,10 @@ def place_box_labels(
     shape: tuple[int, ...],
     text_height_px: float = 13.0,
 ) -> dict[int, tuple[float, float]]:
-    """Find a place for the name of each box (left, top, right, bottom): over it, under it or beside it.
+    """Find a place for the name of each box (left, top, right, bottom): above, below or beside the box.
 
     Returns:
-        The (x, y) of the middle of each name, by the box's key; over the box where every place is taken.
+        The (x, y) of the middle of each name, by the box's key; above the box where every place is taken.
     """
     placed: dict[int, tuple[float, float]] = {}
     boxes: list[Box] = []
@@ -84,7 +84,7 @@ def place_box_labels(
 
 
 def label_box(name: str, middle_xy: tuple[float, float], text_height_px: float = 13.0) -> Box:
-    """Return the box that a name covers when its middle is put at a place."""
+    """Return the box (left, top, right, bottom) that a name covers around its middle."""
     half_width = _half_width(name, text_height_px)
     x, y = middle_xy
     return x - half_width, y - text_height_px / 2, x + half_width, y + text_height_px / 2
@@ -95,7 +95,7 @@ def _half_width(name: str, text_height_px: float) -> float:
 
 
 def _candidates(mask: np.ndarray, text_height_px: float, name: str) -> list[tuple[float, float]]:
-    """Return places around the pixel of the mask that is nearest to its middle, the nearest first."""
+    """Return places around the mask's pixel nearest to its middle, the nearest first."""
     points = np.argwhere(mask)
     row, column = points[np.argmin(((points - points.mean(axis=0)) ** 2).sum(axis=1))]
     angles = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS

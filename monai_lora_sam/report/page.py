@@ -1,9 +1,9 @@
-"""One self-contained HTML page out of sections."""
+"""Write a self-contained HTML page of sections."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,6 @@ from markupsafe import Markup
 from monai_lora_sam import __version__
 from monai_lora_sam.files import atomic_write
 
-ABBREVIATIONS = {"mld", "rvd", "syntax", "cass"}
 RANGE = re.compile(r"[\d.]+–[\d.]+")
 LONG_CELL = 24  # characters above which a table may break a word
 
@@ -58,9 +57,12 @@ class Table:
 class Viewer:
     """Hold a picture with layers to switch between.
 
-    `base` is the picture as a data URI; `layers` maps a label to an `<svg>` or `<img>` of the same shape
-    laid over it. The first layer is shown at first (and in print); the bare picture is the last choice.
-    `legend` maps a name to its colour.
+    Attributes:
+        base: the picture as a data URI.
+        base_label: name of the choice that shows the bare picture; it comes last.
+        layers: `<svg>` or `<img>` of the picture's shape by label; the first layer is shown initially and in print.
+        caption: text below the picture.
+        legend: colour by name.
     """
 
     kind: ClassVar[str] = "viewer"
@@ -106,14 +108,14 @@ class Section:
 
 
 def write_page(path: Path, title: str, sections: Sequence[Section], subtitle: str = "") -> None:
-    """Write sections as one HTML file without any link to other files or sites.
+    """Write sections as one HTML file without links to other files or sites.
 
     All text is escaped. The page follows the reader's light or dark setting and has a print style.
 
     Args:
-        path: file to write; its folder is made where missing.
+        path: file to write; its folder is created where missing.
         title: heading of the page.
-        sections: what the page shows, in order.
+        sections: contents of the page, in order.
         subtitle: a line under the heading.
 
     Example:
@@ -124,17 +126,22 @@ def write_page(path: Path, title: str, sections: Sequence[Section], subtitle: st
     atomic_write(Path(path), page.encode())
 
 
-def heading(field: str) -> str:
-    """Turn a field's name into a column heading: `minimum_diameter_mm` becomes "Minimum diameter (mm)"."""
+def heading(field: str, abbreviations: Collection[str] = ()) -> str:
+    """Turn a field's name into a column heading: `minimum_diameter_mm` becomes "Minimum diameter (mm)".
+
+    Args:
+        field: words joined by underscores, with its unit last.
+        abbreviations: words in lower case that are written in capitals.
+    """
     words = field.split("_")
     units = {"px": "px", "mm": "mm", "s": "s", "deg": "°", "percent": "%"}
     unit = f" ({units[words.pop()]})" if len(words) > 1 and words[-1] in units else ""
-    text = " ".join(word.upper() if word in ABBREVIATIONS else word for word in words)
+    text = " ".join(word.upper() if word in abbreviations else word for word in words)
     return text[:1].upper() + text[1:] + unit
 
 
 def cell(value: Any) -> Any:
-    """Format a value for reading: floats with two decimals (three figures when below 0.1), None as a dash."""
+    """Format a value for reading: floats with two decimals (three figures below 0.1), None as a dash."""
     if value is None:
         return "–"
     if isinstance(value, float):
@@ -143,7 +150,7 @@ def cell(value: Any) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Say whether a value stands to the right and in one line: a number, none, or a range of two."""
+    """Say whether a cell is set to the right on one line: a number, None, or a range of two numbers."""
     if isinstance(value, str):
         return RANGE.fullmatch(value) is not None
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

@@ -1,4 +1,4 @@
-"""Pictures for reports: overlays, probability maps, outlines, data URIs."""
+"""Make pictures for reports: overlays, probability maps, outlines, data URIs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation
 from skimage.measure import approximate_polygon, find_contours
 
-OUTLINE = (255, 212, 0)  # yellow: no grey of an angiogram comes near it
+OUTLINE = (255, 212, 0)  # yellow: far from every grey
 # From black over purple and orange to pale yellow, monotonous in lightness so that it survives a grey print.
 HEAT = ((0, 0, 4), (81, 18, 124), (183, 55, 121), (252, 137, 97), (252, 253, 191))
 
@@ -23,8 +23,7 @@ def grey(image: np.ndarray) -> np.ndarray:
 def overlay(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = OUTLINE) -> np.ndarray:
     """Draw the outline of a mask onto an image.
 
-    The outline lies on the pixels just outside of the mask, so that a vessel of two pixels stays visible
-    within it.
+    The outline covers the pixels just outside the mask, so that a structure of two pixels stays visible within.
 
     Args:
         image: (H, W), 0..1.
@@ -40,14 +39,14 @@ def overlay(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = 
 
 
 def heat(probability: np.ndarray) -> np.ndarray:
-    """Colour a map (H, W) of values in 0..1; returns (H, W, 3) uint8."""
+    """Colour a map (H, W) of values in 0..1 as (H, W, 3) uint8."""
     stops = np.linspace(0, 1, len(HEAT))
     channels = [np.interp(probability, stops, channel) for channel in np.array(HEAT).T]
     return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
 def outline_path(mask: np.ndarray) -> str:
-    """Return the outline of a mask as the `d` of an SVG path, x and y in pixels from the picture's corner."""
+    """Return the outline of a mask as the `d` of an SVG path, in pixels (x, y) from the picture's corner."""
     pieces = []
     for contour in find_contours(np.pad(mask, 1).astype(np.float32), 0.5):
         # One off for the padding; half one on, since in SVG the middle of a pixel lies at a half.
@@ -64,5 +63,5 @@ def png(picture: np.ndarray) -> bytes:
 
 
 def data_uri(content: bytes, kind: str = "image/png") -> str:
-    """Return the content as a URI that a page can hold."""
+    """Encode bytes as a data URI."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

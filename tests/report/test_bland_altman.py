@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from monai_lora_sam.report.bland_altman import bland_altman
+from monai_lora_sam.report import bland_altman
 
 
 def test_dots_bias_and_limits():
@@ -25,9 +25,9 @@ def test_dots_bias_and_limits():
         "lower": round(bias - 1.96 * deviation, 2),
         "upper": round(bias + 1.96 * deviation, 2),
     }
-    assert "50 lesions" in svg and "MLD (mm)" in svg
+    assert "50 pairs" in svg and "MLD (mm)" in svg
 
 
 def test_no_pairs_draw_an_empty_plot():
-    assert "0 lesions" in bland_altman([], "%DS")
+    assert "0 pairs" in bland_altman([], "%DS")
     ElementTree.fromstring(bland_altman([(1.0, 1.0)], "a < b"))

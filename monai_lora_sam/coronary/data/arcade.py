@@ -1,4 +1,4 @@
-"""ARCADE (Popov et al., Sci Data 2024, doi 10.1038/s41597-023-02871-z) as MONAI datalists."""
+"""Prepare ARCADE (Popov et al., Sci Data 2024, doi 10.1038/s41597-023-02871-z) as MONAI datalists."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 from scipy.ndimage import maximum_filter
 
 from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES, ARCADE_STENOSIS_ID
+from monai_lora_sam.coronary.boxes import box_around, box_centre
 from monai_lora_sam.coronary.data.arcade_annotations import AnnotatedImage, read_annotations
 from monai_lora_sam.coronary.images import read_angiogram
 from monai_lora_sam.coronary.transforms import polygon_area, polygons_to_mask
@@ -23,17 +24,16 @@ TASKS: dict[str, tuple[str, range, list[str]]] = {
     "segments": ("syntax", range(1, 26), ARCADE_CLASS_NAMES),
     "stenosis": ("stenosis", range(ARCADE_STENOSIS_ID, ARCADE_STENOSIS_ID + 1), ["background", "stenosis"]),
 }
-# Published split → ours. Where copies fall into several, the image stays in the last of these.
+# Published split → split of the datalist. Duplicates in several splits stay in the last of these.
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def _lesion(polygon: Any) -> dict[str, Any]:
-    x = [value for ring in polygon.rings for value in ring[0::2]]
-    y = [value for ring in polygon.rings for value in ring[1::2]]
+    box = box_around(polygon.rings)
     return {
         "category": "stenosis",
-        "box_xyxy": [min(x), min(y), max(x), max(y)],
-        "centre_xy": [0.5 * (min(x) + max(x)), 0.5 * (min(y) + max(y))],
+        "box_xyxy": box,
+        "centre_xy": list(box_centre(box)),
         "percent_diameter_stenosis": None,
         "mld_px": None,
         "mld_mm": None,
@@ -45,9 +45,9 @@ def _lesion(polygon: Any) -> dict[str, Any]:
 def stenosis_lesions(image: AnnotatedImage) -> list[dict[str, Any]]:
     """Return the lesions of one image as JSON: `category`, `box_xyxy`, `polygons_xy` (rings), `area_px`.
 
-    In the form that all datalists share: `centre_xy` is the box's centre, and what ARCADE does not tell
-    (`percent_diameter_stenosis`, `mld_px`, `mld_mm`) is null. Coordinates are COCO's: the image spans 0..W by
-    0..H, so boxes compare with the published ones.
+    All datalists share this form: `centre_xy` is the box's centre; values that ARCADE does not give
+    (`percent_diameter_stenosis`, `mld_px`, `mld_mm`) are null. Coordinates are COCO's: the image spans 0..W by
+    0..H, so boxes compare with the published boxes.
     """
     return [_lesion(polygon) for polygon in image.polygons]
 
@@ -95,7 +95,7 @@ def _write_label(path: Path, image: AnnotatedImage, task: str) -> None:
 
 
 def _check_image(image: AnnotatedImage, errors: ErrorList) -> ImageSignature | None:
-    """Read one image; return its signature, or None after noting what is wrong."""
+    """Read one image; return its signature, or None after noting its error."""
     try:
         angiogram = read_angiogram(image.path)
     except (ValueError, OSError) as error:
@@ -121,9 +121,9 @@ def prepare_arcade(
     `lesions`.
 
     ARCADE's split is kept: train → training, val → validation, test → test. An image that is also in
-    validation or test is left out of training (and one also in test out of validation); copies within a
-    split share a `case_id`. What was left out, and what is odd but harmless, is under `warnings` in the
-    datalist. A killed run is resumed: labels drawn from the same annotations are kept.
+    validation or test is left out of training (and an image also in test out of validation); duplicates within a
+    split share a `case_id`. The datalist's `warnings` list images left out and harmless oddities. A second run
+    resumes a killed one and keeps labels drawn from the same annotations.
 
     Args:
         source: folder that holds `syntax` and `stenosis`.
@@ -137,7 +137,7 @@ def prepare_arcade(
     Raises:
         ValueError: unknown task.
         FileNotFoundError: `source` is not in the published layout.
-        DatasetError: everything wrong with the files, together; nothing is written then.
+        DatasetError: all errors of the files together; no file is written then.
 
     Example:
         >>> prepare_arcade("arcade", "prepared/vessels", task="vessels")

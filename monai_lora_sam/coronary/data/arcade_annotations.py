@@ -15,9 +15,9 @@ from monai_lora_sam.coronary.transforms import polygon_area
 from monai_lora_sam.data import ErrorList
 from monai_lora_sam.images import is_image_name
 
-# Published coordinates may lie on the border; farther out than this a polygon is not of this image.
+# Largest distance in pixels of a polygon's point outside its image: published coordinates may lie on the border.
 BORDER_PIXELS = 1.0
-# Raised with every change in how labels are drawn, so that older ones are drawn again.
+# Version of the drawing of labels, part of their hash: labels of an older version are drawn again.
 DRAWING_RULE = 2
 
 
@@ -69,7 +69,7 @@ def _load(path: Path, errors: ErrorList) -> dict[str, Any] | None:
 
 
 def _ring_problem(ring: Any, shape: tuple[int, int]) -> str | None:
-    """Say what is wrong with one ring, or None."""
+    """Return the error of one ring, or None."""
     if not isinstance(ring, list) or len(ring) < 6 or len(ring) % 2:
         found = f"{len(ring)} numbers" if isinstance(ring, list) else f"{type(ring).__name__}"
         return f"expected a polygon of at least 3 points x, y, found {found}"
@@ -94,7 +94,7 @@ def _ring_problem(ring: Any, shape: tuple[int, int]) -> str | None:
 def read_annotations(
     folder: Path, split: str, categories: range, errors: ErrorList, warnings: list[str]
 ) -> list[AnnotatedImage]:
-    """Read `folder/annotations/<split>.json` and note all that is wrong or odd.
+    """Read `folder/annotations/<split>.json` and note its errors and oddities.
 
     Annotations are told apart by (image id, position in the file): their published ids can repeat.
 
@@ -102,11 +102,11 @@ def read_annotations(
         folder: one split, with `images` and `annotations`.
         split: name of the annotation file.
         categories: the category ids that may occur.
-        errors: gets what must be mended, by file.
-        warnings: gets what is odd but harmless.
+        errors: collects errors by file.
+        warnings: collects harmless oddities.
 
     Returns:
-        images in the order of the file, without those that have a problem of their own.
+        images in the order of the file, without images that have an error of their own.
     """
     path = folder / "annotations" / f"{split}.json"
     content = _load(path, errors)
@@ -149,7 +149,7 @@ def read_annotations(
             )
             continue
         if image_id not in images:
-            continue  # The image's own problem is noted already.
+            continue  # The image's own error is noted already.
         if not isinstance(rings, list) or not rings:
             errors.add(path, f"{where}: expected a list of polygons, found {rings!r:.80}")
             continue

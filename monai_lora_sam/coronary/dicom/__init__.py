@@ -1,6 +1,7 @@
-"""DICOM: angiograms in, results out. The packages of the extra ``dicom`` are imported when they are needed.
+"""Rank the frames of DICOM cines, write SEG and SR, and anonymise.
 
-Reading stands in `images`, since the loading transforms need it too; it is offered here as well."""
+Packages of the extra ``dicom`` are imported on first use. `monai_lora_sam.coronary.images` reads DICOM.
+"""
 
 from monai_lora_sam.coronary.dicom.anonymise import anonymise, anonymous_name
 from monai_lora_sam.coronary.dicom.frames import FrameScore, rank_frames

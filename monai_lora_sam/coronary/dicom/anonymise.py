@@ -1,4 +1,4 @@
-"""Take the patient out of an angiogram's header (PS3.15 Annex E, Basic Application Level Confidentiality Profile)."""
+"""Anonymise an angiogram's header (PS3.15 Annex E, Basic Application Level Confidentiality Profile)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from monai_lora_sam.coronary.dicom.writing import name_of
 
-#: What is kept of a header; all else goes, private elements, overlays and dates among it. These are the attributes that
-#: say how pixels are stored, how the picture was taken and how large a pixel is: none is free text about a person.
+#: Attributes that an anonymised header keeps: storage of the pixels, acquisition and size of a pixel, none of them
+#: free text about a person. All other elements are removed, private elements, overlays and dates included.
 KEPT = frozenset(
     tag_for_keyword(keyword)
     for keyword in (
-        # what it is
+        # kind of object
         *(
             "SpecificCharacterSet",
             "ImageType",
@@ -68,7 +68,7 @@ KEPT = frozenset(
         *("PositionerType", "PositionerPrimaryAngle", "PositionerSecondaryAngle"),
         *("PositionerPrimaryAngleIncrement", "PositionerSecondaryAngleIncrement"),
         *("ObjectPixelSpacingInCenterOfBeam", "DistanceObjectToTableTop", "TableHeight", "BeamAngle"),
-        # functional groups of enhanced XA, and in them only what stands in this list
+        # functional groups of enhanced XA, and in them only the attributes of this list
         *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "FrameContentSequence"),
         *("PositionerPositionSequence", "FramePixelDataPropertiesSequence", "XRayGeometrySequence"),
         *("ProjectionPixelCalibrationSequence", "PixelMeasuresSequence", "PixelValueTransformationSequence"),
@@ -76,7 +76,7 @@ KEPT = frozenset(
     )
 )
 _NEW_UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-# Type 2: they have to be there, without a value.
+# Type 2: present without a value.
 _EMPTIED = (
     *("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
     "ReferringPhysicianName",
@@ -85,19 +85,18 @@ _KEY_OF_THIS_RUN = secrets.token_bytes(32)
 
 
 def anonymise(dataset: Dataset, key: bytes | None = None) -> Dataset:
-    """Return a copy of an angiogram's data set without anything that tells whose it is.
+    """Return a copy of an angiogram's data set without the patient's identity.
 
-    SEG, SR and report made from the copy know nothing of the patient either. Only a list of technical attributes is
-    kept (`KEPT`), which is more than the profile asks for. UIDs and the patient's id are replaced by keyed hashes
-    (HMAC-SHA256): equal before, equal after, under one key, and not to be traced back without it. The pixels are left
-    as they are.
+    SEG, SR and report made from the copy hold no identity either. The copy keeps only the technical attributes of
+    `KEPT`, which is stricter than the profile. Keyed hashes (HMAC-SHA256) replace UIDs and the patient's id: equal
+    values stay equal under one key, and cannot be traced back without it. Pixels are not changed.
 
     Args:
-        dataset: with or without pixels; it is not changed.
-        key: secret; by default a random one for this process. Runs that shall agree with each other need the same.
+        dataset: data set with or without pixels; it is not changed.
+        key: secret; by default a random key of this process. Runs whose results shall agree need the same key.
 
     Raises:
-        ValueError: if the file says that text is burned into its pixels, which pictures in a report would show.
+        ValueError: the file says that text is burned into its pixels, which pictures in a report would show.
 
     Example:
         >>> anonymise(pydicom.dcmread("cine.dcm")).PatientName  # doctest: +SKIP
@@ -135,9 +134,10 @@ def anonymise(dataset: Dataset, key: bytes | None = None) -> Dataset:
 
 
 def anonymous_name(dataset: Dataset, key: bytes | None = None) -> str:
-    """Return a name for an image's results, instead of its file's, which often holds the patient's.
+    """Return a name for an image's results; the file's own name often holds the patient's.
 
-    The same for the same image under one key; ask before :func:`anonymise`, or after, but not both.
+    The same image gets the same name under one key. The data set before :func:`anonymise` and the data set after it
+    give two names: use one of them throughout.
 
     Example:
         >>> anonymous_name(dataset)  # doctest: +SKIP

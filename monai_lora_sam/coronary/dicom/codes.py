@@ -1,4 +1,4 @@
-"""Coronary segments as DICOM codes (PS3.16 CID 3014 "Coronary Artery Segment")."""
+"""DICOM codes of coronary segments (PS3.16 CID 3014 "Coronary Artery Segment")."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monai_lora_sam.coronary.anatomy import (
 
 
 class CodedTerm(NamedTuple):
-    """Name a concept of a coding scheme: SCT is SNOMED CT, BARI the segments of CASS/BARI, DCM DICOM's own."""
+    """Hold a concept of a coding scheme: SCT (SNOMED CT), BARI (segments of CASS/BARI) or DCM (DICOM's own)."""
 
     value: str
     scheme: str
@@ -24,11 +24,11 @@ class CodedTerm(NamedTuple):
 
 
 class SegmentCode(NamedTuple):
-    """Say how a SYNTAX segment is coded in DICOM.
+    """Hold the DICOM code of a SYNTAX segment.
 
     Attributes:
-        term: of CID 3014, or the parent artery's (CID 3015) where CASS has no counterpart.
-        label: for a viewer's list: "SYNTAX 6, CASS 12", or "SYNTAX 6, no CASS segment".
+        term: term of CID 3014, or of the parent artery (CID 3015) where CASS has no counterpart.
+        label: entry in a viewer's list: "SYNTAX 6, CASS 12", or "SYNTAX 6, no CASS segment".
         cass: the CASS segment, or None.
     """
 
@@ -37,7 +37,7 @@ class SegmentCode(NamedTuple):
     cass: CassSegment | None
 
 
-#: What the vessel tree as a whole is (CID 3010).
+#: The vessel tree as a whole (CID 3010).
 CORONARY_ARTERY = CodedTerm("41801008", "SCT", "Coronary artery")
 
 _C = CassSegment
@@ -86,7 +86,7 @@ CODE_OF_CASS: dict[CassSegment, CodedTerm] = {
     )
 }
 
-#: CID 3015, for what CASS does not know.
+#: Arteries of CID 3015, for segments without a counterpart in CASS.
 CODE_OF_VESSEL: dict[Vessel, CodedTerm] = {
     Vessel.RCA: CodedTerm("13647002", "SCT", "Right Coronary Artery"),
     Vessel.LM: CodedTerm("3227004", "SCT", "Left Main Coronary Artery"),
@@ -98,7 +98,7 @@ CODE_OF_VESSEL: dict[Vessel, CodedTerm] = {
 def segment_code(segment: SyntaxSegment) -> SegmentCode:
     """Return the DICOM code of a SYNTAX segment, by its counterpart in CASS.
 
-    A segment without counterpart is coded as the artery that it belongs to; the label says so.
+    A segment without counterpart is coded as its artery; the label says so.
 
     Raises:
         TypeError: when given anything but a SyntaxSegment.
@@ -107,7 +107,7 @@ def segment_code(segment: SyntaxSegment) -> SegmentCode:
         >>> segment_code(SyntaxSegment.LAD_PROXIMAL).label
         'SYNTAX 6, CASS 12'
     """
-    # What a segment is called does not depend on the dominance, only whether it exists.
+    # A segment's existence depends on the dominance, its name does not.
     dominance = next(d for d in Dominance if exists_in(segment, d))
     cass = cass_from_syntax(segment, dominance)
     if cass is None:

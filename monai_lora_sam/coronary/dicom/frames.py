@@ -1,4 +1,4 @@
-"""Choose the frames of a cine to analyse: well filled with contrast, and moving little."""
+"""Rank the frames of a cine by contrast filling and motion."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from scipy.ndimage import gaussian_filter
 from monai_lora_sam.coronary.images import Cine
 from monai_lora_sam.images import Frames
 
-#: Frames are compared at about this longest side: the main vessels are then two or three pixels wide.
+#: Longest side in pixels of the reduced frames: the main vessels are then two or three pixels wide.
 WORKING_SIDE = 160
 _SIGMA_PX = 1.0
-#: A run whose visible vessels never vary more than this has contrast throughout, or nowhere.
+#: Largest variation, as a share of the maximum, of the visible vessels of a run with contrast throughout or nowhere.
 _STEADY = 0.25
-#: How much of its score a frame can lose by motion.
+#: Largest share of its score that a frame loses by motion.
 _MOTION_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
 class FrameScore:
-    """Say how good a frame is for analysis, and why.
+    """Hold a frame's suitability for analysis.
 
     Attributes:
         index: the frame, counted from 0.
         score: 0 to 1, best 1.
-        filling: how much of the tree shows, relative to the frame that shows most, 0 to 1.
-        motion: how much the vessels change towards the neighbouring frames: 0 not at all, 1 entirely.
-        reasons: in words.
+        filling: visible part of the tree, relative to the fullest frame, 0 to 1.
+        motion: change of the vessels towards the neighbouring frames, from 0 (none) to 1 (entire).
+        reasons: filling and motion in words.
     """
 
     index: int
@@ -41,9 +41,9 @@ class FrameScore:
 def rank_frames(cine: Cine | Frames | np.ndarray) -> list[FrameScore]:
     """Rank all frames of a cine, the best for analysis first.
 
-    Dark ridges (the larger eigenvalue of the Hessian, Sato et al., Med Image Anal 1998) of the reduced frames,
-    less what stays in place during the whole run (ribs, wires, a still catheter), show how much of the tree is
-    filled. How much they change towards the frames before and after shows the motion.
+    Dark ridges (the larger eigenvalue of the Hessian, Sato et al., Med Image Anal 1998) of the reduced frames measure
+    the filling of the tree, after ridges that stay in place during the whole run (ribs, wires, a still catheter) are
+    removed. Their change towards the frames before and after measures the motion.
 
     Args:
         cine: a `Cine`, or frames (N, H, W) in 0..1 with dark vessels.
@@ -96,9 +96,9 @@ def _reduce(frame: np.ndarray) -> np.ndarray:
 
 
 def dark_ridges(frames: np.ndarray) -> np.ndarray:
-    """Return (N, H, W) how much each pixel lies on a dark ridge: Sato's filter at one width, for all frames at once.
+    """Return (N, H, W) the strength of dark ridges: Sato's filter at one width, for all frames at once.
 
-    `skimage.filters.sato` gives the same, a frame at a time and far slower.
+    `skimage.filters.sato` gives the same for one frame at a time, and is far slower.
     """
     second = {
         order: gaussian_filter(frames, (0, _SIGMA_PX, _SIGMA_PX), order=(0, *order), mode="reflect")
@@ -110,7 +110,7 @@ def dark_ridges(frames: np.ndarray) -> np.ndarray:
 
 
 def moving_vessels(ridges: np.ndarray) -> np.ndarray:
-    """Return (N, H, W) the ridges that are not there all the time, 0 to 1, without noise."""
+    """Return (N, H, W) the ridges that do not stay in place, 0 to 1, without noise."""
     changing = ridges - ridges.min(axis=0)
     middle = float(np.median(changing))
     noise = 1.4826 * float(np.median(np.abs(changing - middle)))

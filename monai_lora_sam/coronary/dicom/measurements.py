@@ -1,4 +1,4 @@
-"""Figures of a report as coded measurements: which concept of DICOM each key stands for."""
+"""DICOM concepts of a report's figures: coded measurements with units."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from monai_lora_sam.coronary.dicom.codes import CodedTerm
 
 
 class Figure(NamedTuple):
-    """Say how a key of a report is coded.
+    """Hold the DICOM coding of a report's key.
 
     Attributes:
-        key: of the report; for a length without its unit: "mld" stands for "mld_mm", or "mld_px" without spacing.
-        name: what is measured.
+        key: key of the report, a length without its unit: "mld" stands for "mld_mm", or "mld_px" without spacing.
+        name: measured quantity.
         unit: "%" or "length".
         derivation: minimum, median, ...
-        method: how it was measured, above all which reference diameter it refers to.
-        place: where along the vessel.
-        factor: from the report's number to the coded one.
+        method: method of measurement, above all the reference diameter.
+        place: place along the vessel.
+        factor: coded number divided by the report's number.
     """
 
     key: str
@@ -43,11 +43,11 @@ LUMEN_DIAMETER = CodedTerm("397413000", "SCT", "Vessel lumen diameter")
 LESION_LENGTH = CodedTerm("408716009", "SCT", "Stenotic Lesion Length")
 SEGMENT_LENGTH = CodedTerm("122510", "DCM", "Length Luminal Segment")
 CERTAINTY = CodedTerm("111012", "DCM", "Certainty of Finding")
-#: Where along the vessel (TID 3218): distances along its midline from where its diameter function begins.
+#: Positions along the vessel (TID 3218): distances along its midline from the start of its diameter function.
 PROXIMAL_BORDER = CodedTerm("122528", "DCM", "Position of Proximal Border")
 DISTAL_BORDER = CodedTerm("122529", "DCM", "Position of Distal Border")
 SITE_OF_MINIMUM = CodedTerm("122382", "DCM", "Site of Lumen Minimum")
-#: How far a measurement may be off (TID 310, CID 225).
+#: Uncertainty of a measurement (TID 310, CID 225).
 UPPER_UNCERTAINTY = CodedTerm("371886008", "SCT", "+, range of upper measurement uncertainty")
 LOWER_UNCERTAINTY = CodedTerm("371885007", "SCT", "-, range of lower measurement uncertainty")
 MINIMUM = CodedTerm("255605001", "SCT", "Minimum")
@@ -103,13 +103,13 @@ class Value(NamedTuple):
 
 
 def values_of(row: Mapping[str, Any], figures: Sequence[Figure]) -> list[Value]:
-    """Return the figures that a row of a report has, lengths in mm where it has them, else in pixels.
+    """Return the figures of a report's row, lengths in mm where known, else in pixels.
 
-    A reference is named as the method only for rows that say "reference_method": "interpolated"; figures that do not
-    come from a reference line (those of a network) get no method.
+    Only rows with "reference_method": "interpolated" name the reference as the method; figures without a reference
+    line (those of a network) get no method.
 
     Raises:
-        ValueError: if a figure is no finite number.
+        ValueError: a figure is no finite number.
 
     Example:
         >>> [(v.figure.key, v.number, v.unit.value) for v in values_of({"mld_px": 4.2}, LESION_FIGURES)]

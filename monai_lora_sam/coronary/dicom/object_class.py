@@ -1,4 +1,4 @@
-"""Tell what else lies in a DICOM study from its angiograms."""
+"""Recognise DICOM objects that are no angiograms."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from monai_lora_sam.images import DICOM_DIRECTORY
 
 
 def non_angiogram_class(path: str | Path) -> str | None:
-    """Say what a DICOM file is, if by its header it is whole but no angiogram; None for all else.
+    """Return class and modality of a DICOM object that is no angiogram by its header; else None.
 
-    Dose reports, presentation states, segmentations, directories and pictures of other modalities are part of a
-    study and nothing is wrong with them. A file that cannot be read, or names itself an angiogram but holds none, is
-    not for this function to judge: `read_cine` says what is the matter with it.
+    Dose reports, presentation states, segmentations, directories and pictures of other modalities are sound parts of
+    a study. An unreadable file, and a file that calls itself an angiogram but holds none, give None: `read_cine`
+    reports their errors.
 
     Example:
         >>> non_angiogram_class("dose.dcm")  # doctest: +SKIP
@@ -30,7 +30,7 @@ def non_angiogram_class(path: str | Path) -> str | None:
         modality = str(dataset.get("Modality") or "").strip()
         meta = getattr(dataset, "file_meta", pydicom.Dataset())
         kind = UID(meta.get("MediaStorageSOPClassUID") or dataset.get("SOPClassUID") or "")
-    except Exception:  # pydicom raises whatever damaged bytes lead it to
+    except Exception:  # damaged bytes make pydicom raise errors of any type
         return None
     if kind == DICOM_DIRECTORY:
         return "DICOMDIR"

@@ -1,4 +1,4 @@
-"""Vessels and named segments as a DICOM segmentation (SEG)."""
+"""Write vessels and named segments as a DICOM segmentation (SEG)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from monai_lora_sam.coronary.anatomy import syntax_from_arcade_id
 from monai_lora_sam.coronary.dicom.codes import CORONARY_ARTERY, CodedTerm, SegmentCode, segment_code
 from monai_lora_sam.coronary.dicom.writing import (
     MANUFACTURER,
-    MODEL_NAME,
     coded,
     finish,
     name_of,
+    new_series,
     refer_to_frame,
     require,
     save,
@@ -38,24 +38,24 @@ def write_segmentation(
     """Write the masks of one frame as a DICOM segmentation of that frame (PS3.3 A.51, type BINARY).
 
     Segment 1 is the vessel tree; each coronary segment that occurs follows, by rising ARCADE id, coded by CID 3014
-    (:mod:`monai_lora_sam.data.dicom.codes`) and labelled "SYNTAX 6, CASS 12". The patient, the study, the frame of
-    reference and the pixel spacing are the source's own, each only where the source has it.
+    (:mod:`monai_lora_sam.coronary.dicom.codes`) and labelled "SYNTAX 6, CASS 12". The patient, the study, the frame
+    of reference and the pixel spacing are the source's own, each only where the source has it.
 
     Args:
         path: file to write.
         source: the angiogram's data set, single-frame or cine, with or without its pixels.
-        frame_index: the frame that was segmented, counted from 0.
+        frame_index: the segmented frame, counted from 0.
         vessels: (H, W) bool.
-        segments: (H, W) integer ARCADE ids, 0 where there is none; None where segments were not named.
-        series_number: of the series made for it.
+        segments: (H, W) integer ARCADE ids, 0 for no segment; None where segments were not named.
+        series_number: number of the new series.
 
     Returns:
-        What was written, for :func:`~monai_lora_sam.data.dicom.structured_report.write_structured_report`.
+        The written data set, for :func:`~monai_lora_sam.coronary.dicom.write_structured_report`.
 
     Raises:
-        ImportError: if highdicom is missing.
-        ValueError: if a mask's size is not the source's, its type or an id is wrong, or the source lacks what
-            identifies it.
+        ImportError: highdicom is missing.
+        ValueError: a mask of another size than the source or of the wrong type, an unknown id, or a source without
+            its identifiers.
 
     Example:
         >>> write_segmentation("seg.dcm", pydicom.dcmread("cine.dcm"), 17, vessels)  # doctest: +SKIP
@@ -87,14 +87,7 @@ def write_segmentation(
         pixel_array=stack[None],
         segmentation_type=seg.SegmentationTypeValues.BINARY,
         segment_descriptions=descriptions,
-        series_instance_uid=highdicom.UID(),
-        series_number=series_number,
-        sop_instance_uid=highdicom.UID(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=__version__,
-        device_serial_number="none",
+        **new_series(series_number),
         content_label="CORONARIES",
         content_description="Coronary arteries in one frame of an angiogram",
         series_description="Coronary segmentation (research)",
@@ -102,7 +95,7 @@ def write_segmentation(
     shared = result.SharedFunctionalGroupsSequence[0]
     if "PixelMeasuresSequence" in shared and not shared.PixelMeasuresSequence[0]:
         del shared.PixelMeasuresSequence
-    # highdicom puts one and the same item into the Common Instance Reference, where a frame number has no place.
+    # highdicom shares this item with the Common Instance Reference, where a frame number has no place.
     result.SourceImageSequence = copy.deepcopy(result.SourceImageSequence)
     frames = [frame.DerivationImageSequence[0] for frame in result.PerFrameFunctionalGroupsSequence]
     for holder in (result, *frames):

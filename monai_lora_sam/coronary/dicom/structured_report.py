@@ -1,4 +1,4 @@
-"""A quantitative coronary analysis as a DICOM structured report (SR)."""
+"""Write a quantitative coronary analysis as a DICOM structured report (SR)."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ from monai_lora_sam.coronary.dicom.writing import (
     finish,
     frame_count,
     name_of,
+    new_series,
     require,
     save,
     single_frame_header,
@@ -52,8 +53,8 @@ CATHETER = CodedTerm("19923001", "SCT", "Catheter")
 COMMENT = CodedTerm("121106", "DCM", "Comment")
 PRESENT = CodedTerm("52101004", "SCT", "Present")
 ABSENT = CodedTerm("272519000", "SCT", "Absent")
-#: Keys of a lesion's points → what lies there.
-PLACES = {
+#: Key of a lesion's point → its DICOM term.
+POINT_TERMS = {
     "proximal_border_xy": PROXIMAL_BORDER,
     "mld_xy": SITE_OF_MINIMUM,
     "distal_border_xy": DISTAL_BORDER,
@@ -63,8 +64,7 @@ CORONARY_ANGIOGRAPHY = CodedTerm("33367005", "SCT", "Coronary Arteriography")
 _OBJECT_USED = CodedTerm("122488", "DCM", "Calibration Object Used")
 _ISOCENTRE = CodedTerm("122486", "DCM", "Geometric Isocenter")
 _OFF_ISOCENTRE = CodedTerm("122487", "DCM", "Geometric Non-Isocenter")
-#: `calibration["method"]` of a report → CID 3452. A spacing given by hand, or one whose origin the source does not
-#: name, has no code there.
+#: `calibration["method"]` of a report → CID 3452, which has no code for a spacing given by hand or of unnamed origin.
 CALIBRATION_METHODS: dict[str, CodedTerm] = {
     "catheter": _OBJECT_USED,
     "fiducial": _OBJECT_USED,
@@ -85,29 +85,29 @@ def write_structured_report(
 ) -> Dataset:
     """Write the lesions and segments of one frame as a Comprehensive SR by TID 1500 (PS3.16).
 
-    One measurement group for each lesion (TID 1410, its box as the region) and further ones, under the same tracking
-    UID, with the points of its borders and of the smallest lumen; one for each named segment; one for the calibration;
-    one for the whole tree, which says whether stenoses were looked for and found. Concepts, methods and units are
-    those of TID 3205 and 3213 to 3219: :mod:`monai_lora_sam.data.dicom.measurements`. Intervals are uncertainties of
-    TID 310. The report is marked as not verified.
+    The report has measurement groups for the whole tree (with the presence of stenoses, if they were looked for), the
+    calibration, each named segment and each lesion (TID 1410, its box as the region). Further groups of a lesion, under
+    the same tracking UID, hold the points of its borders and of the smallest lumen. Concepts, methods and units are
+    those of TID 3205 and 3213 to 3219: :mod:`monai_lora_sam.coronary.dicom.measurements`. Intervals are uncertainties
+    of TID 310. The report is marked as not verified.
 
     Args:
         path: file to write.
         source: the angiogram's data set, single-frame or cine, with or without its pixels.
-        frame_index: the frame that was measured, counted from 0.
-        report: as of ``report.json`` (docs/report.md): of `lesions`, `segments`, `calibration`, `image` and
-            `vessels` those that there are. Points and boxes are (x, y) with pixel centres at whole numbers.
-        segmentation: what :func:`~monai_lora_sam.data.dicom.segmentation.write_segmentation` returned for this
-            frame; segments are then referred to in it.
-        series_number: of the series made for it.
+        frame_index: the measured frame, counted from 0.
+        report: content of ``report.json`` (docs/report.md); `lesions`, `segments`, `calibration`, `image` and
+            `vessels` are written where present. Points and boxes are (x, y) with pixel centres at whole numbers.
+        segmentation: result of :func:`~monai_lora_sam.coronary.dicom.write_segmentation` for this frame; segments
+            then refer to it.
+        series_number: number of the new series.
 
     Returns:
-        What was written.
+        The written data set.
 
     Raises:
-        ImportError: if highdicom is missing.
-        ValueError: if a figure is no finite number, a box has no area or lies outside of the frame, a segment is
-            unknown, or the source lacks what identifies it.
+        ImportError: highdicom is missing.
+        ValueError: a figure is no finite number, a box has no area or lies outside the frame, a segment is unknown,
+            or the source lacks its identifiers.
 
     Example:
         >>> write_structured_report("sr.dcm", pydicom.dcmread("cine.dcm"), 17, report)  # doctest: +SKIP
@@ -132,14 +132,7 @@ def write_structured_report(
     result = sr.ComprehensiveSR(
         evidence=[header, *([] if segmentation is None else [segmentation])],
         content=content[0],
-        series_instance_uid=highdicom.UID(),
-        series_number=series_number,
-        sop_instance_uid=highdicom.UID(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=__version__,
-        device_serial_number="none",
+        **new_series(series_number),
         series_description="Coronary measurements (research)",
         is_complete=True,
         is_verified=False,
@@ -253,7 +246,7 @@ class _Groups:
         if any(value.interval for value in values):
             self._say(group, "Measurement uncertainties are the ends of 95 % intervals.")
         groups = [group]
-        for key, finding in PLACES.items():
+        for key, finding in POINT_TERMS.items():
             if row.get(key) is None:
                 continue
             point = self._region("POINT", np.array([row[key]], dtype=float) + 0.5)
@@ -320,7 +313,7 @@ class _Groups:
         return measurements
 
     def _bound(self, measurement: Any, number: float, interval: tuple[float, float], unit: CodedTerm) -> None:
-        """Add how far a measurement reaches up and down (TID 310); highdicom's own gives that no unit."""
+        """Add upper and lower uncertainty of a measurement (TID 310); highdicom's own method gives them no unit."""
         low, high = interval
         if "ContentSequence" not in measurement[0]:
             measurement[0].ContentSequence = self.sr.ContentSequence()
@@ -354,7 +347,7 @@ class _Groups:
 
 
 def _spacing(report: Mapping[str, Any]) -> float | None:
-    """Return the spacing that the figures in mm were made with."""
+    """Return the spacing in mm behind the figures in mm; None where unknown."""
     known = (report.get("calibration") or {}).get("pixel_spacing_mm")
     return known if known is not None else (report.get("image") or {}).get("pixel_spacing_mm")
 

@@ -1,4 +1,4 @@
-"""What the writers of DICOM results share: the source's header, the reference to its frame, the file."""
+"""Shared parts of the DICOM writers: the source's header, the new series, the reference to a frame, the file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 
+from monai_lora_sam import __version__
 from monai_lora_sam.coronary.dicom.codes import CodedTerm
 from monai_lora_sam.files import atomic_file
 
 MANUFACTURER = "monai-lora-sam"
 MODEL_NAME = "monai-lora-sam (research use only)"
 
-#: Patient and study, taken over as they stand.
+#: Attributes of patient and study, copied unchanged.
 COPIED = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
@@ -30,10 +31,10 @@ _REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanc
 
 
 def require(module: str) -> ModuleType:
-    """Import a module of the extra ``dicom``, or say how to install it.
+    """Import a module of the extra ``dicom``.
 
     Raises:
-        ImportError: if its package is missing.
+        ImportError: its package is missing; the message says how to install it.
     """
     try:
         return import_module(module)
@@ -46,34 +47,49 @@ def require(module: str) -> ModuleType:
 
 
 def coded(term: CodedTerm) -> Any:
-    """Return a coded term as highdicom's own."""
+    """Convert a coded term to highdicom's type."""
     return require("highdicom.sr").CodedConcept(*term)
 
 
 def name_of(source: Dataset) -> str:
-    """Return what an error calls a data set: its file, or its UID."""
+    """Return the file of a data set, or its UID, for error messages."""
     return str(getattr(source, "filename", None) or source.get("SOPInstanceUID", "source image"))
 
 
 def frame_count(source: Dataset) -> int:
-    """Return the number of frames; a file that does not say has one."""
+    """Return the number of frames; 1 where the file does not say."""
     return int(source.get("NumberOfFrames") or 1)
 
 
-def single_frame_header(source: Dataset, frame_index: int) -> Dataset:
-    """Return the source's header as that of one frame, without pixels and private tags, in the form highdicom wants.
+def new_series(series_number: int) -> dict[str, Any]:
+    """Return highdicom's arguments for an object of this software in a series of its own."""
+    uid = require("highdicom").UID
+    return {
+        "series_instance_uid": uid(),
+        "series_number": series_number,
+        "sop_instance_uid": uid(),
+        "instance_number": 1,
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": MODEL_NAME,
+        "software_versions": __version__,
+        "device_serial_number": "none",
+    }
 
-    An XA cine has no coordinates in the patient, and for such images highdicom takes one frame alone. It also asks
-    every multi-frame image for functional groups with a pixel spacing, which XA need not have: the group is empty
-    then. Patient and study are left empty, since highdicom refuses what many archives hold (a sex of "U", a date
-    with dots): :func:`finish` takes them over unchanged.
+
+def single_frame_header(source: Dataset, frame_index: int) -> Dataset:
+    """Return the source's header as that of one frame, without pixels and private tags, in highdicom's form.
+
+    An XA cine has no coordinates in the patient; highdicom takes only single frames of such images. It also asks
+    every multi-frame image for functional groups with a pixel spacing, which XA may lack: the group is empty then.
+    Patient and study are left empty, since highdicom refuses values of many archives (a sex of "U", a date with
+    dots): :func:`finish` copies them unchanged.
 
     Args:
         source: the angiogram, with or without pixels.
-        frame_index: counted from 0.
+        frame_index: the frame, counted from 0.
 
     Raises:
-        ValueError: if an identifier or the size is missing, or there is no such frame.
+        ValueError: a missing identifier or size, or no such frame.
     """
     missing = [keyword for keyword in _REQUIRED if source.get(keyword) in (None, "")]
     if missing:
@@ -104,19 +120,19 @@ def single_frame_header(source: Dataset, frame_index: int) -> Dataset:
 
 
 def refer_to_frame(reference: Dataset, source: Dataset, frame_index: int) -> None:
-    """Make a reference to an image one to a single frame of it; one frame alone needs no number."""
+    """Make a reference to an image a reference to one of its frames; a single-frame image needs no number."""
     if frame_count(source) > 1:
         reference.ReferencedFrameNumber = frame_index + 1
 
 
 def finish(result: Dataset, source: Dataset) -> None:
-    """Take over patient and study from the source, in UTF-8, and hide the time of processing if it is anonymous."""
+    """Copy patient and study from the source, in UTF-8; hide the time of processing if the source is anonymous."""
     result.SpecificCharacterSet = "ISO_IR 192"
     for keyword in (*COPIED, *_ANONYMITY):
         if keyword in source:
             result[keyword] = copy.deepcopy(source[keyword])
     for element in result.iterall():
-        if element.VR == "PN" and element.value:  # a name remembers what it was encoded in before
+        if element.VR == "PN" and element.value:  # a name remembers its former encoding
             many = isinstance(element.value, MultiValue)
             element.value = [str(name) for name in element.value] if many else str(element.value)
     if source.get("PatientIdentityRemoved") == "YES":
@@ -124,7 +140,7 @@ def finish(result: Dataset, source: Dataset) -> None:
 
 
 def hide_time(dataset: Dataset) -> None:
-    """Replace all dates and times that have a value by dummies, in sequences too."""
+    """Replace all dates and times with a value by dummies, in sequences too."""
     for element in dataset.iterall():
         dummy = {"DA": "19000101", "TM": "000000", "DT": "19000101000000"}.get(element.VR)
         if dummy and element.value:
@@ -132,6 +148,6 @@ def hide_time(dataset: Dataset) -> None:
 
 
 def save(dataset: Dataset, path: str | Path) -> None:
-    """Write a data set under a temporary name beside the file, then rename it; the folder is made where missing."""
+    """Write a data set whole or not at all; the folder is created where missing."""
     with atomic_file(path) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)

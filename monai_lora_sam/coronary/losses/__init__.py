@@ -1,4 +1,4 @@
-"""Losses on logits."""
+"""Losses of the three stages, on logits."""
 
 from monai_lora_sam.coronary.losses.lesion_loss import LesionLoss
 from monai_lora_sam.coronary.losses.segment_loss import SegmentLoss

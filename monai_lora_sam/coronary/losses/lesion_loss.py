@@ -1,4 +1,4 @@
-"""The loss of stage 3: heatmap, boxes, %DS and MLD, each where the target is known."""
+"""Loss of stage 3: heatmap, boxes, %DS and MLD, each where the target is known."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from torch import Tensor, nn
 
 from monai_lora_sam.coronary.networks import LESION_COLUMNS
 
-#: Of a target's Gaussian: standard deviation as a fraction of the box's side (Liu et al., AAAI 2020: 0.54 / 6).
+#: Standard deviation of a target's Gaussian as a fraction of the box's side (Liu et al., AAAI 2020: 0.54 / 6).
 SPREAD = 0.09
-#: Cells whose target is below this learn no box.
+#: Smallest target of a cell that learns a box.
 NEAR = 0.3
 
 
 class LesionLoss(nn.Module):
     """Sum focal loss, L1 of the boxes and smooth L1 of %DS and MLD.
 
-    The heatmap has a Gaussian at each box's centre, as wide as the box asks (TTFNet, Liu et al., AAAI 2020), and
-    CenterNet's penalty-reduced focal loss (Zhou et al. 2019, after Law & Deng, ECCV 2018), divided by the number
-    of lesions. Offset and logarithm of the sides are compared by L1 around each centre, weighted by its
-    Gaussian. %DS and MLD are compared where the target knows them, so that a batch may mix images with and
-    without; a batch that knows none gives none of that loss.
+    The target heatmap has a Gaussian at each box's centre, in proportion to the box's sides (TTFNet, Liu et al., AAAI
+    2020). It is compared by CenterNet's penalty-reduced focal loss (Zhou et al. 2019, after Law & Deng, ECCV 2018),
+    divided by the number of lesions. Offset and logarithm of the sides are compared by L1 around each centre,
+    weighted by its Gaussian. %DS and MLD are compared where the target knows them, so a batch may mix images with
+    and without; a batch without known values has no such loss.
 
     Args:
-        stride: of the network's map, ``head.stride``.
-        box_weight: of offset and sides.
-        percent_weight: of %DS, compared as a fraction.
-        mld_weight: of MLD, compared in the network's pixels.
+        stride: stride of the network's map, ``head.stride``.
+        box_weight: weight of offset and sides.
+        percent_weight: weight of %DS, compared as a fraction.
+        mld_weight: weight of MLD, compared in the network's pixels.
 
     Shapes:
-        output: of :class:`monai_lora_sam.coronary.networks.LesionDetector`, given the target's boxes; without them
-        %DS and MLD were read from other boxes and are not compared.
+        output: output of :class:`monai_lora_sam.coronary.networks.LesionDetector` at the target's boxes; without
+        these boxes %DS and MLD belong to other boxes and are not compared.
         target: (B, M, 8), rows of ``LESION_COLUMNS``; NaN where unknown, rows of NaN where there is no lesion.
 
     Raises:
-        ValueError: if the target has another shape.
+        ValueError: the target has another shape.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class LesionLoss(nn.Module):
         return terms
 
     def heatmap(self, target: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return the target heatmap (B, h, w) and each lesion's own Gaussian (B, M, h, w), 0 for none.
+        """Return the target heatmap (B, h, w) and each lesion's own Gaussian (B, M, h, w), 0 for an empty row.
 
         The cell that holds the centre of a box has the value 1.
         """
@@ -96,7 +96,7 @@ class LesionLoss(nn.Module):
         return gaussians.amax(dim=1), gaussians
 
     def _box(self, output: Mapping[str, Tensor], target: Tensor, gaussians: Tensor) -> Tensor:
-        """Compare offset and sides around each centre; where two lesions meet, with the nearer one's."""
+        """Compare offset and sides around each centre; where two lesions meet, with those of the nearer lesion."""
         weight, owner = gaussians.max(dim=1)  # (B, h, w)
         weight = torch.where(weight >= NEAR, weight, 0.0)
         boxes = (target[..., :4] / self.stride).nan_to_num(0.0)
@@ -129,7 +129,7 @@ def _focal(logits: Tensor, target: Tensor) -> Tensor:
 
 def _masked(found: Tensor, expected: Tensor, present: Tensor, beta: float) -> Tensor:
     known = present & ~expected.isnan()
-    # Not an index: NaN would reach the gradient of what is multiplied by 0 later.
+    # Not an index: NaN would reach the gradient of values that are multiplied by 0 later.
     expected = torch.where(known, expected, found.detach())
     return (F.smooth_l1_loss(found, expected, beta=beta, reduction="none") * known).sum() / known.sum().clamp(
         min=1

@@ -1,4 +1,4 @@
-"""The loss of stage 2: weighted cross-entropy over the segments, and Dice of those that are there."""
+"""Loss of stage 2: weighted cross-entropy over the segments, and Dice of the segments present."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from torch import Tensor, nn
 class SegmentLoss(nn.Module):
     """Sum a class-weighted cross-entropy and the Dice loss over the classes that the batch holds.
 
-    A class that no image of the batch shows has no Dice: it would only say "nowhere", which the
-    cross-entropy says already, and with 25 segments of which an angiogram shows six it would drown the rest.
-    Every second row and column is looked at: a quarter of the cost, and segments are wider than that.
+    Classes absent from the batch have no Dice term. It would only repeat the cross-entropy's "nowhere", and drown the
+    other classes, since an angiogram shows six of the 25 segments. Every second row and column is used: a quarter
+    of the cost, and segments are wider.
 
     Args:
-        class_weights: of the cross-entropy, background first, such as :func:`monai_lora_sam.data.class_weights`
-            gives; None for equal ones.
-        dice_weight: of the Dice term.
+        class_weights: weights of the cross-entropy, background first, such as those of
+            :func:`monai_lora_sam.data.class_weights`; None for equal weights.
+        dice_weight: weight of the Dice term.
 
     Shapes:
         logits: (B, classes, H, W), background first; label: (B, 1, H, W) class indices of any integer type.
 
     Raises:
-        ValueError: if shapes do not fit, the label holds an index that is no class, or there are not as many
-            weights as classes.
+        ValueError: shapes that do not fit, a label's index that is no class, or another number of weights than
+            classes.
 
     Example:
         >>> SegmentLoss()(torch.zeros(1, 26, 8, 8), torch.ones(1, 1, 8, 8, dtype=torch.uint8))

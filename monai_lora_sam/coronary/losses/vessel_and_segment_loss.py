@@ -1,4 +1,4 @@
-"""Learn the vessel mask and the names of its segments together."""
+"""Loss of the vessel mask and the names of its segments together."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from monai_lora_sam.coronary.losses.vessel_loss import VesselLoss
 class VesselAndSegmentLoss(nn.Module):
     """Sum the vessel loss and the cross-entropy of the segment's class inside vessels.
 
-    Outside the labelled segments the class is not asked for: finding vessels is the first term's task, and a
-    background class would drown the others.
+    Pixels outside the labelled segments have no cross-entropy: the vessel loss finds vessels, and a background class
+    would drown the others.
 
     Args:
-        segment_weight: of the cross-entropy.
+        segment_weight: weight of the cross-entropy.
 
     Shapes:
         logits: (B, 1 + classes, H, W), the vessel's logit first; label: (B, 2, H, W), the vessel mask (0 or 1),
-        then the segment's class, where 0 is none and gives no loss.
+        then the segment's class, where 0 means no segment and gives no loss.
 
     Raises:
-        ValueError: if the label has no two channels.
+        ValueError: the label has not two channels.
 
     Example:
         >>> label = torch.ones(1, 2, 8, 8, dtype=torch.uint8)
@@ -40,7 +40,7 @@ class VesselAndSegmentLoss(nn.Module):
             raise ValueError(
                 f"expected a label (B, 2, H, W): vessel, segment; found shape {tuple(label.shape)}"
             )
-        # Every second row and column says as much of the class at a quarter of the cost.
+        # Every second row and column, at a quarter of the cost: segments are wider than two pixels.
         segments = label[:, 1, ::2, ::2].long()
         # Divided by hand: an image without labelled segments gives 0, where the mean would give NaN.
         named = self.segment(logits[:, 1:, ::2, ::2].float(), segments) / (segments > 0).sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""The loss of stage 1: binary cross-entropy, Dice and, for thin vessels, soft clDice."""
+"""Loss of stage 1: binary cross-entropy, Dice and, for thin vessels, soft clDice."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from torch import nn
 class VesselLoss(nn.Module):
     """Sum MONAI's binary `DiceCELoss` and, weighted, its `SoftclDiceLoss`.
 
-    Soft clDice (Shit et al., CVPR 2021) rewards a prediction that keeps the centreline connected. Everything
-    is computed in float32, also under autocast: the soft skeleton is a chain of differences that bfloat16's
-    8 bits do not carry.
+    Soft clDice (Shit et al., CVPR 2021) rewards a connected centreline. All terms are computed in float32, also under
+    autocast: the soft skeleton is a chain of differences, for which bfloat16's 8 bits are too few.
 
     Args:
         dice_weight: weight of the Dice term.

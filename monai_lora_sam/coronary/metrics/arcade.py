@@ -42,13 +42,13 @@ Instances = Sequence[ArcadeInstance]
 
 @dataclass(frozen=True)
 class ArcadeScore:
-    """Hold a score and what it is made of.
+    """Hold a score with its parts.
 
     Attributes:
         f1: mean over the images that count; NaN if none does.
         per_image: in the order given; None for an image that does not count.
-        skipped: images that do not count. `corrected` leaves out those without truth and prediction,
-            `official` all without truth (the published code stops with an error there).
+        skipped: number of images that do not count. `corrected` leaves out images without truth and prediction,
+            `official` all images without truth (the published code stops with an error there).
         per_class: for segments, by category id: mean F1 over the images where the class counts.
     """
 
@@ -74,9 +74,9 @@ def _official_overlap(first_ring: Sequence[float], second_ring: Sequence[float],
     """Return the published F1 of two areas. Swapping them can change the last bit.
 
     Args:
-        repair: take what is outside of the overlap from repaired outlines even if the overlap came from the outlines
-            as they are; the segments' scorer does, the stenoses' does not (and stops with an error
-            where that fails for an outline that crosses itself; here it is repaired then).
+        repair: take the area outside the overlap from repaired outlines even if the overlap came from the outlines
+            as they are. The published scorer of segments does so; the scorer of stenoses does not, and stops with an
+            error at an outline that crosses itself, which is repaired here.
     """
     first, second = _polygon(first_ring), _polygon(second_ring)
     try:
@@ -93,7 +93,7 @@ def _official_overlap(first_ring: Sequence[float], second_ring: Sequence[float],
 
 
 def _area(instances: Instances) -> shapely.Geometry:
-    """Unite all rings of all instances; outlines that cross themselves enclose what they go around."""
+    """Unite all rings of all instances; an outline that crosses itself encloses every area that it goes around."""
     rings = [_polygon(ring) for instance in instances for ring in instance["segmentation"]]
     return shapely.union_all([shapely.make_valid(ring).buffer(0) for ring in rings])
 

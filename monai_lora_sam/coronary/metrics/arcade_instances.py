@@ -1,4 +1,4 @@
-"""Our label maps and lesions as ARCADE's instances, and these to and from COCO."""
+"""Convert label maps and lesions to ARCADE's instances, and instances to and from COCO."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from scipy.ndimage import find_objects
 from skimage.measure import find_contours, label
 
 from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES, ARCADE_STENOSIS_ID
+from monai_lora_sam.coronary.boxes import box_around, check_box, ring_points
 
 # Names of the categories by id, 1 to 26.
 _NAMES = [*ARCADE_CLASS_NAMES, "stenosis"]
 
 
 class ArcadeInstance(TypedDict):
-    """Hold what ARCADE's scorers read of one COCO annotation.
+    """Hold the fields of a COCO annotation that ARCADE's scorers read.
 
-    `segmentation` are rings [x0, y0, x1, y1, ...] in COCO's coordinates (the image spans 0..W by 0..H), `bbox` is
-    [x, y, width, height].
+    `segmentation` holds rings [x0, y0, x1, y1, ...] in COCO's coordinates (the image spans 0..W by 0..H), `bbox`
+    is [x, y, width, height].
     """
 
     category_id: int
@@ -31,9 +32,9 @@ def make_instance(category_id: int, rings: Sequence[Sequence[float]], name: str 
     """Return an instance with the box around its rings.
 
     Args:
-        category_id: ARCADE's, 1 to 25 for segments, 26 for a stenosis.
+        category_id: ARCADE's id, 1 to 25 for segments, 26 for a stenosis.
         rings: one or more, each of at least three points.
-        name: what the error calls it.
+        name: name of the instance, which starts the error's message.
 
     Raises:
         ValueError: an unknown category, no ring, or one with fewer than 3 finite points or without a height or
@@ -45,19 +46,13 @@ def make_instance(category_id: int, rings: Sequence[Sequence[float]], name: str 
         )
     if not isinstance(rings, Sequence) or not rings:
         raise ValueError(f"{name}: expected polygons [[x0, y0, x1, y1, ...], ...], found {rings!r}")
-    for ring in rings:
-        if len(ring) < 6 or len(ring) % 2 or not np.isfinite(np.asarray(ring, dtype=np.float64)).all():
-            raise ValueError(
-                f"{name}: expected at least 3 finite points x, y, found {len(ring)} numbers: {list(ring)[:8]}"
-            )
-    xy = np.concatenate([np.asarray(ring, dtype=np.float64).reshape(-1, 2) for ring in rings])
-    (x0, y0), (x1, y1) = xy.min(0), xy.max(0)
+    x0, y0, x1, y1 = box_around([ring_points(ring, name).ravel().tolist() for ring in rings])
     if x0 == x1 or y0 == y1:
         raise ValueError(f"{name}: expected a polygon with an area, found all points at {[x0, y0, x1, y1]}")
     return ArcadeInstance(
         category_id=int(category_id),
         segmentation=[[float(value) for value in ring] for ring in rings],
-        bbox=[float(x0), float(y0), float(x1 - x0), float(y1 - y0)],
+        bbox=[x0, y0, x1 - x0, y1 - y0],
     )
 
 
@@ -80,8 +75,8 @@ def _outlines(mask: np.ndarray) -> list[list[float]]:
 def label_map_to_instances(labels: np.ndarray, minimum_area_px: int = 1) -> list[ArcadeInstance]:
     """Return one instance for each class of a label map, its largest piece first among its rings.
 
-    The official scorer reads the first ring alone, and one class too many makes the whole image 0, so that a
-    minimal area pays. Holes are filled.
+    The official scorer reads the first ring alone, and a class too many makes the whole image 0: a minimal area
+    raises the score. Holes are filled.
 
     Args:
         labels: (H, W), ARCADE category ids 1 to 25, 0 for background.
@@ -115,8 +110,8 @@ def lesions_to_instances(
     """Return lesions as instances of "stenosis".
 
     The rings are the lesion's `polygons_xy` where it has them; else, with a vessel mask, the largest piece of vessel
-    inside `box_xyxy`; else the box. ARCADE outlines a stenosis along its vessel, on average over less than
-    half of its box, so that the box alone scores low by the official scorer even where it is right.
+    inside `box_xyxy`; else the box. ARCADE outlines a stenosis along its vessel, on average over less than half of
+    its box: by the official scorer a box alone scores low even where it is right.
 
     Args:
         lesions: dicts with `box_xyxy`.
@@ -132,10 +127,7 @@ def lesions_to_instances(
     instances = []
     for index, lesion in enumerate(lesions):
         name = f"lesion {index}"
-        box = [float(value) for value in lesion["box_xyxy"]]
-        if len(box) != 4 or not np.isfinite(box).all() or box[0] >= box[2] or box[1] >= box[3]:
-            raise ValueError(f"{name}: expected a finite box_xyxy with x0 < x1 and y0 < y1, found {box}")
-        x0, y0, x1, y1 = box
+        box = x0, y0, x1, y1 = check_box(lesion["box_xyxy"], name)
         rings = lesion.get("polygons_xy") or []
         if not rings and vessels is not None:
             rings = _outlines(_inside(np.asarray(vessels, dtype=bool), box))[:1]
@@ -146,7 +138,7 @@ def lesions_to_instances(
 
 
 def _inside(mask: np.ndarray, box_xyxy: Sequence[float]) -> np.ndarray:
-    """Return the mask without the pixels whose centres are outside of the box."""
+    """Return the mask without pixels whose centre is outside the box."""
     y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]
     x0, y0, x1, y1 = box_xyxy
     inside: np.ndarray = mask & (x + 0.5 >= x0) & (x + 0.5 <= x1) & (y + 0.5 >= y0) & (y + 0.5 <= y1)
@@ -156,8 +148,8 @@ def _inside(mask: np.ndarray, box_xyxy: Sequence[float]) -> np.ndarray:
 def instances_from_coco(content: Mapping[str, Any]) -> dict[str, list[ArcadeInstance]]:
     """Return the instances of an annotation file by image file name, in the order of the file.
 
-    Images without an annotation have an empty list. Boxes are taken around the polygons, as annotation ids repeat
-    and published boxes are rounded.
+    Images without an annotation have an empty list. Boxes are taken around the polygons, since published boxes are
+    rounded.
 
     Raises:
         ValueError: an annotation of an unknown image or category, or a bad polygon.
@@ -176,7 +168,7 @@ def instances_from_coco(content: Mapping[str, Any]) -> dict[str, list[ArcadeInst
 def instances_to_coco(
     instances: Mapping[str, Sequence[ArcadeInstance]], shape: tuple[int, int] = (512, 512)
 ) -> dict[str, Any]:
-    """Return the COCO content of the instances by image file name, as ARCADE's own scorer reads it.
+    """Return the COCO content that ARCADE's own scorer reads of instances.
 
     Args:
         instances: for each image file name its instances.

@@ -1,4 +1,4 @@
-"""Which predicted lesion is which true one: one-to-one matching, and ranking for average precision."""
+"""Match predicted with true lesions one to one, and rank them for average precision."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _match(closeness: np.ndarray, allowed: np.ndarray) -> list[tuple[int, int]]:
     """Take as many allowed pairs as possible, and of those choices the closest; closeness is in 0..1."""
     if not closeness.size:
         return []
-    # A further pair outweighs all that closeness can gain.
+    # A further pair outweighs the largest gain in closeness.
     gain = np.where(allowed, closeness + min(closeness.shape) + 1, 0.0)
     rows, columns = linear_sum_assignment(gain, maximize=True)
     return [
@@ -110,10 +110,10 @@ def ranked_hits(
     true_xyxy: np.ndarray,
     threshold: float = 0.5,
 ) -> np.ndarray:
-    """Return (P,) bool: which predictions of one image are hits when truths are given out by descending score.
+    """Return (P,) bool: True for each prediction of one image that is a hit by the rule of COCO's evaluation.
 
-    Each prediction in turn takes the free truth that it overlaps most, if that reaches the threshold
-    (the rule of COCO's evaluation).
+    In order of descending score each prediction takes the free truth that it overlaps most, if the overlap reaches
+    the threshold.
     """
     _check_threshold(threshold)
     overlap = intersection_over_union(predicted_xyxy, true_xyxy)
@@ -131,9 +131,9 @@ def average_precision(scores: Sequence[float], hits: Sequence[bool], true_count:
     """Return the area under the precision-recall curve, as COCO takes it (101 recall levels).
 
     Args:
-        scores: of the predictions of all images.
-        hits: for each of them whether it is a hit (see `ranked_hits`).
-        true_count: true lesions in all images.
+        scores: scores of the predictions of all images.
+        hits: True for each prediction that is a hit (see `ranked_hits`).
+        true_count: number of true lesions in all images.
 
     Returns:
         0..1, NaN without a true lesion.

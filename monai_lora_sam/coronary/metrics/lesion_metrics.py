@@ -1,4 +1,4 @@
-"""How well lesions are found and measured: F1, average precision, error of %DS and MLD."""
+"""Metrics of found and measured lesions: F1, average precision, error of %DS and MLD."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from monai.metrics import CumulativeIterationMetric
 
+from monai_lora_sam.coronary.boxes import box_centre, check_box
 from monai_lora_sam.coronary.metrics.lesion_matching import (
     average_precision,
     match_by_distance,
@@ -53,7 +54,7 @@ class DetectionScore:
 
 @dataclass(frozen=True)
 class LesionScores:
-    """Hold all that `score_lesions` finds.
+    """Hold the scores of `score_lesions`.
 
     Attributes:
         iou: detection, matched by intersection over union.
@@ -88,20 +89,15 @@ def _number(value: Any) -> float:
 
 
 def _lesion_row(lesion: Lesion, name: str) -> list[float]:
-    """Turn a lesion into numbers; a centre that is not given is the box's."""
-    box = lesion.get("box_xyxy")
-    if box is None or len(box) != 4:
-        raise ValueError(f"{name}: expected box_xyxy [x0, y0, x1, y1], found {box}")
-    x0, y0, x1, y1 = (float(value) for value in box)
-    if not (np.isfinite([x0, y0, x1, y1]).all() and x0 < x1 and y0 < y1):
-        raise ValueError(f"{name}: expected a finite box_xyxy with x0 < x1 and y0 < y1, found {list(box)}")
+    """Turn a lesion into numbers; the box's centre stands for a missing centre."""
+    box = check_box(lesion.get("box_xyxy"), name)
     centre = lesion.get("centre_xy")
-    x, y = ((x0 + x1) / 2, (y0 + y1) / 2) if centre is None else (float(centre[0]), float(centre[1]))
+    x, y = box_centre(box) if centre is None else (float(centre[0]), float(centre[1]))
     score = float(lesion.get("score", 1.0))
     if not np.isfinite([x, y, score]).all():
         raise ValueError(f"{name}: expected a finite centre_xy and score, found {[x, y]} and {score}")
     stenosis, diameter = (_number(lesion.get(key)) for key in ("percent_diameter_stenosis", "mld_px"))
-    return [score, x0, y0, x1, y1, x, y, stenosis, diameter]
+    return [score, *box, x, y, stenosis, diameter]
 
 
 def _lesion_table(lesions: Sequence[Lesion], name: str) -> np.ndarray:
@@ -198,7 +194,7 @@ class LesionMetric(CumulativeIterationMetric):
     It is called with lists of lesions, one for each image of the batch, not with tensors.
 
     Args:
-        key: the figure of `LesionScores.as_dict` that `aggregate` returns; `scores` has them all.
+        key: the figure of `LesionScores.as_dict` that `aggregate` returns; `scores` returns all.
         minimum_score, iou_threshold, centre_distance_px: see `score_lesions`.
 
     Example:
@@ -237,7 +233,7 @@ class LesionMetric(CumulativeIterationMetric):
         raise TypeError("expected lists of lesions, found tensors")
 
     def scores(self) -> LesionScores:
-        """Return all scores of what was accumulated."""
+        """Return all scores of the accumulated lesions."""
         data = self.get_buffer()
         if not isinstance(data, torch.Tensor):
             raise ValueError("expected at least one image, found none")

@@ -1,4 +1,4 @@
-"""What the segment metrics count: pixels of each class in truth, prediction and both."""
+"""Count pixels of each segment in truth, prediction and both, and score the counts."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def macro_f1(counts: torch.Tensor, classes: Collection[int] | None = None) -> to
 
 
 def segment_sets(counts: torch.Tensor, minimum_area_px: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return which segments each image has: predicted and true, each (B, classes - 1) bool.
+    """Return the segments of each image, predicted and true, each (B, classes - 1) bool.
 
     Args:
         counts: (B, classes, 3) from `segment_counts`.

@@ -37,7 +37,7 @@ class _SegmentMetric(CumulativeIterationMetric):
         return segment_counts(y_pred, y, self.class_count)
 
     def counts(self) -> torch.Tensor:
-        """Return what was accumulated: (B, classes, 3), correct, predicted and true pixels."""
+        """Return the accumulated counts (B, classes, 3) of correct, predicted and true pixels."""
         data = self.get_buffer()
         if not isinstance(data, torch.Tensor):
             raise ValueError("expected at least one prediction, found none")
@@ -91,7 +91,7 @@ class SegmentMacroF1Metric(_SegmentMetric):
 
 
 class SegmentSetMetric(_SegmentMetric):
-    """Accumulate how well the set of segments present is found, image by image.
+    """Accumulate the agreement of the predicted with the true set of segments, image by image.
 
     Args:
         score: "f1" (see `set_f1`) or "exact_match" (see `set_exact_match`).

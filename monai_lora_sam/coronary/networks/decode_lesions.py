@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import clip_boxes_to_image, nms
 
+from monai_lora_sam.coronary.boxes import box_centre
+
 #: Columns of a lesion in a tensor. In the network's pixels, COCO's coordinates: the image spans 0 to its width,
 #: and the centre of the first pixel is at 0.5. NaN is unknown; a row of NaN is no lesion.
 LESION_COLUMNS = ("x0", "y0", "x1", "y1", "centre_x", "centre_y", "percent_diameter_stenosis", "mld_px")
@@ -106,7 +108,7 @@ def rows_to_lesions(rows: Tensor, shape: Sequence[int], side: int) -> list[dict[
             continue
         x0, y0, x1, y1 = row[0] / across, row[1] / down, row[2] / across, row[3] / down
         known = not (math.isnan(row[4]) or math.isnan(row[5]))
-        centre = [row[4] / across, row[5] / down] if known else [0.5 * (x0 + x1), 0.5 * (y0 + y1)]
+        centre = [row[4] / across, row[5] / down] if known else list(box_centre((x0, y0, x1, y1)))
         lesions.append(
             {
                 "box_xyxy": [x0, y0, x1, y1],

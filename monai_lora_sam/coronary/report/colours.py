@@ -32,14 +32,14 @@ SEGMENT_COLOURS: dict[int, str] = {
     24: "#ff80b3",  # 12b
     25: "#e680ff",  # 14b
 }
-VESSEL_COLOUR = "#ffd400"  # yellow: no grey of an angiogram comes near it
+VESSEL_COLOUR = "#ffd400"  # yellow: far from every grey
 LESION_COLOUR = "#ff5a4f"
 BORDER_COLOUR = "#ffffff"
 UNNAMED_COLOUR = "#ffffff"  # vessels that no segment names
 
 
 def segment_colour(category_id: object) -> str:
-    """Return the colour of an ARCADE category id as ``#rrggbb``; of anything else, the vessels' own.
+    """Return the colour of an ARCADE category id as ``#rrggbb``; the vessels' colour for any other value.
 
     Example:
         >>> segment_colour(1)

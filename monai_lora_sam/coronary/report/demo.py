@@ -1,4 +1,4 @@
-"""The page of a demonstration: what was learnt, beside the truth."""
+"""Write the page of a demonstration: predictions beside the truth, and the training."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def write_demo_report(
 
     Args:
         folder: folder to write to.
-        comparisons: data_uri, grey, png of truth and prediction.
+        comparisons: images with truth and prediction.
         loss_per_epoch: training loss.
         validation_dice_per_epoch: Dice on the validation images.
         facts: further figures by name, such as seconds and numbers of images.
-        own: sections about the user's own image, as `result_sections` gives them.
+        own: sections of the user's own image, as `result_sections` gives them.
 
     Example:
         >>> write_demo_report(Path("demo_output"), comparisons, [0.9, 0.5, 0.4], facts={"Training (s)": 81.0})

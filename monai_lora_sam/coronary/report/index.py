@@ -1,4 +1,4 @@
-"""One page over the reports of many images."""
+"""Write a page that lists the reports of many images."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def write_index(
     Args:
         folder: folder of the page.
         reports: folders that `write_report` wrote.
-        failures: image name to what went wrong with it.
-        skipped: names of files that were left out, each with why; these stand last.
+        failures: error message by image name.
+        skipped: (name, reason) of each file that was left out; these rows come last.
 
     Raises:
         FileNotFoundError: a folder has no report.

@@ -1,4 +1,4 @@
-"""Lesions on the page: marks on the frame, an enlarged view, the diameter function, a table."""
+"""Draw lesions on a page: marks on the frame, an enlarged view, the diameter function, a table."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from monai_lora_sam.report import (
 
 ENLARGED_MARGIN_PX = 24.0
 ENLARGED_MINIMUM_PX = 72.0
-TICK_PX = 4.0  # how far a border's line stands out of the vessel on both sides
-#: What a reader looks for, in this order; each with its column.
+TICK_PX = 4.0  # length of a border's line outside the vessel, on each side
+#: Field of a lesion → title of its column, in the table's order.
 COLUMNS = {
     "id": "Lesion",
     "segment": "Segment",
@@ -50,12 +50,16 @@ COLUMNS = {
     "percent_diameter_stenosis_network": "%DS, network",
     "score": "Score",
 }
-#: What stands below a lesion's pictures: where it is.
-PLACES = {"proximal_border": "Proximal border", "mld": "Place of the MLD", "distal_border": "Distal border"}
+#: Field of a lesion's position → its title below the pictures.
+POSITION_TITLES = {
+    "proximal_border": "Proximal border",
+    "mld": "Place of the MLD",
+    "distal_border": "Distal border",
+}
 
 
 def lesion_sections(report: Mapping[str, Any], image: np.ndarray) -> list:
-    """Return the blocks about a report's lesions: a table, then each lesion enlarged beside its diameters."""
+    """Return the blocks of a report's lesions: a table, then each lesion enlarged beside its diameters."""
     lesions, spacing = report["lesions"], report["image"].get("pixel_spacing_mm")
     if not lesions:
         return [Text("No lesion was found.")]
@@ -63,15 +67,15 @@ def lesion_sections(report: Mapping[str, Any], image: np.ndarray) -> list:
 
 
 def lesion_table(lesions: Sequence[Mapping[str, Any]]) -> Table:
-    """Make a table with the figures that at least one lesion has; mm where known, else px."""
+    """Make a table of the figures that at least one lesion has, in mm where known, else in px."""
     return figure_table(lesions, COLUMNS)
 
 
 def lesion_marks(lesion: Mapping[str, Any], enlarged: bool = False, text_height_px: float = 7.0) -> Markup:
     """Draw a lesion in pixels of its picture: box, contours, both borders and the site of the MLD.
 
-    Every mark is drawn only where the lesion has what it takes. Enlarged, the marks are named and the contours
-    of the whole profile are drawn, and a box only without them.
+    Marks without data in the lesion are left out. The enlarged form names the marks and draws the contours of the
+    whole profile; it draws the box only where there are no contours.
     """
     parts: list[Markup] = []
     profile = lesion.get("profile") or {}
@@ -105,7 +109,7 @@ def lesion_marks(lesion: Mapping[str, Any], enlarged: bool = False, text_height_
 def lesion_labels(
     lesions: Sequence[Mapping[str, Any]], shape: tuple[int, ...]
 ) -> list[tuple[str, tuple[float, float]]]:
-    """Return what is written at each lesion, and the (x, y) of its middle, so that none hides another."""
+    """Return the text at each lesion and the (x, y) of its middle; texts do not hide each other."""
     boxes = {}
     for number, lesion in enumerate(lesions):
         if lesion.get("box_xy"):
@@ -118,13 +122,13 @@ def lesion_labels(
 
 
 def lesion_label(lesion: Mapping[str, Any]) -> str:
-    """Return what is written at a lesion: its number and how narrow it is, such as "1 · 62 %"."""
+    """Return the text at a lesion: its number and %DS, such as "1 · 62 %"."""
     percent = lesion.get("percent_diameter_stenosis")
     return f"{lesion['id']}" if percent is None else f"{lesion['id']} · {percent:.0f} %"
 
 
 def _at(lesion: Mapping[str, Any], field: str) -> int | None:
-    """Return the index of the profile's point at an arc length that the profile names."""
+    """Return the index of the profile's point at the arc length under `field`; None where unknown."""
     profile = lesion.get("profile") or {}
     position, arc = profile.get(field), profile.get("arc_length_px")
     return None if position is None or not arc else int(np.argmin(np.abs(np.array(arc) - position)))
@@ -139,9 +143,9 @@ def _inside(lesion: Mapping[str, Any]) -> slice:
 def _line_across(
     lesion: Mapping[str, Any], field: str, colour: str, name: str, text_height_px: float
 ) -> list[Markup]:
-    """Draw a line from wall to wall and a little further, on a dark casing, and a name at its right end.
+    """Draw a line from wall to wall and `TICK_PX` further, on a dark casing, with a name at its right end.
 
-    With a negative height the name is at the left end.
+    A negative text height puts the name at the left end.
     """
     index = _at(lesion, field)
     if index is None:
@@ -181,10 +185,10 @@ def _close_up(lesion: Mapping[str, Any], image: np.ndarray, spacing: float | Non
 
 
 def _details(lesion: Mapping[str, Any]) -> dict[str, Any]:
-    """Return where borders and smallest lumen are, and the figures for which the table has no room."""
+    """Return the positions of borders and smallest lumen, and the figures that the table leaves out."""
     unit = "mm" if lesion.get("mld_mm") is not None else "px"
     details: dict[str, Any] = {}
-    for field, title in PLACES.items():
+    for field, title in POSITION_TITLES.items():
         position, point = lesion.get(f"{field}_position_{unit}"), lesion.get(f"{field}_xy")
         words = [] if position is None else [f"at {position:.1f} {unit}"]
         words += ["({:.1f}, {:.1f}) px".format(*point)] if point else []

@@ -1,4 +1,4 @@
-"""The picture with coloured segments, lesions and a legend."""
+"""Draw a picture with coloured segments, lesions and a legend."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from monai_lora_sam.coronary.report.colours import (
 from monai_lora_sam.coronary.report.lesions import lesion_label, lesion_labels
 from monai_lora_sam.report import grey, label_box, overlay, place_labels
 
-FILL = 0.5  # how much of the colour covers the grey
+FILL = 0.5  # share of the colour in a segment's pixels
 LINE_PX, MARGIN_PX, SWATCH_PX = 19, 8, 11
 LEGEND_BACKGROUND = (16, 18, 21)
 Rows = Sequence[Mapping[str, Any]]
@@ -31,7 +31,7 @@ def segment_overlay(
 
     Args:
         image: (H, W), 0..1.
-        vessels: (H, W), bool; what has no name is outlined in white.
+        vessels: (H, W), bool; vessels without a name are outlined in white.
         segments: (H, W), ARCADE category ids.
         rows: the report's `segments`: `id` and `name`, optionally `syntax`, which is written beside the vessel.
         lesions: the report's `lesions`: `id`, optionally `box_xy`, `segment`, `percent_diameter_stenosis`.

@@ -1,4 +1,4 @@
-"""The report of one image."""
+"""Write the report of one image."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ from monai_lora_sam.report import (
 
 SCHEMA = "monai-lora-sam/report/1"
 PLOTTED_BRANCHES = 4
-#: Of the table by segment, in this order; each with its title.
+#: Words that headings write in capitals.
+ABBREVIATIONS = frozenset({"mld", "rvd", "syntax", "cass"})
+#: Field of a segment → title of its column, in the table's order.
 SEGMENT_COLUMNS = {
     "name": "Segment",
     "cass": "CASS",
@@ -125,7 +127,7 @@ def result_sections(
     probability: np.ndarray,
     segments: np.ndarray | None = None,
 ) -> list[Section]:
-    """Return the sections of one image's report, to be put into any page; arguments as of `write_report`."""
+    """Return the sections of one image's report, for any page; arguments as of `write_report`."""
     sections = [
         Section(
             "Image",
@@ -194,7 +196,7 @@ def _facts(report: Mapping[str, Any]) -> Facts:
 
 
 def view_name(primary_deg: float, secondary_deg: float) -> str:
-    """Return the view as angiographers say it (DICOM signs): 30, -20 becomes "LAO 30° CAU 20°"."""
+    """Return a view (DICOM signs) in angiographers' words: 30, -20 becomes "LAO 30° CAU 20°"."""
     side = "LAO" if primary_deg >= 0 else "RAO"
     tilt = "CRA" if secondary_deg >= 0 else "CAU"
     return f"{side} {abs(primary_deg):g}° {tilt} {abs(secondary_deg):g}°"
@@ -208,7 +210,7 @@ def _viewer(report, image, vessels, probability, segments) -> Viewer:
     ]
     labels = lesion_labels(report.get("lesions", []), image.shape)
     lesions = [lesion_marks(lesion) for lesion in report.get("lesions", [])]
-    lesions += [_name(text, *place, style="mark lesion") for text, place in labels]
+    lesions += [_name(text, *place, style="mark finding") for text, place in labels]
     layers, legend = {}, {}
     if segments is not None and "segments" in report:
         rows = report["segments"]
@@ -268,7 +270,7 @@ def _segments(report: Mapping[str, Any]) -> list:
 
 
 def _segment(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a segment's row with what the table shows in fewer words: the number in CASS, both borders."""
+    """Return a segment's row with short cells for the table: the number in CASS, both borders."""
     row = dict(row)
     number = str(row.get("cass") or "").split(" ")[0]
     row["cass"] = number if number[:1].isdigit() else None
@@ -279,18 +281,18 @@ def _segment(row: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _named(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {heading(key): value for key, value in _read(facts).items()}
+def _titled(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {heading(key, ABBREVIATIONS): value for key, value in _readable(facts).items()}
 
 
 def _calibration(report: Mapping[str, Any]) -> Facts:
-    known = _read(report["calibration"])
-    return Facts({heading(k): f"{v:.4g}" if isinstance(v, float) else v for k, v in known.items()})
+    known = _titled(report["calibration"])
+    return Facts({title: f"{v:.4g}" if isinstance(v, float) else v for title, v in known.items()})
 
 
 def _vessels(report: Mapping[str, Any]) -> list:
     vessels, spacing = report["vessels"], report["image"].get("pixel_spacing_mm")
-    facts = Facts(_named(vessels))
+    facts = Facts(_titled(vessels))
     branches = vessels.get("branches", [])
     if not branches:
         return [facts, Text("No branch was found.")]
@@ -317,8 +319,8 @@ def _profile_chart(lines: Mapping[str, tuple[Mapping, str]], spacing: float | No
     return Chart(line_chart(series, f"distance ({unit})", f"diameter ({unit})"), caption)
 
 
-def _read(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a reader wants of a row: single values, in mm only where both units are there."""
+def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the single values of a row, in mm only where both units are known."""
     return {
         key: value
         for key, value in row.items()
@@ -327,9 +329,10 @@ def _read(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Make a table of rows that are alike."""
-    shown = [_read(row) for row in rows]
+    """Make a table of all fields of rows."""
+    shown = [_readable(row) for row in rows]
     columns = list(dict.fromkeys(key for row in shown for key in row))
     return Table(
-        [heading(column) for column in columns], [[row.get(column) for column in columns] for row in shown]
+        [heading(column, ABBREVIATIONS) for column in columns],
+        [[row.get(column) for column in columns] for row in shown],
     )

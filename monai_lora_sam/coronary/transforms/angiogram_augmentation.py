@@ -1,4 +1,4 @@
-"""Augmentation that suits angiograms, cheap enough for a laptop."""
+"""Augment angiograms, cheaply enough for a laptop."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def angiogram_augmentation(
     view_key: str = "view",
     flips: bool = True,
 ) -> Compose:
-    """Build the random changes an angiogram may go through in training.
+    """Build the random transforms of angiograms in training.
 
     Flips with their view angles; rotation to 20 degrees, height scaled by up to 20 % and width by up to 25 % (in one
-    interpolation, bilinear for the image, nearest for labels, zeros outside); gamma 0.7 to 1.5;
-    blur to 1 pixel; noise to 4 % of full scale. All are MONAI's own but the flip, so each has its
-    deterministic twin there (`Affined`, `AdjustContrastd`, `GaussianSmoothd`).
+    interpolation, bilinear for the image, nearest for labels, zeros outside); gamma 0.7 to 1.5; blur to 1 pixel;
+    noise to 4 % of full scale. All but the flip are MONAI's own, which has a deterministic twin of each (`Affined`,
+    `AdjustContrastd`, `GaussianSmoothd`).
 
     Args:
         image_key: key of the (1, H, W) image in 0..1, before normalisation.

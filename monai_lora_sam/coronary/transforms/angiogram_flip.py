@@ -26,15 +26,15 @@ def flip_view(view: Any, horizontal: bool, vertical: bool) -> Any:
 class AngiogramFlipd(MapTransform, InvertibleTransform):
     """Flip images left to right and top to bottom, and their view angles with them.
 
-    Mirrored left to right, an LAO view looks like the RAO view of a mirrored patient: the primary angle
-    changes its sign. Top to bottom, cranial becomes caudal. The flipped image is that of a
-    mirrored heart, a likeness good enough to learn vessels from.
+    Flipped left to right, an LAO view looks like the RAO view of a mirrored patient: the primary angle changes its
+    sign. Flipped top to bottom, cranial becomes caudal. The flipped image shows a mirrored heart, which is good
+    enough to learn vessels from.
 
     Args:
         keys: keys of (C, H, W) tensors.
         horizontal: mirror left to right.
         vertical: mirror top to bottom.
-        view_key: key of the view angles; items without it, or with None, are fine.
+        view_key: key of the view angles; it may be missing or None.
         allow_missing_keys: pass items that lack a key.
 
     Example:

@@ -1,4 +1,4 @@
-"""Check a datalist's lesions before anything is learned from them."""
+"""Check a datalist's lesions before training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-#: Lower and upper limit, both excluded, of what a lesion may say of itself.
+from monai_lora_sam.coronary.boxes import ring_points
+
+#: Lower and upper limit, both excluded, of a lesion's figures in percent, pixels and mm.
 LIMITS = {"percent_diameter_stenosis": (0.0, 100.0), "mld_px": (0.0, math.inf), "mld_mm": (0.0, math.inf)}
 
 
@@ -49,9 +51,8 @@ def _check(lesion: Any, shape: tuple[int, int], mask: np.ndarray | None) -> None
             raise ValueError(
                 f"{key}: expected a number between {low:g} and {high:g}, or null, found {value!r}"
             )
-    for ring in (ring for rings in [lesion.get("polygons_xy") or []] for ring in rings):
-        if len(ring) < 6 or len(ring) % 2 or not np.isfinite(np.asarray(ring, dtype=np.float64)).all():
-            raise ValueError(f"polygons_xy: expected at least 3 finite points x, y, found {ring!r:.80}")
+    for ring in lesion.get("polygons_xy") or []:
+        ring_points(ring, "polygons_xy")
     if mask is not None:
         rows = slice(max(math.floor(y0), 0), math.ceil(y1))
         columns = slice(max(math.floor(x0), 0), math.ceil(x1))
@@ -64,8 +65,8 @@ def _check(lesion: Any, shape: tuple[int, int], mask: np.ndarray | None) -> None
 class CheckLesionsd(MapTransform):
     """Check each lesion against its image and, where there is one, against the vessel mask.
 
-    A lesion is a dict in COCO's coordinates, in which the image spans 0 to W by 0 to H: `box_xyxy`, and where
-    known `centre_xy`, `polygons_xy`, `percent_diameter_stenosis`, `mld_px`, `mld_mm`, else null.
+    A lesion is a dict in COCO's coordinates, in which the image spans 0 to W by 0 to H. It has `box_xyxy` and, null
+    where unknown, `centre_xy`, `polygons_xy`, `percent_diameter_stenosis`, `mld_px` and `mld_mm`.
 
     Args:
         keys: keys of the lists of lesions; an empty list is an image without any.

@@ -1,4 +1,4 @@
-"""Bring found and true lesions into the pixels of their image at its own size."""
+"""Convert found and true lesions to the pixels of their image at its own size."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from monai_lora_sam.coronary.networks import decode_lesions, rows_to_lesions
 class DecodeLesionsd(MapTransform):
     """Turn a detector's output, and rows of targets, into lists of lesions in the image's own pixels.
 
-    For one image each, after the batch has been taken apart. See
-    :func:`monai_lora_sam.coronary.networks.decode_lesions` for what a lesion holds.
+    Items are single images, after the batch was split. :func:`monai_lora_sam.coronary.networks.decode_lesions`
+    describes the lesions.
 
     Args:
-        keys: of outputs (dicts of tensors) and of targets ((M, 8) tensors); each is told by its type.
-        image_key: key of the image, a MetaTensor that was scaled by ``ResizeLongestSided``.
+        keys: keys of outputs (dicts of tensors) and targets ((M, 8) tensors), told apart by type.
+        image_key: key of the image, a MetaTensor that ``ResizeLongestSided`` scaled.
         score_threshold, overlap: see :func:`monai_lora_sam.coronary.networks.decode_lesions`.
 
     Example:

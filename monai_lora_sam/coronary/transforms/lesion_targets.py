@@ -1,4 +1,4 @@
-"""Make a datalist's lesions a tensor that follows what was done to their image."""
+"""Turn a datalist's lesions into a tensor that follows the transforms of their image."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
+from monai_lora_sam.coronary.boxes import box_centre, ring_points
 from monai_lora_sam.coronary.networks import LESION_COLUMNS
 
 
 class LesionTargetsd(MapTransform):
-    """Turn a list of lesions into a (rows, 8) tensor of ``LESION_COLUMNS`` in the pixels of the image as it is now.
+    """Turn a list of lesions into a (rows, 8) tensor of ``LESION_COLUMNS`` in the pixels of the transformed image.
 
-    The way from the image's own pixels is read from its `affine`, in which MONAI's spatial transforms note what
-    they do, so that resizing, flips, rotation and scaling need not know of lesions. A lesion with
-    `polygons_xy` gets the box around its moved outline, one without the box around the moved ellipse that its
-    box encloses (Kalra et al., ICCV 2021: corners would make it too large). Boxes are clipped to the frame; a
-    lesion whose box's centre was moved out of it is out of the picture and left out. An MLD is scaled by the
-    root of the change of area.
+    MONAI's spatial transforms (resizing, flips, rotation, scaling) record their work in the image's `affine`, from
+    which lesions are moved. A lesion with `polygons_xy` gets the box around its moved outline; a lesion without
+    them gets the box around the moved ellipse that its box encloses (Kalra et al., ICCV 2021: corners would make it
+    too large). Boxes are clipped to the frame; a lesion whose box's centre left the frame is left out. An MLD is
+    scaled by the root of the change of area.
 
     Args:
         keys: key of the list, checked by `CheckLesionsd`.
         image_key: key of the image, a MetaTensor.
-        target_key: key that gets the tensor.
-        rows: of the tensor; rows without a lesion are NaN.
+        target_key: key of the resulting tensor.
+        rows: number of rows of the tensor; rows without a lesion are NaN.
 
     Raises:
-        ValueError: more lesions than rows; the file is named.
+        ValueError: more than one key, or more lesions than rows; the file is named.
 
     Example:
         >>> item = {"image": MetaTensor(torch.zeros(1, 8, 8)), "lesions": [{"box_xyxy": [1, 1, 5, 5]}]}
@@ -55,7 +55,7 @@ class LesionTargetsd(MapTransform):
         item = dict(data)
         image = item[self.image_key]
         name = str(image.meta.get("filename_or_obj", self.image_key))
-        # The affine takes (row, column) of the image as it is now to the ones it had when it was read.
+        # The affine takes (row, column) of the transformed image to (row, column) of the image as read.
         forward = np.linalg.inv(np.asarray(image.affine, dtype=np.float64)[np.ix_((0, 1, -1), (0, 1, -1))])
         for key in self.key_iterator(item):
             if len(item[key]) > self.rows:
@@ -80,9 +80,7 @@ def _move(lesion: Mapping[str, Any], forward: np.ndarray) -> list[float]:
 
     rings = lesion.get("polygons_xy")
     if rings:
-        outline = points(
-            np.concatenate([np.asarray(ring, dtype=np.float64).reshape(-1, 2) for ring in rings])
-        )
+        outline = points(np.concatenate([ring_points(ring) for ring in rings]))
         low, high = outline.min(axis=0), outline.max(axis=0)
     else:
         corners = np.asarray(lesion["box_xyxy"], dtype=np.float64).reshape(2, 2)
@@ -106,7 +104,7 @@ def _move(lesion: Mapping[str, Any], forward: np.ndarray) -> list[float]:
 
 def _clip(row: list[float], shape: tuple[int, int]) -> list[float] | None:
     height, width = shape
-    x, y = 0.5 * (row[0] + row[2]), 0.5 * (row[1] + row[3])
+    x, y = box_centre(row[:4])
     if not (0 <= x <= width and 0 <= y <= height):
         return None
     box = np.clip(row[:4], 0, [width, height, width, height])

@@ -16,9 +16,8 @@ from monai_lora_sam.transforms import as_meta_tensor
 class LoadAngiogramd(MapTransform):
     """Load angiograms, one frame each, as (1, H, W) float32 in 0..1 with rows first.
 
-    Also fills `view` and `pixel_spacing_mm` from the file where the item has none: a tuple of two
-    angles in degrees and a float, NaN for what nobody knows, so that items collate into batches.
-    See `read_angiogram` for formats, scaling and errors.
+    Missing `view` and `pixel_spacing_mm` are filled from the file: a tuple of two angles in degrees and a float, NaN
+    where unknown, so that items collate into batches. See `read_angiogram` for formats, scaling and errors.
 
     Args:
         keys: keys of image paths. `view` and `pixel_spacing_mm` come from the first one.

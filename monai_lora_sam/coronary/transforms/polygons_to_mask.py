@@ -10,6 +10,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 from skimage.draw import polygon
 
+from monai_lora_sam.coronary.boxes import ring_points
 from monai_lora_sam.transforms import as_meta_tensor
 
 
@@ -25,37 +26,34 @@ def polygons_to_mask(
     """Draw polygons, each made of one or more rings, into one (H, W) uint8 mask.
 
     A ring is [x0, y0, x1, y1, ...] in COCO's coordinates: the image spans 0..W by 0..H, so pixel
-    (row, column) has its centre at (x, y) = (column + 0.5, row + 0.5). A pixel belongs to a ring
-    when its centre lies inside or on the outline; the drawn area is then, on average, the polygon's own.
-    (Filling that also paints every pixel the outline touches, as OpenCV's and Pillow's does, widens
-    vessels by about one pixel.)
+    (row, column) has its centre at (x, y) = (column + 0.5, row + 0.5). A pixel belongs to a ring when its centre lies
+    inside or on the outline; the drawn area then equals, on average, the polygon's own. (OpenCV and Pillow also paint
+    every pixel that the outline touches, which widens vessels by about one pixel.)
 
-    The rings of one polygon are united. Where polygons overlap, the one of smaller area is on top, equal ones
-    in the order given: of two segments that overlap at a bifurcation, the smaller is the more distal
-    or the branch, and drawn first it could vanish under its parent.
+    The rings of one polygon are united. Where polygons overlap, the polygon of smaller area is on top, equal areas
+    in the order given: of two segments that overlap at a bifurcation, the smaller is the branch or the more distal
+    segment, and could vanish under its parent if drawn first.
 
     Args:
         polygons: for each polygon its rings.
-        values: for each polygon the value it is drawn with.
+        values: for each polygon its value in the mask.
         shape: (H, W).
 
     Raises:
         ValueError: different counts, or a ring with fewer than 3 points or NaN.
+
+    Example:
+        >>> polygons_to_mask([[[0, 0, 2, 0, 2, 2, 0, 2]]], [7], (4, 4)).sum()
+        28
     """
     if len(polygons) != len(values):
         raise ValueError(f"expected one value for each polygon, found {len(values)} for {len(polygons)}")
-    for rings in polygons:
-        for ring in rings:
-            if len(ring) < 6 or len(ring) % 2 or not np.isfinite(ring).all():
-                raise ValueError(
-                    f"expected at least 3 finite points x, y, found {len(ring)} numbers: {list(ring)[:8]}"
-                )
+    points = [[ring_points(ring) for ring in rings] for rings in polygons]
     areas = [sum(polygon_area(ring) for ring in rings) for rings in polygons]
     mask = np.zeros(shape, dtype=np.uint8)
     for index in sorted(range(len(polygons)), key=lambda i: -areas[i]):
-        for ring in polygons[index]:
-            xy = np.asarray(ring, dtype=np.float64).reshape(-1, 2) - 0.5
-            rows, columns = polygon(xy[:, 1], xy[:, 0], shape)
+        for xy in points[index]:
+            rows, columns = polygon(xy[:, 1] - 0.5, xy[:, 0] - 0.5, shape)
             mask[rows, columns] = values[index]
     return mask
 

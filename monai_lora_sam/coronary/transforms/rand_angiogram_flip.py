@@ -18,7 +18,7 @@ class RandAngiogramFlipd(Randomizable, MapTransform):
         keys: keys of (C, H, W) tensors, all flipped alike.
         horizontal_probability: of mirroring left to right.
         vertical_probability: of mirroring top to bottom.
-        view_key: key of the view angles; items without it, or with None, are fine.
+        view_key: key of the view angles; it may be missing or None.
         allow_missing_keys: pass items that lack a key.
 
     Example:

@@ -1,4 +1,4 @@
-"""Forget view angles at random, so that a network also learns to do without."""
+"""Replace view angles by NaN at random, so that a network learns to work without them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from monai.transforms import MapTransform, RandomizableTransform
 
 
 class RandForgetViewd(RandomizableTransform, MapTransform):
-    """Turn the view angles of an image into NaN, unknown, with a given probability.
+    """Set the view angles of an image to NaN (unknown) with a given probability.
 
-    What is trained with it takes angles where a file gives them and works where it does not.
+    A network trained with it uses known angles and works without them.
 
     Args:
         keys: keys of view tensors (2,), as :class:`ViewToTensord` makes them.
-        prob: of forgetting; 1 forgets always.
+        prob: probability of NaN.
 
     Example:
         >>> RandForgetViewd(prob=1.0)({"view": torch.tensor([30.0, -20.0])})["view"]

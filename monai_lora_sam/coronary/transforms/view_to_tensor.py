@@ -1,4 +1,4 @@
-"""Make view angles a tensor that collates and that networks take."""
+"""Convert view angles to a tensor that collates and that networks take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measured lesions beside their truth, as one picture to look through."""
+"""Draw measured lesions beside their truth on one sheet."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-HALF, ZOOM = 40, 5  # pixels around a lesion that are shown, and how large
+HALF, ZOOM = 40, 5  # image pixels shown on each side of a lesion; sheet pixels for an image pixel
 COLUMNS = 2
 TRUE, MEASURED = "yellow", "red"
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Hold one lesion to be shown.
+class LesionComparison:
+    """Hold a true lesion and its measurement.
 
     Attributes:
         title: a few words.
         image: (H, W) angiogram, 0..1.
         mask: (H, W) bool, the true vessels.
-        true_xy: where the lesion is.
-        measured_xy: points from border to border as measured; empty where nothing was found.
-        measured_mld_xy: place of the smallest diameter as measured, None where nothing was found.
+        true_xy: middle of the true lesion.
+        measured_xy: measured points from border to border; empty where no lesion was found.
+        measured_mld_xy: measured place of the smallest diameter; None where no lesion was found.
     """
 
     title: str
@@ -34,14 +34,14 @@ class Comparison:
     measured_mld_xy: Sequence[float] | None = None
 
 
-def comparison_sheet(comparisons: Sequence[Comparison]) -> Image.Image:
-    """Draw each lesion in the angiogram and in the true mask: the truth yellow, what was measured red.
+def comparison_sheet(comparisons: Sequence[LesionComparison]) -> Image.Image:
+    """Draw each lesion in the angiogram and in the true mask, the truth yellow and the measurement red.
 
     Raises:
-        ValueError: without any lesion, or if a mask has another shape than its image.
+        ValueError: no lesion, or a mask of another shape than its image.
 
     Example:
-        >>> comparison_sheet([Comparison("1", image, mask, (120, 80))]).save("sheet.png")  # doctest: +SKIP
+        >>> comparison_sheet([LesionComparison("1", image, mask, (120, 80))]).save("sheet.png")  # doctest: +SKIP
     """
     if not comparisons:
         raise ValueError("expected at least one lesion to show, found none")
@@ -53,7 +53,7 @@ def comparison_sheet(comparisons: Sequence[Comparison]) -> Image.Image:
     return sheet
 
 
-def _cell(one: Comparison) -> Image.Image:
+def _cell(one: LesionComparison) -> Image.Image:
     if one.image.shape != one.mask.shape:
         raise ValueError(f"{one.title}: expected a mask of shape {one.image.shape}, found {one.mask.shape}")
     left, top = round(one.true_xy[0]) - HALF, round(one.true_xy[1]) - HALF

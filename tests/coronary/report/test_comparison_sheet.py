@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_lora_sam.report.comparison_sheet import HALF, ZOOM, Comparison, comparison_sheet
+from monai_lora_sam.coronary.report import LesionComparison, comparison_sheet
+from monai_lora_sam.coronary.report.comparison_sheet import HALF, ZOOM
 
 SIDE = 2 * HALF * ZOOM
 
 
-def comparison(**changes) -> Comparison:
+def comparison(**changes) -> LesionComparison:
     image, mask = np.full((200, 300), 0.5), np.zeros((200, 300), bool)
     mask[95:105] = True
-    return Comparison(**{"title": "1", "image": image, "mask": mask, "true_xy": (150.0, 100.0), **changes})
+    known = {"title": "1", "image": image, "mask": mask, "true_xy": (150.0, 100.0)}
+    return LesionComparison(**{**known, **changes})
 
 
 def test_angiogram_and_mask_are_beside_each_other_and_marked():
