@@ -30,6 +30,7 @@ from monai_lora_sam.coronary.networks import LesionDetector
 from monai_lora_sam.coronary.phantom import PhantomConfig, prepare_phantoms
 from monai_lora_sam.coronary.pipeline import CoronaryPipeline
 from monai_lora_sam.coronary.stages import SHIPPED
+from monai_lora_sam.data import combine_datalists
 from monai_lora_sam.stages import load_stage, save_stage
 from monai_lora_sam.workflows import run_bundle, run_bundle_together
 
