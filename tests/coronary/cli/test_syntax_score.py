@@ -135,6 +135,16 @@ def test_unsupported_or_unconfirmed_input_is_one_error(tmp_path: Path, content: 
     assert message in result.output and "Traceback" not in result.output
 
 
+def test_the_example_of_the_page_has_the_points_that_it_says(tmp_path: Path):
+    page = (Path(__file__).resolve().parents[3] / "docs" / "qca.md").read_text(encoding="utf-8")
+    (example,) = (
+        block for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL) if "confirmed" in block
+    )
+    said = re.search(r"The example has (\d+) points", page)
+    result = score(tmp_path, example, "--json", "-")
+    assert said is not None and json.loads(result.stdout)["syntax_score"] == float(said[1]) == 23
+
+
 def test_a_missing_file_is_named(tmp_path: Path):
     result = CliRunner().invoke(app, ["syntax-score", str(tmp_path / "nowhere.json")])
     assert result.exit_code == 1 and "nowhere.json" in result.output
