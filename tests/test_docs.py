@@ -10,8 +10,10 @@ import pytest
 import typer
 import yaml
 
+from monai_lora_sam.cli.keys import check_keys, parse_keys
 from monai_lora_sam.cli.main import app
 from monai_lora_sam.coronary.stages import SHIPPED
+from monai_lora_sam.workflows import bundle_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -73,6 +75,10 @@ def test_commands_and_their_options_exist(page):
         while rest and rest[0] in getattr(command, "commands", {}):
             command, rest = command.commands[rest[0]], rest[1:]
         assert not hasattr(command, "commands") or rest == ["--help"], f"no such command: {' '.join(words)}"
+        if command.name in ("train", "evaluate"):
+            files = ["train.yaml", *["evaluate.yaml"] * (command.name == "evaluate")]
+            check_keys(parse_keys(rest[1:]), [bundle_folder(rest[0]) / "configs" / file for file in files])
+            continue
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         assert {word for word in rest if word.startswith("--")} <= known, " ".join(words)
 
@@ -134,3 +140,4 @@ def test_the_readmes_python_runs_as_it_stands(tmp_path, monkeypatch):
     assert scope["segments"].adapters == ("vessels", "segments")
     assert (tmp_path / "results" / "angiogram" / "report.html").is_file()
     assert (tmp_path / "my_stage" / "head.safetensors").is_file()
+    assert (tmp_path / "models" / "best" / "card.json").is_file()

@@ -1,7 +1,9 @@
-"""Names offered by packages: the shipped ones, unknown ones, and one name offered twice."""
+"""Objects of installed packages, found by name."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -9,51 +11,46 @@ import pytest
 from monai_lora_sam.registry import Registry
 
 
-def install(folder: Path, name: str, entry: str) -> None:
-    """Lay down a distribution that offers one entry, as an installer would."""
-    info = folder / f"{name}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[toys]\n{entry}\n")
-
-
 @pytest.fixture
-def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return tmp_path
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that puts a distribution with entry points in the group `toys` on the path."""
+
+    def make(name: str, **entries: str) -> None:
+        info = tmp_path / name / f"{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        lines = "".join(f"{key} = {value}\n" for key, value in entries.items())
+        (info / "entry_points.txt").write_text(f"[toys]\n{lines}")
+        monkeypatch.syspath_prepend(tmp_path / name)
+
+    return make
 
 
-def test_an_object_is_loaded_by_its_name(toys: Path):
-    install(toys, "ball-maker", "ball = math:pi")
-    registry = Registry("toys", "toy")
-    assert registry.names() == ["ball"]
-    assert registry.load("ball") == pytest.approx(3.14159, abs=1e-5)
+def test_names_and_objects_are_those_of_importlib(install: Callable[..., None]):
+    install("toy", path="pathlib:Path", join="os.path:join")
+    toys = Registry("toys", "toy")
+    assert toys.names() == sorted(entry_points(group="toys").names) == ["join", "path"]
+    assert toys.load("path") is Path
 
 
-def test_nothing_is_imported_before_it_is_asked_for(toys: Path):
-    install(toys, "broken", "broken = module_that_is_missing:thing")
-    registry = Registry("toys", "toy")
-    assert registry.names() == ["broken"]
-    with pytest.raises(ModuleNotFoundError, match="module_that_is_missing"):
-        registry.load("broken")
+def test_an_unknown_name_is_answered_with_the_nearest(install: Callable[..., None]):
+    install("toy", path="pathlib:Path")
+    with pytest.raises(
+        ValueError, match=r"toy: expected one of \['path'\], found 'paht' \(nearest: 'path'\)"
+    ):
+        Registry("toys", "toy").load("paht")
+    with pytest.raises(ValueError, match=r"found 'xyz'$"):
+        Registry("toys", "toy").load("xyz")
 
 
-def test_an_unknown_name_gives_the_known_ones_and_the_nearest(toys: Path):
-    install(toys, "ball-maker", "ball = math:pi")
-    with pytest.raises(ValueError, match=r"toy: expected one of \['ball'\], found 'bal' \(nearest: 'ball'\)"):
-        Registry("toys", "toy").load("bal")
-    with pytest.raises(ValueError, match=r"found 'train'$"):
-        Registry("toys", "toy").load("train")
+def test_a_name_that_two_packages_offer_is_refused_and_others_stay_usable(install: Callable[..., None]):
+    install("toy", path="pathlib:Path")
+    install("rival", path="os:path", join="os.path:join")
+    toys = Registry("toys", "toy")
+    with pytest.raises(ValueError, match="toy 'path': expected one package to offer it, found os:path and"):
+        toys.load("path")
+    assert toys.names() == ["join", "path"] and toys.load("join")("a", "b") == "a/b"
 
 
-def test_a_name_that_two_packages_offer_is_refused(toys: Path):
-    install(toys, "one", "ball = math:pi")
-    install(toys, "other", "ball = math:e")
-    with pytest.raises(ValueError, match=r"toy 'ball': expected one package to offer it, found math:"):
-        Registry("toys", "toy").names()
-
-
-def test_the_wing_is_registered_as_any_package():
-    assert {"segmentation", "view_segmentation", "lesions"} <= set(
-        Registry("monai_lora_sam.heads", "head").names()
-    )
+def test_a_group_that_no_package_fills_is_empty():
+    assert Registry("toys", "toy").names() == []

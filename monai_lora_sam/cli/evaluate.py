@@ -10,8 +10,6 @@ from monai_lora_sam.cli.console import one_line_errors
 
 app = typer.Typer()
 
-FILES = ("train.yaml", "evaluate.yaml")
-
 
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
@@ -30,11 +28,6 @@ def evaluate(
     --out is the folder that training wrote; its stage `best` is scored on the split `validation`.
     """
     with one_line_errors():
-        from monai_lora_sam.cli.keys import check_keys, parse_keys
+        from monai_lora_sam.cli.keys import run_with_keys
 
-        keys = parse_keys(context.args)
-
-        from monai_lora_sam.workflows import bundle_folder, run_bundle
-
-        check_keys(keys, [bundle_folder(bundle) / "configs" / file for file in FILES])
-        run_bundle(bundle, FILES, keys)
+        run_with_keys(bundle, ["train.yaml", "evaluate.yaml"], context.args)

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from pydoc import locate
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
 
 #: Words that every command uses, and the key that a bundle has for each.
 WORDS = {"batch": "batch_size", "encoder": "encoder_name", "out": "output_dir", "weights": "pretrained"}
@@ -49,6 +52,33 @@ def parse_keys(arguments: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def run_with_keys(bundle: str, files: Sequence[str], arguments: Sequence[str]) -> ConfigWorkflow:
+    """Run a bundle with the keys of a command line, and return its finished workflow.
+
+    Args:
+        bundle: by name.
+        files: of its configuration, each laid over the ones before it.
+        arguments: as of :func:`parse_keys`.
+
+    Raises:
+        ValueError: an unknown bundle or key.
+    """
+    keys = parse_keys(arguments)
+
+    from monai_lora_sam.workflows import bundle_folder, run_bundle
+
+    check_keys(keys, [bundle_folder(bundle) / "configs" / file for file in files])
+    try:
+        return run_bundle(bundle, files, keys)
+    except RuntimeError as error:  # MONAI wraps each error of a component, often several times
+        cause: BaseException | None = error
+        while isinstance(cause, RuntimeError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise cause from error
+
+
 def check_keys(keys: Mapping[str, Any], files: Sequence[Path]) -> None:
     """Check that configuration files, each laid over the ones before it, have these keys.
 
@@ -69,6 +99,7 @@ def check_keys(keys: Mapping[str, Any], files: Sequence[Path]) -> None:
             if part not in known:
                 close = get_close_matches(part, known, n=1)
                 nearest = f" (nearest: --{'#'.join([*parts[:depth], close[0]])})" if close else ""
+                nearest = nearest or (f" (known: {', '.join(sorted(known))})" if depth else "")
                 raise ValueError(
                     f"--{'#'.join(parts)}: expected a key of {', '.join(file.name for file in files)}, "
                     f"found {part!r}{nearest}"

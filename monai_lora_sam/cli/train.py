@@ -29,13 +29,8 @@ def train(
     killed run goes on when the same command is given again.
     """
     with one_line_errors():
-        from monai_lora_sam.cli.keys import check_keys, parse_keys
+        from monai_lora_sam.cli.keys import run_with_keys
 
-        keys = parse_keys(context.args)
-
-        from monai_lora_sam.workflows import bundle_folder, run_bundle
-
-        check_keys(keys, [bundle_folder(bundle) / "configs" / "train.yaml"])
-        run = run_bundle(bundle, overrides=keys)
+        run = run_with_keys(bundle, ["train.yaml"], context.args)
         folder = run.parser.get_parsed_content("output_dir")
     console.print(f"Stage: [bold]{folder}/best[/]", soft_wrap=True)

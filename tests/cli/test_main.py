@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from typer.testing import CliRunner
 
 from monai_lora_sam import __version__
@@ -35,14 +36,6 @@ def stage(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_stage(network, folder, task="vessels", class_names=["vessel"], metrics={"val_dice": 0.5})
 
 
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    pixels = np.random.default_rng(0).integers(0, 255, (90, 100), dtype=np.uint8)
-    path = tmp_path / "angiogram.png"
-    Image.fromarray(pixels).save(path)
-    return path
-
-
 @pytest.mark.parametrize(
     "command",
     [
@@ -54,6 +47,11 @@ def picture(tmp_path: Path) -> Path:
         ["prepare", "phantom"],
         ["prepare", "cine"],
         ["prepare", "folders"],
+        ["prepare", "combine"],
+        ["train"],
+        ["evaluate"],
+        ["qca"],
+        ["syntax-score"],
         ["adapters"],
         ["adapters", "list"],
         ["adapters", "show"],
@@ -69,46 +67,33 @@ def test_every_command_has_help(command: list[str]):
         assert "Example" in result.output
 
 
+def test_the_help_lists_all_commands_and_loads_no_torch():
+    code = (
+        "import sys; from monai_lora_sam.cli.main import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: sys.exit([name for name in ('torch', 'monai') if name in sys.modules] or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    listed = re.findall(r"^│ ([a-z][a-z-]+)  ", done.stdout, re.MULTILINE)
+    expected = ["adapters", "demo", "evaluate", "prepare", "qca", "run", "syntax-score", "train"]
+    assert sorted(set(expected) & set(listed)) == expected
+
+
+def test_a_wrong_command_is_answered_with_the_nearest():
+    result = run(app, ["rnu"])
+    assert result.exit_code == 2 and "'run'" in result.output
+
+
 def test_version():
     assert run(app, ["--version"]).output.strip() == __version__
-
-
-def test_prepare_phantom(tmp_path: Path):
-    result = run(
-        app, ["prepare", "phantom", "--out", str(tmp_path), "--count", "2", "--validation-fraction", "0.5"]
-    )
-    assert result.exit_code == 0, result.output
-    datalist = json.loads((tmp_path / "datalist.json").read_text())
-    assert len(datalist["training"]) == len(datalist["validation"]) == 1
-
-
-def test_prepare_cine(tmp_path: Path):
-    result = run(app, ["prepare", "cine", "--out", str(tmp_path), "--frames", "2", "--seed", "0"])
-    assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cine_000000000.dcm", "cine_000000000.json"]
-    assert "cine_000000000.dcm" in result.output
-
-
-def test_prepare_folders(shared_data: Path, tmp_path: Path):
-    source = shared_data / "cimat_angio" / "train"
-    result = run(
-        app, ["prepare", "folders", str(source / "images"), str(source / "masks"), "--out", str(tmp_path)]
-    )
-    assert result.exit_code == 0, result.output
-    datalist = json.loads((tmp_path / "datalist.json").read_text())
-    assert len(datalist["training"]) + len(datalist["validation"]) == 40
-
-
-def test_prepare_arcade_names_a_wrong_folder(tmp_path: Path):
-    result = run(app, ["prepare", "arcade", str(tmp_path), "--out", str(tmp_path / "out")])
-    assert result.exit_code == 1 and "Traceback" not in result.output
 
 
 def test_adapters_show_and_merge(stage: Path, base: Path, tmp_path: Path):
     shown = run(app, ["adapters", "show", str(stage)])
     assert json.loads(shown.output)["task"] == "vessels"
     merged = run(
-        app, ["adapters", "merge", str(stage), "--out", str(tmp_path / "merged"), "--pretrained", str(base)]
+        app, ["adapters", "merge", str(stage), "--out", str(tmp_path / "merged"), "--weights", str(base)]
     )
     assert merged.exit_code == 0, merged.output
     plain = build_encoder("tiny", tmp_path / "merged")

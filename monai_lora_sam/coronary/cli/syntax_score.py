@@ -131,6 +131,10 @@ def _read_lesion(entry: Any, number: int) -> tuple[ScoredLesion, str | None]:
         if default is not None and type(value) is not type(default):
             raise ValueError(f"{place}: {key}: expected {type(default).__name__}, found {value!r}")
     if adverse.get("medina") is not None:
+        if not isinstance(adverse["medina"], list):
+            raise ValueError(
+                f"{place}: medina: expected a list of three of 0 and 1, found {adverse['medina']!r}"
+            )
         adverse["medina"] = tuple(adverse["medina"])
     occluded = entry.get("occluded")
     if (percent == 100.0) != (occluded is not None):

@@ -32,7 +32,7 @@ def run(stages: SimpleNamespace, tmp_path: Path):
         options = []
         for name in ("vessels", "segments", "stenosis")[:count]:
             options += [f"--{name}", getattr(stages, name)]
-        options += ["--out", tmp_path / "out", "--pretrained", stages.base, "--device", "cpu"]
+        options += ["--out", tmp_path / "out", "--weights", stages.base, "--device", "cpu"]
         return CliRunner().invoke(app, ["run", *map(str, [*arguments, *options])])
 
     return call

@@ -1,4 +1,4 @@
-"""Which data set serves which task, and their unions."""
+"""Data sets read for each task, and their unions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import json
 import pytest
 
 from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
-from monai_lora_sam.coronary.data import combine_datalists, read_task
+from monai_lora_sam.coronary.data import read_task
 from monai_lora_sam.coronary.phantom import PhantomConfig, prepare_phantoms
+from monai_lora_sam.data import combine_datalists
 
 SMALL = PhantomConfig(image_size=64, background=False)
 
@@ -68,8 +69,3 @@ def test_a_case_on_both_sides_is_refused(phantoms, tmp_path):
     (tmp_path / "swapped.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="no case in training and held out, found 4"):
         combine_datalists([phantoms, tmp_path / "swapped.json"], tmp_path / "out", "segments")
-
-
-def test_nothing_to_combine(tmp_path):
-    with pytest.raises(ValueError, match="at least one"):
-        combine_datalists([], tmp_path, "segments")
