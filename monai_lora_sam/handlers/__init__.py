@@ -2,6 +2,7 @@
 
 from monai_lora_sam.handlers.epoch_log import EpochLog, read_history
 from monai_lora_sam.handlers.epoch_seed import EpochSeed
+from monai_lora_sam.handlers.gradient_clipping import GradientClipping
 from monai_lora_sam.handlers.resumable_early_stop import ResumableEarlyStop
 from monai_lora_sam.handlers.resumable_warmup_cosine import ResumableWarmupCosine
 from monai_lora_sam.handlers.stage_saver import StageSaver
@@ -10,6 +11,7 @@ from monai_lora_sam.handlers.training_state import TrainingState
 __all__ = [
     "EpochLog",
     "EpochSeed",
+    "GradientClipping",
     "ResumableEarlyStop",
     "ResumableWarmupCosine",
     "StageSaver",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class StageSaver:
         folder: parent of ``last`` and ``best``.
         metric: name of the evaluator's metric to compare by.
         card: further entries of the card, see :func:`monai_lora_sam.stages.save_stage`.
+        save: writes the network; :func:`monai_lora_sam.stages.save_network` for a network without an encoder.
 
     Example:
         >>> StageSaver(network, "models/vessels", "val_dice", {"task": "vessels"}).attach(evaluator)
@@ -33,15 +35,17 @@ class StageSaver:
 
     def __init__(
         self,
-        network: StageNetwork | torch.nn.parallel.DistributedDataParallel,
+        network: StageNetwork | torch.nn.Module,
         folder: str | Path,
         metric: str,
         card: dict[str, Any] | None = None,
+        save: Callable[..., Path] = save_stage,
     ) -> None:
         self.network = network
         self.folder = Path(folder)
         self.metric = metric
         self.card = dict(card or {})
+        self.save = save
         self.best: float | None = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -67,4 +71,4 @@ class StageSaver:
         metrics = {name: v if math.isfinite(v) else None for name, v in scores.items()}  # JSON has no NaN
         card = {**self.card, "metrics": metrics, "epoch": engine.state.epoch}
         for name in ("last", "best") if better else ("last",):
-            save_stage(network, self.folder / name, **card)
+            self.save(network, self.folder / name, **card)

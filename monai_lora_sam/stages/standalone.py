@@ -104,5 +104,5 @@ def load_network(cls: type[Loaded], folder: str | Path, *, task: str, mixed_prec
         network.load_state_dict(load_tensors(folder, WEIGHTS))
     except (TypeError, RuntimeError) as error:
         raise ValueError(f"{folder}: expected weights of {card['network']}, found others: {error}") from error
-    network.card = card
+    network.card = card  # type: ignore[assignment]  # a plain attribute, no parameter
     return network.requires_grad_(False).eval()

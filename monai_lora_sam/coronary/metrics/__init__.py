@@ -10,6 +10,7 @@ from monai_lora_sam.coronary.metrics.arcade_instances import (
     make_instance,
 )
 from monai_lora_sam.coronary.metrics.branch_accuracy import branch_accuracy
+from monai_lora_sam.coronary.metrics.diameter_error import DiameterErrorMetric
 from monai_lora_sam.coronary.metrics.lesion_matching import average_precision, match_by_distance, match_by_iou
 from monai_lora_sam.coronary.metrics.lesion_metrics import (
     DetectionScore,
@@ -37,6 +38,7 @@ __all__ = [
     "ArcadeInstance",
     "ArcadeScore",
     "DetectionScore",
+    "DiameterErrorMetric",
     "LesionMetric",
     "LesionScores",
     "SegmentAccuracyMetric",
