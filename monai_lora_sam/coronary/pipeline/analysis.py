@@ -40,7 +40,6 @@ from monai_lora_sam.coronary.qca import (
     measure,
     summarise_tree,
 )
-from monai_lora_sam.coronary.transforms import ViewToTensord
 from monai_lora_sam.coronary.vessel_tree import build_vessel_tree, label_pixels, label_tree, paint_segments
 from monai_lora_sam.networks import AdaptedSegmenter
 from monai_lora_sam.transforms import as_meta_tensor
