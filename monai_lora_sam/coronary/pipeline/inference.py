@@ -82,6 +82,8 @@ class StagesInferer(Inferer):
         networks = network.networks
         found: dict[str, Any] = {}
         if self.tiles is not None:
+            if picture is None:
+                raise ValueError("tiles: expected the picture at its own size, found none")
             found["vessels"] = self.tiles(picture, networks.vessels, view=view)
             if networks.segments is None:
                 return found
