@@ -1,4 +1,4 @@
-"""Console, progress bars, JSON output and one-line errors, which all commands share."""
+"""Console, progress bars, JSON output and one-line errors of all commands."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ STANDARD_OUTPUT = Path("-")
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Progress]:
-    """Show progress bars on standard error while the block runs."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def progress(items: str) -> Iterator[Progress]:
+    """Show progress bars for some items, such as "labels", on standard error while the block runs."""
+    columns = (TextColumn(items), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as bars:
         yield bars
 

@@ -170,7 +170,7 @@ def _staged(entry: dict, pipeline: CoronaryPipeline, out: Path) -> list[Section]
 
 
 def _lesion_found(lesion: dict, rows: list[dict]) -> str:
-    """Say which row lies at a true lesion, if any."""
+    """Return a description of the row whose box holds a true lesion's centre, or "missed"."""
     for row in rows:
         left, top, right, bottom = row["box_xy"]
         x, y = lesion["centre_xy"]

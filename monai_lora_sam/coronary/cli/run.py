@@ -31,7 +31,7 @@ def run(
     out: Annotated[
         Path,
         typer.Option(
-            help="Gets a folder for each image, and index.html over all. What it holds already is not done again."
+            help="Gets a folder for each image, and index.html over all. Finished images are skipped."
         ),
     ],
     stages: Annotated[
@@ -96,7 +96,7 @@ def run(
             metavar="FILE",
         ),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Do again what is finished.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Run finished images again.")] = False,
     inference: Annotated[
         Literal["whole", "tiled"],
         typer.Option(
