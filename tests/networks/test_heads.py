@@ -1,38 +1,48 @@
-"""Heads by name: built from their cards, and refused with arguments that are not theirs."""
+"""Heads found and built by name."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from monai_lora_sam.networks import HEADS, AdaptedSegmenter, build_head, head_card
+from monai_lora_sam.networks import (
+    HEADS,
+    SEGMENTATION,
+    SegmentationHead,
+    build_head,
+    build_segmenter,
+    head_card,
+)
 
 
-@pytest.mark.parametrize("name", ["segmentation", "view_segmentation", "lesions"])
-def test_a_head_is_built_again_from_its_card(name: str):
-    arguments = (
-        {"in_channels": 20, "stride": 3.5} if name == "lesions" else {"channels": [8, 8], "out_channels": 2}
-    )
-    head = build_head({"type": name, **arguments, "width": 8})
+def test_a_card_builds_the_head_again():
+    head = SegmentationHead(channels=(8, 16), out_channels=2, width=8)
     card = head_card(head)
-    assert card["type"] == name and card["width"] == 8
+    assert card == {"type": "segmentation", "channels": [8, 16], "out_channels": 2, "width": 8}
     again = build_head(card)
-    assert type(again) is type(head) is HEADS.load(name).head
-    assert {key: tensor.shape for key, tensor in again.state_dict().items()} == {
-        key: tensor.shape for key, tensor in head.state_dict().items()
-    }
     again.load_state_dict(head.state_dict())
-    assert all(torch.equal(again.state_dict()[key], tensor) for key, tensor in head.state_dict().items())
+    levels = [torch.rand(1, 8, 4, 4), torch.rand(1, 16, 2, 2)]
+    image = torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(again(levels, image), head(levels, image))
 
 
-def test_an_entry_names_the_network():
-    assert HEADS.load("segmentation").network is AdaptedSegmenter
+def test_the_entry_is_found_by_the_heads_own_type():
+    assert HEADS.load(SegmentationHead.head_type) is SEGMENTATION
 
 
-def test_unknown_heads_and_arguments():
-    with pytest.raises(
-        ValueError, match=r"head: expected one of .*found 'segmentatoin'.*nearest: 'segmentation'"
-    ):
-        build_head({"type": "segmentatoin"})
-    with pytest.raises(ValueError, match="head 'segmentation': expected its own arguments, found"):
-        build_head({"type": "segmentation", "stride": 4})
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ({"type": "segmentatoin"}, "nearest: 'segmentation'"),
+        ({"type": "segmentation", "depth": 3}, "expected its own arguments, found {'depth': 3}"),
+        ({"type": "segmentation"}, "expected its own arguments, found {}"),
+    ],
+)
+def test_unknown_types_and_arguments_are_refused(card, message):
+    with pytest.raises(ValueError, match=message):
+        build_head(card)
+
+
+def test_a_head_without_masks_makes_no_segmenter(random_encoder):
+    with pytest.raises(ValueError, match="'lesions': expected one of a segmenter"):
+        build_segmenter(random_encoder(), "lesions")
