@@ -1,4 +1,4 @@
-"""Diameters against Murray and Dodge, lesions against what was asked, courses against anatomy."""
+"""Diameters against Murray and Dodge, lesions against the request, courses against anatomy."""
 
 from __future__ import annotations
 
