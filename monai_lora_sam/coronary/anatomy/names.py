@@ -1,4 +1,4 @@
-"""How segments are called in a report."""
+"""Names of segments in a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which SYNTAX segments adjoin, and the coronary artery that each belongs to."""
+"""Neighbours of the SYNTAX segments, and the coronary artery that each belongs to."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def parents_of(segment: SyntaxSegment, dominance: Dominance | str | None = None)
 
     Args:
         segment: the SYNTAX segment.
-        dominance: leaves out what cannot exist under it (`exists_in`); None: any dominance.
+        dominance: leaves out segments that cannot exist under it (`exists_in`); None: any dominance.
 
     Raises:
         TypeError: when `segment` is not a SyntaxSegment.

@@ -1,4 +1,4 @@
-"""What an angiogram shows besides the vessels: chest, spine, ribs, diaphragm, catheter, wires, collimator."""
+"""Everything in an angiogram besides the vessels: chest, spine, ribs, diaphragm, catheter, wires, collimator."""
 
 from __future__ import annotations
 

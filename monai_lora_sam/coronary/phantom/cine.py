@@ -37,7 +37,7 @@ FILLED = 0.5
 
 @dataclass(frozen=True)
 class CineFrame:
-    """One frame and what is true of it.
+    """Hold one frame and its truth.
 
     Attributes:
         phantom: the frame as a phantom of its own: image, masks of the lumen whether filled or not, centrelines,
@@ -81,7 +81,7 @@ class PhantomCine:
 
 @dataclass
 class _Actors:
-    """What moves: the relaxed tree, its lesions, the offset to the isocentre, and how it moves and fills."""
+    """Hold all that moves: the relaxed tree, its lesions, the offset to the isocentre, and how it moves and fills."""
 
     tree: CoronaryTree
     placed: list[PlacedLesion]
@@ -130,7 +130,7 @@ def generate_cine(
 
     Args:
         seed: any integer from 0 on.
-        config: what to draw.
+        config: settings of the drawing.
         frames: number of frames.
         frames_per_second: frame rate.
         motion: scales the heart's motion; 0 stands still.

@@ -42,7 +42,7 @@ def prepare_phantoms(
         seed: phantom i is that of the seed `seed · 1 000 003 + i`.
         validation_fraction: part of the phantoms in the validation list; the last ones.
         progress: called with (done, count) after each phantom.
-        config: what to draw.
+        config: settings of the drawing.
 
     Raises:
         ValueError: for a count below 1, a fraction outside 0 to 1, or a folder that holds phantoms drawn with
@@ -64,7 +64,7 @@ def prepare_phantoms(
         entry, hidden = _prepare_one(folder, seed * 1_000_003 + index, config)
         entries.append(entry)
         if hidden:
-            warnings.append(f"{entry['image']}: {hidden} lesions lie outside what the picture shows")
+            warnings.append(f"{entry['image']}: {hidden} lesions lie outside the visible picture")
         if progress is not None:
             progress(index + 1, count)
     validation = round(validation_fraction * count)

@@ -31,7 +31,7 @@ def expose(
 
 @dataclass(frozen=True)
 class Display:
-    """How a system shows its signal: edge enhancement, window, gamma, shutter."""
+    """Display of a system's signal: edge enhancement, window, gamma, shutter."""
 
     enhancement: float
     enhancement_px: float

@@ -128,7 +128,7 @@ def prepare_cines(
 ) -> list[Path]:
     """Write `count` cines as DICOM XA under a folder, each with its truth beside it, and return their paths.
 
-    `cine_<seed>.dcm` and `cine_<seed>.json`. The truth comes last and is what a resumed run looks for.
+    `cine_<seed>.dcm` and `cine_<seed>.json`. The truth is written last; a resumed run looks for it.
 
     Args:
         out: folder, made when missing.
@@ -136,7 +136,7 @@ def prepare_cines(
         seed: cine i is that of the seed `seed · 1 000 003 + i`, as for phantoms.
         frames: frames of each.
         progress: called with (done, count) after each cine.
-        config: what to draw; by default phantoms that all have a lesion.
+        config: settings of the drawing; by default phantoms that all have a lesion.
 
     Raises:
         ValueError: a count below 1, or a folder whose cines were drawn with other settings.
@@ -179,7 +179,7 @@ def _prepare_one(path: Path, seed: int, frames: int, config: PhantomConfig) -> N
 def cine_truth(cine: PhantomCine) -> dict[str, Any]:
     """Return the truth of a cine as plain JSON values; points are (x, y) = (column, row).
 
-    What holds for the run stands at the top; `frames` has each frame's time, phase, filling, motion and lesions.
+    Facts of the whole run stand at the top; `frames` has each frame's time, phase, filling, motion and lesions.
     Centrelines and masks are those of `generate_cine` with the same seed and configuration.
     """
     common = truth_json(cine.frames[0].phantom, cine.config)

@@ -72,7 +72,7 @@ class _Growth:
     """Grow the branches of one tree, a parent before all that leave it.
 
     Attributes:
-        branches: what has grown.
+        branches: all that have grown so far.
     """
 
     def __init__(

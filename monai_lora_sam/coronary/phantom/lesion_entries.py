@@ -13,7 +13,7 @@ BOX_GROWTH = 1.7
 
 
 def lesion_entries(truth: dict[str, Any], vessel_mask: np.ndarray) -> tuple[list[dict[str, Any]], int]:
-    """Return the lesions that the picture shows, and how many lie outside what it shows.
+    """Return the lesions that the picture shows, and the number of those outside the visible picture.
 
     Args:
         truth: of one phantom, as :func:`truth_json` gives it, with pixel centres at whole coordinates.

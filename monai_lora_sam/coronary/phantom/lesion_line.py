@@ -1,4 +1,4 @@
-"""Where a phantom's lesion runs in the picture, and whether anything lies beside it."""
+"""Course of a phantom's lesion in the picture, and the vessels beside it."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def stenosis_profile(arc_mm: np.ndarray, centre_mm: float, length_mm: float, per
 
 
 def narrow(branch: Branch, branch_index: int, sample: int, length_mm: float, percent: float) -> PlacedLesion:
-    """Narrow a branch in place by a stenosis centred on a sample and return what came of it.
+    """Narrow a branch in place by a stenosis centred on a sample and return the lesion.
 
     Raises:
         ValueError: when the lesion would reach past the branch's ends, or lies on a part without a segment.

@@ -35,7 +35,7 @@ _RARE_VIEW = (90, 0)
 
 @dataclass(frozen=True)
 class PhantomConfig:
-    """Say what phantoms to draw; what is None is drawn at random.
+    """Set how phantoms are drawn; a field that is None is drawn at random.
 
     Attributes:
         image_size: rows and columns of the picture.
@@ -134,7 +134,7 @@ class Phantom:
         lesions: the stenoses.
         view: primary and secondary angle in degrees (DICOM's signs).
         pixel_spacing_mm: at the isocentre.
-        side, dominance, seed: what was drawn.
+        side, dominance, seed: as drawn.
     """
 
     image: np.ndarray
@@ -155,7 +155,7 @@ def generate_phantom(seed: int, config: PhantomConfig | None = None) -> Phantom:
 
     Args:
         seed: any integer from 0 on.
-        config: what to draw; the default is what the shipped model was trained on.
+        config: settings of the drawing; the shipped model was trained on the default.
 
     Raises:
         ValueError: for a negative seed.

@@ -147,7 +147,7 @@ def ray_stretch(points_mm: np.ndarray, source_mm: np.ndarray) -> np.ndarray:
 def merge_at_origin(
     total: np.ndarray, parent: np.ndarray, child: np.ndarray, origin_rc: np.ndarray, radius_px: float
 ) -> None:
-    """Take away, in place, what a branch and its parent count twice where the branch leaves.
+    """Subtract, in place, the contrast that a branch and its parent count twice where the branch leaves.
 
     Near the origin both lumens are one; the smaller of the two lengths is subtracted there, fading out at two
     and a half parent radii.

@@ -25,7 +25,7 @@ def build_vessel_tree(mask: np.ndarray, minimum_branch_length_px: float = 5.0) -
     of a vessel to every bump of its wall; therefore a branch with a free end is kept only if it stands out
     of the vessel it leaves, that is of the largest disc around its bifurcation, by
     `minimum_branch_length_px`. Free-standing pieces and loops must be that long, and holes smaller than a
-    disc of that diameter are filled first. What is left out is listed with its reason in
+    disc of that diameter are filled first. Pieces that are left out are listed with their reason in
     `VesselTree.pruned`. A centreline stops about one radius short of a vessel's free end, as the skeleton
     does.
 
@@ -94,7 +94,7 @@ def _check(mask: np.ndarray, minimum_branch_length_px: float) -> None:
 
 def without_small_holes(mask: np.ndarray, diameter: float) -> np.ndarray:
     """Fill the holes of a mask (H, W) that are smaller than a disc of a diameter in px."""
-    margin = math.ceil(diameter) + 1  # what lies open to the picture's border is no hole
+    margin = math.ceil(diameter) + 1  # a gap that is open to the picture's border is no hole
     padded = remove_small_holes(np.pad(mask, margin), max_size=math.pi / 4 * diameter**2)
     return padded[margin:-margin, margin:-margin]
 

@@ -1,7 +1,7 @@
 """The cheapest labels of a forest's nodes under which neighbours are allowed and each label is one run.
 
 On a forest the number of runs of a label is the number of its nodes less the number of edges inside it, which
-is linear. The condition that there is one run is priced by Lagrange multipliers; what is left is dynamic
+is linear. The condition that there is one run is priced by Lagrange multipliers; the rest is dynamic
 programming over the forest, which gives a lower bound and, repaired, a solution. Where the two meet, that
 solution is the optimum. Otherwise the labels whose bound lies above the solution are struck out, and an integer
 programme (HiGHS) decides between the others.
@@ -23,7 +23,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """Hold labels (P,), what they cost, and a bound that no labels can undercut."""
+    """Hold labels (P,), their cost, and a bound that no labels can undercut."""
 
     labels: np.ndarray
     cost: float
@@ -35,7 +35,7 @@ class Assignment:
 
 
 class ConnectedLabels:
-    """State the problem; `lower_bound` is quick, `solve` and `solve_below` are exact.
+    """Find the cheapest connected labels: `lower_bound` is quick, `solve` and `solve_below` are exact.
 
     Label 0 is free: it is a neighbour of every label and may lie in many places. Any other label is one connected
     run of nodes, or absent.
@@ -84,7 +84,7 @@ class ConnectedLabels:
         )
 
     def total(self, labels: np.ndarray) -> float:
-        """Return what labels cost, infinite where they break a condition."""
+        """Return the cost of labels, infinite where they break a condition."""
         first, second = labels[self.edges].T
         demanding = self.kinds == 0
         if not self.allowed[first, second][demanding].all() or (self._runs_of(labels)[1:] > 1).any():
@@ -93,7 +93,7 @@ class ConnectedLabels:
         return float(own + self.change_cost * (first != second)[demanding].sum())
 
     def lower_bound(self) -> float:
-        """Return what the labels cost at least: the optimum where a label may lie in many places."""
+        """Return a lower bound of the cost: the optimum where a label may lie in many places."""
         return self._forest.solve(self.cost, self._pair_cost)[1]
 
     def solve(self) -> Assignment:

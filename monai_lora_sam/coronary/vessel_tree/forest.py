@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Forest:
-    """Find the cheapest labels of a forest's nodes, and what each other label would cost at least.
+    """Find the cheapest labels of a forest's nodes, and the least cost with each other label.
 
     Args:
         count: number of nodes.
@@ -44,7 +44,7 @@ class Forest:
         self._levels = [np.flatnonzero(depth == level) for level in range(depth.max(initial=-1) + 1)]
 
     def solve(self, cost: np.ndarray, pair_cost: np.ndarray) -> tuple[np.ndarray, float]:
-        """Return the cheapest labels (P,) and what they cost.
+        """Return the cheapest labels (P,) and their cost.
 
         Args:
             cost: (P, K) of each label at each node; infinite where it is not to be had.
@@ -75,7 +75,7 @@ class Forest:
         return marginals + (cheapest[roots].sum() - cheapest[self._root])[:, None]
 
     def _upward(self, cost: np.ndarray, pair_cost: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return each node's cost with all below it, what it tells its parent, and the labels behind that."""
+        """Return each node's cost with all below it, the message to its parent, and the labels behind that."""
         upward, message = cost.copy(), np.zeros_like(cost)
         best = np.zeros(cost.shape, dtype=int)
         for nodes in self._levels[:0:-1]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
 TIME_LIMIT_S = 5.0  # a stop for hopeless input; real trees take a fraction of a second
+INFEASIBLE = 2  # status of HiGHS: no labels satisfy all conditions
 
 
 def integer_programme(
@@ -33,58 +37,114 @@ def integer_programme(
     Returns:
         The best labels (P,), or None when none were found, and a lower bound of their cost.
     """
-    count, classes = cost.shape
-    first, second = edges.T
-    inside = keep[first] & keep[second]
-    # A variable that does not exist has the number -1 and drops out of every row.
-    node = _numbered(keep, 0)
-    both = _numbered(inside, int(keep.sum()))
-    size = int(keep.sum() + inside.sum())
-    objective, integral = np.zeros(size), np.zeros(size)
-    objective[node[keep]] = cost[keep]
-    objective[both[kinds == 0][inside[kinds == 0]]] = -change_cost
-    integral[node[keep]] = 1
-
-    rows = [(node[index], np.ones(classes), 1.0, 1.0) for index in range(count)]
-    for edge, label in np.argwhere(inside):
-        for end in edges[edge]:
-            rows.append(
-                (np.array([both[edge, label], node[end, label]]), np.array([1.0, -1.0]), -np.inf, 0.0)
-            )
-    for label in range(1, classes):
-        columns = np.concatenate([node[:, label], both[:, label]])
-        signs = np.repeat([1.0, -1.0], [count, len(edges)])
-        rows.append((columns, signs, -np.inf, 1.0))
-    different = ~np.eye(classes, dtype=bool)
-    for edge in np.flatnonzero(kinds == 0):
-        for near, far in (edges[edge], edges[edge][::-1]):
-            for label in np.flatnonzero(keep[near] & (~allowed & keep[far]).any(axis=1)):
-                # A node that does not hand its label on must meet a change into an allowed one.
-                others = np.flatnonzero(allowed[label] & different[label])
-                columns = np.r_[node[near, label], both[edge, label], node[far, others], both[edge, others]]
-                signs = np.r_[1.0, -1.0, -np.ones(len(others)), np.ones(len(others))]
-                rows.append((columns, signs, -np.inf, 0.0))
-    lengths = [len(columns) for columns, *_ in rows]
-    row = np.repeat(np.arange(len(rows)), lengths)
-    column = np.concatenate([columns for columns, *_ in rows])
-    sign = np.concatenate([signs for _, signs, *_ in rows])
-    there = column >= 0
-    matrix = coo_array((sign[there], (row[there], column[there])), shape=(len(rows), size)).tocsr()
+    problem = _Variables(edges, keep)
+    demanding = kinds == 0
+    objective = np.zeros(problem.count)
+    objective[problem.has[keep]] = cost[keep]
+    objective[problem.shares[demanding][problem.kept_along[demanding]]] = -change_cost
+    integral = np.zeros(problem.count)
+    integral[problem.has[keep]] = 1
+    rows = [
+        *_one_label_each(problem),
+        *_shared_only_by_both(problem, edges),
+        *_one_run_each(problem),
+        *_changes_allowed(problem, edges[demanding], np.flatnonzero(demanding), allowed, keep),
+    ]
     result = milp(
         objective,
         integrality=integral,
         bounds=Bounds(0, 1),
-        constraints=LinearConstraint(matrix, [low for *_, low, _ in rows], [high for *_, high in rows]),
+        constraints=_constraint(rows, problem.count),
         options={"time_limit": TIME_LIMIT_S, "mip_rel_gap": 0.0},
     )
     bound = -np.inf if result.mip_dual_bound is None else float(result.mip_dual_bound)
-    bound += change_cost * float((kinds == 0).sum())
+    bound += change_cost * float(demanding.sum())
     if result.x is None:
-        return None, np.inf if result.status == 2 else bound
-    return np.where(node >= 0, result.x[node], -1.0).argmax(axis=1), bound
+        return None, np.inf if result.status == INFEASIBLE else bound
+    return np.where(problem.has >= 0, result.x[problem.has], -1.0).argmax(axis=1), bound
+
+
+class _Row(NamedTuple):
+    """State that a sum of signed variables lies within bounds; a variable -1 does not exist and drops out."""
+
+    variables: np.ndarray
+    signs: np.ndarray
+    low: float
+    high: float
+
+
+class _Variables:
+    """Number the variables; -1 is one that does not exist.
+
+    Attributes:
+        has: (P, K) 1 where a node has a label.
+        shares: (E, K) 1 where both ends of an edge have a label.
+        kept_along: (E, K) bool, where both ends of an edge may have a label.
+        count: number of variables.
+    """
+
+    def __init__(self, edges: np.ndarray, keep: np.ndarray) -> None:
+        first, second = edges.T
+        self.kept_along = keep[first] & keep[second]
+        self.has = _numbered(keep, 0)
+        self.shares = _numbered(self.kept_along, int(keep.sum()))
+        self.count = int(keep.sum() + self.kept_along.sum())
+
+
+def _one_label_each(problem: _Variables) -> Iterator[_Row]:
+    for labels in problem.has:
+        yield _Row(labels, np.ones(len(labels)), 1.0, 1.0)
+
+
+def _shared_only_by_both(problem: _Variables, edges: np.ndarray) -> Iterator[_Row]:
+    for edge, label in np.argwhere(problem.kept_along):
+        for end in edges[edge]:
+            variables = np.array([problem.shares[edge, label], problem.has[end, label]])
+            yield _Row(variables, np.array([1.0, -1.0]), -np.inf, 0.0)
+
+
+def _one_run_each(problem: _Variables) -> Iterator[_Row]:
+    """On a forest, a label's runs are its nodes less the edges inside it."""
+    signs = np.repeat([1.0, -1.0], [len(problem.has), len(problem.shares)])
+    for label in range(1, problem.has.shape[1]):
+        yield _Row(np.concatenate([problem.has[:, label], problem.shares[:, label]]), signs, -np.inf, 1.0)
+
+
+def _changes_allowed(
+    problem: _Variables, edges: np.ndarray, numbers: np.ndarray, allowed: np.ndarray, keep: np.ndarray
+) -> Iterator[_Row]:
+    """Along an edge, a node that does not hand its label on meets a change into an allowed one.
+
+    Args:
+        problem: the variables.
+        edges: (E, 2) the edges that demand it.
+        numbers: (E,) their numbers among all edges.
+        allowed, keep: as of `integer_programme`.
+    """
+    different = ~np.eye(len(allowed), dtype=bool)
+    has = problem.has
+    for edge, ends in zip(numbers, edges, strict=True):
+        shares = problem.shares[edge]
+        for near, far in (ends, ends[::-1]):
+            for label in np.flatnonzero(keep[near] & (~allowed & keep[far]).any(axis=1)):
+                others = np.flatnonzero(allowed[label] & different[label])
+                variables = np.r_[has[near, label], shares[label], has[far, others], shares[others]]
+                signs = np.r_[1.0, -1.0, -np.ones(len(others)), np.ones(len(others))]
+                yield _Row(variables, signs, -np.inf, 0.0)
+
+
+def _constraint(rows: Sequence[_Row], count: int) -> LinearConstraint:
+    """Return rows over a number of variables as SciPy's sparse constraint."""
+    row = np.repeat(np.arange(len(rows)), [len(one.variables) for one in rows])
+    column = np.concatenate([one.variables for one in rows])
+    sign = np.concatenate([one.signs for one in rows])
+    exists = column >= 0
+    matrix = coo_array((sign[exists], (row[exists], column[exists])), shape=(len(rows), count)).tocsr()
+    return LinearConstraint(matrix, [one.low for one in rows], [one.high for one in rows])
 
 
 def _numbered(which: np.ndarray, first: int) -> np.ndarray:
+    """Number the True places of a table from a first number on; -1 elsewhere."""
     numbers = np.full(which.shape, -1)
     numbers[which] = first + np.arange(which.sum())
     return numbers

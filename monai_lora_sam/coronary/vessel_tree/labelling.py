@@ -17,7 +17,7 @@ from monai_lora_sam.coronary.anatomy import (
     side_of,
     syntax_from_arcade_id,
 )
-from monai_lora_sam.coronary.vessel_tree.connected_labels import ConnectedLabels
+from monai_lora_sam.coronary.vessel_tree.connected_labels import Assignment, ConnectedLabels
 from monai_lora_sam.coronary.vessel_tree.pieces import Pieces, cut_into_pieces, forest_of, nearest_pieces
 from monai_lora_sam.coronary.vessel_tree.pixels import check_probabilities
 from monai_lora_sam.coronary.vessel_tree.tree import VesselTree
@@ -30,10 +30,10 @@ class LabellingWeights:
     """Weigh the evidence against the anatomy.
 
     Attributes:
-        change_px: what a change of label costs, in pixels of vessel whose evidence is one nat against it.
+        change_px: cost of a change of label, in pixels of vessel whose evidence is one nat against it.
         doubt: chance that the probabilities of a piece are about something else; bounds its evidence.
         piece_px: length of the pieces.
-        gap_px: over what gap in the mask a segment may go on.
+        gap_px: largest gap in the mask over which a segment may go on.
     """
 
     change_px: float = 10.0
@@ -73,7 +73,7 @@ class LabelledTree:
     """Hold the named pieces of a vessel tree.
 
     Attributes:
-        tree: what was labelled.
+        tree: the vessel tree.
         pieces: in the order of the branches and along each of them.
         side: the coronary artery, None for an empty tree.
         is_optimal: whether the labels are proven to be the best (False only after the solver's time limit).
@@ -99,8 +99,8 @@ def label_tree(
 ) -> LabelledTree:
     """Choose the most probable names of a vessel tree's pieces under which the coronary anatomy holds.
 
-    What holds: all segments belong to the left coronary artery or all to the right one; pieces that follow one
-    another have the same segment, one that adjoins it in the body (`adjoins`), or one of them is a vessel
+    These conditions hold: all segments belong to the left coronary artery or all to the right one; pieces that
+    follow one another have the same segment, one that adjoins it in the body (`adjoins`), or one of them is a vessel
     without a name; each segment, the left main among them, is one connected run, over crossings and gaps at
     most. Loops are crossings, since coronary arteries form none. Among the names that satisfy this, the sum of
     log probabilities along the centreline minus a price per change of name is the largest, exactly: see
@@ -130,27 +130,38 @@ def label_tree(
         return LabelledTree(tree, (), None, True)
     probability, evidence = _read(class_probability, mask, pieces, weights.doubt)
     edges, kinds = forest_of(pieces, probability)
-    problems = []
-    for side in Side:
-        numbers = _numbers_of(side, dominance)
-        cost = np.zeros((len(evidence) + pieces.joints, len(numbers)))  # joints have no length
-        cost[: len(evidence)] = -pieces.lengths_px[:, None] * evidence[:, numbers]
-        problem = ConnectedLabels(cost, edges, kinds, _allowed(numbers), weights.change_px)
-        problems.append((problem.lower_bound(), side, numbers, problem))
-    # The side that could be cheaper goes first; the other one is left out when it cannot undercut it.
-    (_, side, numbers, problem), (_, other_side, other_numbers, other) = sorted(problems, key=lambda p: p[0])
-    best = problem.solve()
-    if (undercut := other.solve_below(best.cost)) is not None:
-        best, side, numbers = undercut, other_side, other_numbers
+    category_ids = {side: _category_ids(side, dominance) for side in Side}
+    labels_of = {
+        side: ConnectedLabels(_cost(pieces, evidence[:, ids]), edges, kinds, _allowed(ids), weights.change_px)
+        for side, ids in category_ids.items()
+    }
+    side, best = _cheapest(labels_of)
     return LabelledTree(
         tree,
         tuple(
-            _named(pieces, index, numbers[label], probability)
+            _named(pieces, index, category_ids[side][label], probability)
             for index, label in enumerate(best.labels[: len(evidence)])
         ),
         side,
         best.is_optimal,
     )
+
+
+def _cost(pieces: Pieces, evidence: np.ndarray) -> np.ndarray:
+    """Return (P + joints, K) the cost of each label at each node; a joint has no length and costs nothing."""
+    cost = -pieces.lengths_px[:, None] * evidence
+    return np.concatenate([cost, np.zeros((pieces.joints, evidence.shape[1]))])
+
+
+def _cheapest(labels_of: dict[Side, ConnectedLabels]) -> tuple[Side, Assignment]:
+    """Return the coronary artery whose labels cost least, and these labels.
+
+    The artery with the smaller lower bound is solved first; the other one only as far as it can undercut it.
+    """
+    first, second = sorted(labels_of, key=lambda side: labels_of[side].lower_bound())
+    best = labels_of[first].solve()
+    undercut = labels_of[second].solve_below(best.cost)
+    return (first, best) if undercut is None else (second, undercut)
 
 
 def _read(
@@ -170,7 +181,7 @@ def _read(
     return probability, evidence
 
 
-def _numbers_of(side: Side, dominance: Dominance | str | None) -> list[int]:
+def _category_ids(side: Side, dominance: Dominance | str | None) -> list[int]:
     """Return 0 and the ARCADE ids of a coronary artery's segments."""
     segments = {number: syntax_from_arcade_id(number) for number in range(1, CLASSES)}
     return [0] + [
@@ -181,6 +192,7 @@ def _numbers_of(side: Side, dominance: Dominance | str | None) -> list[int]:
 
 
 def _allowed(numbers: list[int]) -> np.ndarray:
+    """Return (K, K) bool, whether vessels of two ARCADE ids may follow one another; 0 follows all."""
     allowed = np.ones((len(numbers), len(numbers)), dtype=bool)
     for row, one in enumerate(numbers[1:], start=1):
         for column, other in enumerate(numbers[1:], start=1):

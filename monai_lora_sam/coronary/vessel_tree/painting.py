@@ -25,7 +25,7 @@ def paint_segments(
     Args:
         labelled: from `label_tree`.
         mask: (H, W) bool, the vessels.
-        class_probability: (26, H, W), what the tree was labelled by; None: the nearest piece alone decides.
+        class_probability: (26, H, W), by which the tree was labelled; None: the nearest piece alone decides.
 
     Returns:
         (H, W) uint8.

@@ -1,7 +1,8 @@
-"""Cut a vessel tree into short pieces and say which of them follow one another."""
+"""Cut a vessel tree into short pieces and pair those that follow one another."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -11,7 +12,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from monai_lora_sam.coronary.vessel_tree.crossing import runs_straight_on
-from monai_lora_sam.coronary.vessel_tree.tree import VesselTree
+from monai_lora_sam.coronary.vessel_tree.tree import Branch, VesselTree
+
+Pair = tuple[int, int]
 
 #: The direction of a branch at its end is taken over so many pixels.
 DIRECTION_PX = 10.0
@@ -48,6 +51,15 @@ class _Arm:
     position_rc: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Joints:
+    """Hold the number of joints, the pairs (joint, piece), and the pairs of joints that cross each other."""
+
+    count: int
+    joined: list[Pair]
+    crossed: list[Pair]
+
+
 def cut_into_pieces(tree: VesselTree, piece_px: float, gap_px: float) -> Pieces:
     """Cut each branch into pieces of about equal length.
 
@@ -58,49 +70,90 @@ def cut_into_pieces(tree: VesselTree, piece_px: float, gap_px: float) -> Pieces:
         piece_px: the length aimed at, > 0.
         gap_px: a free end is linked with the nearest piece of another part of the tree up to this distance.
     """
-    points: list[np.ndarray] = []
-    branch_ids: list[int] = []
-    lengths: list[float] = []
-    joined: list[tuple[int, int]] = []
+    cut = {branch.id: _cut(branch, piece_px) for branch in tree.branches}
+    points = [part for parts in cut.values() for part in parts]
+    numbers = _numbered(cut)
+    along = _pairs_along(tree.branches, numbers)
+    arms = _arms_by_node(tree.branches, numbers)
+    joints = _joints([meeting for meeting in arms if len(meeting) > 1], len(points))
+    joined = along + joints.joined
+    free = [meeting[0] for meeting in arms if len(meeting) == 1]
+    nodes = len(points) + joints.count
+    gaps = _gaps(points, nodes, joined + joints.crossed, free, gap_px)
+    return Pieces(
+        points,
+        np.array([branch for branch, parts in cut.items() for _ in parts], dtype=int),
+        np.array(
+            [length for branch in tree.branches for length in _lengths(branch, cut[branch.id])], dtype=float
+        ),
+        joints.count,
+        _pairs(joined),
+        _pairs(joints.crossed + gaps),
+    )
+
+
+def _cut(branch: Branch, piece_px: float) -> list[np.ndarray]:
+    """Return the parts (N, 2) of a branch's centreline, of about equal length."""
+    line = branch.centreline_rc
+    return np.array_split(line, min(max(1, round(branch.length_px / piece_px)), len(line)))
+
+
+def _lengths(branch: Branch, parts: list[np.ndarray]) -> list[float]:
+    return [branch.length_px * len(part) / len(branch.centreline_rc) for part in parts]
+
+
+def _numbered(cut: dict[int, list[np.ndarray]]) -> dict[int, range]:
+    """Return the numbers of each branch's pieces, which run through the whole tree."""
+    numbers: dict[int, range] = {}
+    first = 0
+    for branch, parts in cut.items():
+        numbers[branch] = range(first, first + len(parts))
+        first += len(parts)
+    return numbers
+
+
+def _pairs_along(branches: Iterable[Branch], numbers: dict[int, range]) -> list[Pair]:
+    """Return the pairs of pieces that follow one another along a branch; a loop's last piece meets its first."""
+    pairs: list[Pair] = []
+    for branch in branches:
+        own = numbers[branch.id]
+        pairs += pairwise(own)
+        if branch.is_closed and len(own) > 2:
+            pairs.append((own[0], own[-1]))
+    return pairs
+
+
+def _arms_by_node(branches: Iterable[Branch], numbers: dict[int, range]) -> list[list[_Arm]]:
+    """Return, for each node, the ends of the branches that meet there."""
     arms: dict[int, list[_Arm]] = {}
-    for branch in tree.branches:
-        first = len(points)
-        line = branch.centreline_rc
-        count = min(max(1, round(branch.length_px / piece_px)), len(line))
-        for part in np.array_split(line, count):
-            points.append(part)
-            branch_ids.append(branch.id)
-            lengths.append(branch.length_px * len(part) / len(line))
-        joined += pairwise(range(first, first + count))
+    for branch in branches:
         if branch.start is None or branch.end is None:
-            joined += [(first, first + count - 1)] if count > 2 else []
             continue
+        line, own = branch.centreline_rc, numbers[branch.id]
         step = max(1, round(DIRECTION_PX / branch.length_px * len(line))) if branch.length_px else 1
-        for node, piece, inwards in (
-            (branch.start, first, line),
-            (branch.end, first + count - 1, line[::-1]),
-        ):
+        for node, piece, inwards in ((branch.start, own[0], line), (branch.end, own[-1], line[::-1])):
             away = inwards[min(step, len(line) - 1)] - inwards[0]
             outward = away / max(float(np.linalg.norm(away)), 1e-9)
             arms.setdefault(node.id, []).append(_Arm(piece, outward, inwards[0]))
-    links: list[tuple[int, int]] = []
-    joint = len(points)
-    for meeting in arms.values():
-        groups = _crossing(meeting) if len(meeting) > 1 else []
-        links += pairwise(range(joint, joint + len(groups)))
+    return list(arms.values())
+
+
+def _joints(meetings: list[list[_Arm]], first: int) -> _Joints:
+    """Number the joints from `first` on: one where branches meet, two where vessels cross."""
+    joined: list[Pair] = []
+    crossed: list[Pair] = []
+    joint = first
+    for meeting in meetings:
+        groups = _crossing(meeting)
+        crossed += pairwise(range(joint, joint + len(groups)))
         for group in groups:
             joined += [(joint, piece) for piece in dict.fromkeys(arm.piece for arm in group)]
             joint += 1
-    free = [meeting[0] for meeting in arms.values() if len(meeting) == 1]
-    links += _gaps(points, joint, joined + links, free, gap_px)
-    return Pieces(
-        points,
-        np.array(branch_ids, dtype=int),
-        np.array(lengths, dtype=float),
-        joint - len(points),
-        np.array(joined, dtype=int).reshape(-1, 2),
-        np.array(links, dtype=int).reshape(-1, 2),
-    )
+    return _Joints(joint - first, joined, crossed)
+
+
+def _pairs(pairs: list[Pair]) -> np.ndarray:
+    return np.array(pairs, dtype=int).reshape(-1, 2)
 
 
 def nearest_pieces(points_rc: list[np.ndarray], mask: np.ndarray) -> np.ndarray:
@@ -127,7 +180,7 @@ def forest_of(pieces: Pieces, evidence: np.ndarray) -> tuple[np.ndarray, np.ndar
     evidence differs most; links come last.
 
     Args:
-        pieces: what was cut.
+        pieces: of the tree.
         evidence: (P, K) a distribution over labels for each piece.
 
     Returns:
@@ -168,8 +221,8 @@ def _crossing(meeting: list[_Arm]) -> list[list[_Arm]]:
 
 
 def _gaps(
-    points: list[np.ndarray], nodes: int, pairs: list[tuple[int, int]], free: list[_Arm], gap_px: float
-) -> list[tuple[int, int]]:
+    points: list[np.ndarray], nodes: int, pairs: list[Pair], free: list[_Arm], gap_px: float
+) -> list[Pair]:
     """Return each free end with the nearest piece of each other part of the tree up to a distance, nearest first."""
     trees = nx.utils.UnionFind(range(nodes))
     for one, other in pairs:

@@ -8,7 +8,7 @@ from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
 
 
 def label_pixels(class_probability: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Give each pixel of a mask its most probable class: what is left when no anatomy is asked for.
+    """Give each pixel of a mask its most probable class, without regard to anatomy.
 
     Args:
         class_probability: (26, H, W) of ARCADE's categories, 0 = no segment; 0 to 1.

@@ -16,7 +16,7 @@ Edge = tuple[int, int, int]
 def prune(
     graph: nx.MultiGraph, loops: list[np.ndarray], minimum_px: float
 ) -> tuple[list[np.ndarray], list[PrunedBranch]]:
-    """Remove what does not stand out by `minimum_px`, the least first, and join what a spur had parted.
+    """Remove branches that do not stand out by `minimum_px`, the least first, and join branches that a spur had parted.
 
     Args:
         graph: as `skeleton_graph` gives it, with the node attribute `radius`; changed in place.
@@ -24,7 +24,7 @@ def prune(
         minimum_px: shortest piece to keep.
 
     Returns:
-        The loops that are left (a loop that lost its last side branch among them) and what was removed.
+        The loops that are left (a loop that lost its last side branch among them) and the pieces that were removed.
     """
     pruned: list[PrunedBranch] = []
     for node, _, key in list(nx.selfloop_edges(graph, keys=True)):

@@ -1,4 +1,4 @@
-"""What a vessel tree is made of."""
+"""Parts of a vessel tree: nodes and branches."""
 
 from __future__ import annotations
 

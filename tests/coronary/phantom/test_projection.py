@@ -1,4 +1,4 @@
-"""The C-arm's geometry against what DICOM and a ruler say."""
+"""The C-arm's geometry against DICOM and a ruler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pieces of drawn vessels and what hangs together."""
+"""Pieces of drawn vessels and the pairs among them."""
 
 from __future__ import annotations
 
