@@ -118,7 +118,7 @@ def test_every_setting_of_the_training_configuration_is_described(bundle):
 
 def test_the_defaults_described_are_those_of_the_training_configuration():
     text = (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
-    text = text.split("### What is most often changed")[1].split("###")[0]
+    text = text.split("### Common settings")[1].split("###")[0]
     settings = yaml.safe_load((BUNDLE / "configs" / "train.yaml").read_text())
     checked = 0
     for key, shown in re.findall(r"^\| `(\w+)` \| `?([^`|]+?)`? \|", text, re.MULTILINE):
