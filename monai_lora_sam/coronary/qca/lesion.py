@@ -86,7 +86,7 @@ class Lesion:
         With a calibration error (`Calibration.expected_error_percent`) the 95 % intervals of %DS and MLD are
         there as well; it widens those in mm alone.
         """
-        points, arc = self.profile.points_rc, self.profile.arc_length_px
+        points = self.profile.points_rc
         row: dict[str, Any] = {
             "id": self.id,
             "vessel": self.vessel_id,
@@ -113,27 +113,35 @@ class Lesion:
         }
         row |= with_units(lengths, pixel_spacing_mm)
         if calibration_error_percent is not None:
-            found = self.intervals(calibration_error_percent)
-            row["percent_diameter_stenosis_interval"] = [rounded(value) for value in found.percent]
-            row["mld_px_interval"] = [rounded(value) for value in found.mld_px]
-            if pixel_spacing_mm is not None:
-                row["mld_mm_interval"] = [
-                    rounded(value * pixel_spacing_mm) for value in found.mld_calibrated_px
-                ]
-        row["stenoses"] = [
-            {
-                "percent_diameter_stenosis": rounded(
-                    100 * (1 - one.minimum_lumen_diameter_px / float(self.profile.reference_px[one.minimum]))
-                ),
-                "mld_xy": xy(points[one.minimum]),
-                **with_units(
-                    {"mld": one.minimum_lumen_diameter_px, "length": float(arc[one.end] - arc[one.begin])},
-                    pixel_spacing_mm,
-                ),
-            }
-            for one in self.stenoses
-        ]
+            row |= self._intervals_json(pixel_spacing_mm, calibration_error_percent)
+        row["stenoses"] = [self._stenosis_json(one, pixel_spacing_mm) for one in self.stenoses]
         return row
+
+    def _intervals_json(
+        self, pixel_spacing_mm: float | None, calibration_error_percent: float
+    ) -> dict[str, Any]:
+        found = self.intervals(calibration_error_percent)
+        row = {
+            "percent_diameter_stenosis_interval": [rounded(value) for value in found.percent],
+            "mld_px_interval": [rounded(value) for value in found.mld_px],
+        }
+        if pixel_spacing_mm is not None:
+            row["mld_mm_interval"] = [rounded(value * pixel_spacing_mm) for value in found.mld_calibrated_px]
+        return row
+
+    def _stenosis_json(self, one: Stenosis, pixel_spacing_mm: float | None) -> dict[str, Any]:
+        points, arc, reference = self.profile.points_rc, self.profile.arc_length_px, self.profile.reference_px
+        lengths: dict[str, float | None] = {
+            "mld": one.minimum_lumen_diameter_px,
+            "length": float(arc[one.end] - arc[one.begin]),
+        }
+        return {
+            "percent_diameter_stenosis": rounded(
+                100 * (1 - one.minimum_lumen_diameter_px / float(reference[one.minimum]))
+            ),
+            "mld_xy": xy(points[one.minimum]),
+            **with_units(lengths, pixel_spacing_mm),
+        }
 
 
 def lesions_of(profile: VesselProfile, stenoses: Sequence[Stenosis], first_id: int = 1) -> list[Lesion]:

@@ -16,7 +16,7 @@ from monai_lora_sam.coronary.qca.reference import ReferenceLines, believable, wi
 from monai_lora_sam.coronary.qca.result import QcaResult
 from monai_lora_sam.coronary.qca.segment import Segment, segments_of
 from monai_lora_sam.coronary.qca.stenosis import Stenosis, find_stenoses
-from monai_lora_sam.coronary.qca.tips import Tip, facing_ends, tips_of
+from monai_lora_sam.coronary.qca.tips import Tip, facing_ends, tips_of, values_at
 from monai_lora_sam.coronary.qca.vessels import oriented, split_at_forks, split_at_steps
 from monai_lora_sam.coronary.vessel_tree import Branch, VesselTree, build_vessel_tree, without_small_holes
 
@@ -108,7 +108,7 @@ def _vessels(lines: list[VesselProfile], segments: np.ndarray | None) -> list[Ve
     for line in lines:
         for part in split_at_steps(line):
             if segments is not None:
-                part = replace(part, segment_ids=_ids_along(part.points_rc, segments).astype(np.uint8))
+                part = replace(part, segment_ids=values_at(part.points_rc, segments).astype(np.uint8))
             for profile in split_at_forks(part):
                 profiles.append(replace(profile, vessel_id=len(profiles) + 1))
     return [oriented(profile, profiles) for profile in profiles]
@@ -165,14 +165,9 @@ def _label(branch: Branch, segments: np.ndarray | None) -> int:
     """Return the id that most of a branch's labelled points have."""
     if segments is None:
         return 0
-    counts = np.bincount(_ids_along(branch.centreline_rc, segments), minlength=2)
+    counts = np.bincount(values_at(branch.centreline_rc, segments), minlength=2)
     counts[0] = 0
     return int(counts.argmax()) if counts.any() else 0
-
-
-def _ids_along(points: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    rows, columns = np.rint(points).astype(int).T
-    return segments[rows.clip(0, segments.shape[0] - 1), columns.clip(0, segments.shape[1] - 1)]
 
 
 def _is_free(tree: VesselTree, tip: Tip) -> bool:

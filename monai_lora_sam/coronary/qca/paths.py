@@ -12,21 +12,21 @@ from scipy.spatial import cKDTree
 
 from monai_lora_sam.coronary.polyline import Polyline
 from monai_lora_sam.coronary.qca.courses import label_cost
-from monai_lora_sam.coronary.qca.tips import Tip, radius_along, tips_of
+from monai_lora_sam.coronary.qca.tips import Tip, tips_of, values_at
 from monai_lora_sam.coronary.vessel_tree import Branch, Node, VesselTree
 
 SPACING_PX = 0.5  # between two points of a vessel
-STRAIGHT_DEGREES = 50.0  # both vessels of a crossing turn by less
-LARGEST_TURN_DEGREES = 100.0  # a vessel that turns by more at a bifurcation is another vessel
-WIDTH_WEIGHT = 1.0  # a side branch as wide as the rest is worth a turn of one radian
-CALIBRE_WEIGHT = 0.7  # so is going on e times as wide, in radians, the reverse of it
-OWN_RADIUS = 1.3  # times its median radius a vessel is at most wide where it leaves another
-MOUTH_PX = 1.0  # beside another vessel's lumen, in addition to that vessel's radius
+STRAIGHT_DEGREES = 50.0  # largest turn of both vessels of a crossing
+LARGEST_TURN_DEGREES = 100.0  # at a bifurcation; a vessel that turns by more is another vessel
+WIDTH_WEIGHT = 1.0  # radians of turn, as bad as leaving out a branch as wide as the vessel
+CALIBRE_WEIGHT = 0.7  # radians of turn, as bad as a calibre that changes by a factor e
+OWN_RADIUS = 1.3  # of its median radius, a vessel's radius at most where it leaves another
+MOUTH_PX = 1.0  # length beside another vessel's lumen, in addition to that vessel's radius
 
 
 @dataclass(frozen=True, eq=False)
 class VesselPath:
-    """One vessel from end to end.
+    """Hold one vessel from end to end.
 
     Attributes:
         id: number, from the longest.
@@ -270,7 +270,7 @@ def _bridge(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def beside_others(paths: list[VesselPath], others: list[np.ndarray], radius: np.ndarray) -> list[np.ndarray]:
-    """Say for each vessel which of its points lie beside a bifurcation or another vessel.
+    """Find the points of each vessel that lie beside a bifurcation or another vessel.
 
     A side branch's mouth reaches along the vessel as far as the branch's centreline lies within the vessel's
     lumen, and one radius of the branch on either side; the same where another vessel crosses. A side branch
@@ -285,7 +285,7 @@ def beside_others(paths: list[VesselPath], others: list[np.ndarray], radius: np.
         One (N,) bool array per vessel.
     """
     lines = [path.points_rc for path in paths] + others
-    radii = [radius_along(line, radius) for line in lines]
+    radii = [values_at(line, radius) for line in lines]
     boxes = [(line.min(axis=0), line.max(axis=0)) for line in lines]
     trees = [cKDTree(line) for line in lines]
     # Inside the junction a branch's own radius cannot be seen.
@@ -306,10 +306,11 @@ def beside_others(paths: list[VesselPath], others: list[np.ndarray], radius: np.
     return [np.cumsum(change)[:-1] > 0 for change in changes]
 
 
-def _mark(changes: np.ndarray, places: np.ndarray, margins_px: np.ndarray) -> None:
+def _mark(changes: np.ndarray, points: np.ndarray, margins_px: np.ndarray) -> None:
+    """Begin a stretch a margin before each of the points and end it as far behind."""
     reach = (margins_px / SPACING_PX).astype(int)
-    np.add.at(changes, np.maximum(places - reach, 0), 1)
-    np.add.at(changes, np.minimum(places + reach + 1, len(changes) - 1), -1)
+    np.add.at(changes, np.maximum(points - reach, 0), 1)
+    np.add.at(changes, np.minimum(points + reach + 1, len(changes) - 1), -1)
 
 
 def _boxes_apart(

@@ -33,9 +33,9 @@ class QcaResult:
     lesions: tuple[Lesion, ...]
 
     def to_json(self, calibration: Calibration | None = None) -> dict[str, Any]:
-        """Return everything as JSON can hold it; points as (x, y), fields in mm only with a spacing.
+        """Return the whole result as JSON can hold it; points as (x, y), fields in mm only with a spacing.
 
-        The calibration says how far millimetres may be off; without it the spacing counts as given by hand.
+        The calibration has the expected error of millimetres; without it the spacing counts as given by hand.
         """
         if calibration is None and self.pixel_spacing_mm is not None:
             calibration = Calibration.of(self.pixel_spacing_mm)

@@ -16,8 +16,8 @@ DIRECTION_REACH = 2.0  # radii over which a branch's direction is taken, beyond 
 LEAST_DIRECTION_PX = 6.0  # the same, at least
 LEAST_RADIUS_PX = 0.5  # of a vessel: half a pixel of the mask
 LONGEST_GAP_DIAMETERS = 8.0  # a longer gap is not bridged
-SHORT_GAP_DIAMETERS = 2.0  # up to here the ends may point past each other by more
-SHORT_GAP_DEGREES, LONG_GAP_DEGREES = 40.0, 20.0  # by which ends may point past each other
+SHORT_GAP_DIAMETERS = 2.0  # length of a gap, up to which its ends may point past each other by more
+SHORT_GAP_DEGREES, LONG_GAP_DEGREES = 40.0, 20.0  # angle by which ends may point past each other
 TRACED_DEGREES = 60.0  # the same where the probability leads across the gap, however low it is
 DEGREES_PER_DIAMETER = 20.0  # past each other, as bad as a gap longer by one diameter
 TRACE = 0.1  # probability that leads across a gap
@@ -73,7 +73,7 @@ def _tip(branch: Branch, node: Node, at_start: bool, radius: np.ndarray, label: 
     arc = np.linspace(0.0, branch.length_px, len(points))
     forks = node.kind == "bifurcation"
     begin = min(node.radius_px if forks else 0.0, 0.4 * branch.length_px)
-    widths = radius_along(points, radius)
+    widths = values_at(points, radius)
     widest = float(widths[(arc >= begin) & (arc <= begin + WIDEST_REACH_PX)].max(initial=LEAST_RADIUS_PX))
     # The last pixels of a vessel that narrows to its end point anywhere.
     reach = max(DIRECTION_REACH * (node.radius_px if forks else widest), LEAST_DIRECTION_PX)
@@ -93,10 +93,10 @@ def _tip(branch: Branch, node: Node, at_start: bool, radius: np.ndarray, label: 
     )
 
 
-def radius_along(points: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Read a map of radii (H, W) at points (N, 2)."""
+def values_at(points: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """Read a picture (H, W) at the pixels nearest to points (N, 2), row and column."""
     rows, columns = np.rint(points).astype(int).T
-    return radius[rows.clip(0, radius.shape[0] - 1), columns.clip(0, radius.shape[1] - 1)]
+    return picture[rows.clip(0, picture.shape[0] - 1), columns.clip(0, picture.shape[1] - 1)]
 
 
 def facing_ends(tips: Iterable[Tip], probability: np.ndarray) -> list[tuple[Tip, Tip]]:

@@ -20,7 +20,7 @@ def half_widths(probability: np.ndarray, points: np.ndarray, across: np.ndarray)
     """Return the distance from each point to the lumen's wall on either side, (2, N) in pixels and fractions.
 
     The probability (bilinear) is integrated along the line, outwards from the centreline until it has left the
-    vessel. Blurring or drawing on a grid moves the place of the level 0.5 inwards in a vessel as thin as the
+    vessel. Blurring or drawing on a grid moves the level 0.5 inwards in a vessel as thin as the
     blur, but leaves the integral as it is; a wide vessel has the same width by both. Where the map is zero
     the width is zero.
 
