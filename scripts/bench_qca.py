@@ -74,10 +74,10 @@ python scripts/bench_qca.py --cache phantoms_qca --input exact --quick
 
 @one_line_errors()
 def main(
-    cache: Annotated[Path, typer.Option(help="Folder for phantoms and what was measured on them; kept.")],
+    cache: Annotated[Path, typer.Option(help="Folder for phantoms and their measurements; kept.")],
     count: Annotated[int, typer.Option(help="Phantoms; each has one to three lesions.")] = 1200,
     seed: Annotated[
-        int, typer.Option(help="Of the phantoms. Seeds 7 to 13 served to develop what measures.")
+        int, typer.Option(help="Of the phantoms. Seeds 7 to 13 served to develop the measurement.")
     ] = 14,
     input_: Annotated[
         list[str] | None, typer.Option("--input", help=f"{', '.join(INPUTS)}; repeatable. Default: all.")
@@ -158,7 +158,7 @@ def main(
 def measured_once(
     cache: Path, folder: Path, entry: dict[str, Any], name: str, pipeline: CoronaryPipeline | None
 ) -> dict[str, Any]:
-    """Return a phantom's lesions with what was measured, from the cache where that has been done before."""
+    """Return a phantom's lesions with their measurements, from the cache where they are there."""
     identity = "" if pipeline is None else f"_{(pipeline.networks.identity() or 'unsaved')[:8]}"
     kept = (
         cache / f"measured_{folder.name}_{name}{identity}_{code_identity(name)}" / f"{entry['case_id']}.json"
@@ -189,7 +189,7 @@ def measured_once(
 
 @cache_result
 def code_identity(name: str) -> str:
-    """Return a hash of what measures, so that figures of another version are never taken for this one's."""
+    """Return a hash of the code that measures: figures of another version are never taken for this one's."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
     readers = (diameter_finder, straighten_vessel) if name == "predicted" else ()
     files = [Path(inspect.getfile(reader)) for reader in readers]
@@ -201,7 +201,7 @@ def code_identity(name: str) -> str:
 
 
 def compare(truth: dict[str, Any], mask: np.ndarray, result: QcaResult) -> list[dict[str, Any]]:
-    """Match each true lesion that the picture shows with what was measured nearest to it."""
+    """Match each true lesion that the picture shows with the nearest measured one."""
     rows = []
     taken: set[tuple[int, int]] = set()
     for lesion in truth["lesions"]:
@@ -362,7 +362,7 @@ def as_table(figures: dict[str, dict[str, dict[str, Any]]], title: str) -> Table
 
 
 def describe(row: dict[str, Any]) -> str:
-    """Return a line on a lesion, and what went wrong with it."""
+    """Return a line on a lesion and its error."""
     x, y = row["xy"]
     line = (
         f"{row['case']} segment {row['segment']} at x={x:.0f}, y={y:.0f}: {row['percent']:.0f} %DS, "

@@ -22,9 +22,10 @@ from rich.table import Table
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
 
 from monai_lora_sam.coronary.phantom import Centreline, Phantom, PhantomConfig, generate_phantom
+from monai_lora_sam.coronary.polyline import Polyline
 from monai_lora_sam.coronary.qca.lumen import LumenFinder, lumen_diameters
-from monai_lora_sam.coronary.qca.smoothing import fill, smooth
-from monai_lora_sam.coronary.qca.walls import half_widths, normals
+from monai_lora_sam.coronary.qca.samples import fill, smooth
+from monai_lora_sam.coronary.qca.walls import half_widths
 
 STEP_PX = 0.25
 ALONG_PX = 2.0  # smoothing along the vessel, the same for all
@@ -115,7 +116,7 @@ def sites(phantom: Phantom, line: Centreline) -> tuple[np.ndarray, np.ndarray, n
     wanted = np.arange(0, arc[-1], 0.5)
     points = np.column_stack([np.interp(wanted, arc, line.points_rc_px[:, axis]) for axis in (0, 1)])
     true_px = np.interp(wanted, arc, line.diameter_px)
-    across = normals(points)
+    across = Polyline(points).normals
     free = np.full(len(points), True)
     mask = phantom.vessel_mask.astype(float)
     for sign in (-1, 1):

@@ -20,13 +20,13 @@ from monai_lora_sam.coronary.anatomy import (
 )
 from monai_lora_sam.coronary.images import SPACING_SOURCES, Angiogram
 from monai_lora_sam.coronary.pipeline.stage_networks import StageNetworks
+from monai_lora_sam.coronary.polyline import Polyline
 from monai_lora_sam.coronary.qca import (
     BY_HAND,
     Calibration,
     Lesion,
     QcaResult,
     lesion_at,
-    normals,
     stenosis_at,
     with_units,
 )
@@ -184,7 +184,7 @@ def _profile(lesion: Lesion) -> dict[str, Any]:
     known = profile.is_measured | profile.occluded
     diameter = np.where(known, profile.diameter_px, np.nan)
     # Beside a bifurcation what looks like a wall is another vessel's. The lesion's marks need two ends all the same.
-    half = profile.reference_px[:, None] / 2 * normals(profile.points_rc)
+    half = profile.reference_px[:, None] / 2 * Polyline(profile.points_rc).normals
     left, right = (
         np.where(known[:, None], wall, np.nan) for wall in (profile.left_wall_rc, profile.right_wall_rc)
     )

@@ -4,10 +4,10 @@ from monai_lora_sam.coronary.qca.calibration import BY_HAND, Calibration, calibr
 from monai_lora_sam.coronary.qca.lesion import Lesion, with_units
 from monai_lora_sam.coronary.qca.lumen import LumenFinder, lumen_diameters
 from monai_lora_sam.coronary.qca.measure import measure
-from monai_lora_sam.coronary.qca.place import lesion_at, stenosis_at
 from monai_lora_sam.coronary.qca.profile import VesselProfile
 from monai_lora_sam.coronary.qca.result import QcaResult, summarise_tree
 from monai_lora_sam.coronary.qca.segment import Segment
+from monai_lora_sam.coronary.qca.site import lesion_at, stenosis_at
 from monai_lora_sam.coronary.qca.stenosis import Stenosis
 from monai_lora_sam.coronary.qca.syntax_score import (
     AdverseCharacteristics,
@@ -18,7 +18,6 @@ from monai_lora_sam.coronary.qca.syntax_score import (
     syntax_score,
 )
 from monai_lora_sam.coronary.qca.uncertainty import Intervals, stenosis_intervals
-from monai_lora_sam.coronary.qca.walls import normals
 
 __all__ = [
     "AdverseCharacteristics",
@@ -38,7 +37,6 @@ __all__ = [
     "lesion_at",
     "lumen_diameters",
     "measure",
-    "normals",
     "scored_lesions",
     "stenosis_at",
     "stenosis_intervals",

@@ -1,4 +1,4 @@
-"""How large a pixel is at the patient, how that is known, and how far it may be off."""
+"""Calibration: the size of a pixel at the patient, its source and its expected error."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 from scipy.optimize import least_squares
 
-from monai_lora_sam.coronary.qca.walls import normals
+from monai_lora_sam.coronary.polyline import Polyline
 
 FRENCH_MM = 1 / 3  # outer diameter of one French
 BY_HAND, CATHETER = "given by hand", "catheter"
 
-#: Method → expected relative error in percent (one standard deviation) and what it rests on.
+#: Method → expected relative error in percent (one standard deviation) and the ground for it.
 EXPECTED_ERRORS: dict[str, tuple[float, str]] = {
     CATHETER: (
         3.2,
@@ -35,7 +35,7 @@ EXPECTED_ERRORS: dict[str, tuple[float, str]] = {
 }
 
 STEP_PX = 0.25  # across the catheter
-BLOCK_PX = 25.0  # the catheter is straight over this stretch
+BLOCK_PX = 25.0  # length over which the catheter is straight
 EDGE_SIGMA_PX = 1.0  # of the derivative by which the fit starts
 MARGIN_PX = 5.0  # of background beside the catheter
 REACH_PX = 24.0  # half-length of the profiles: 8 French at 0.15 mm per pixel is 18 px wide
@@ -46,7 +46,7 @@ LEAST_EXPLAINED = 0.8  # of a profile's variance beyond a sloping background
 
 @dataclass(frozen=True)
 class Calibration:
-    """Hold the size of a pixel at the patient in mm, how it is known, and its expected relative error.
+    """Hold the size of a pixel at the patient in mm, its source, and its expected relative error.
 
     Attributes:
         pixel_spacing_mm: millimetres per pixel.
@@ -142,10 +142,10 @@ def catheter_widths(image: np.ndarray, points_rc: Sequence[Sequence[float]] | np
     image = np.asarray(image, dtype=np.float32)
     line = _line(image, points_rc)
     offsets = np.arange(-REACH_PX, REACH_PX + STEP_PX / 2, STEP_PX)
-    places = line[:, None, :] + offsets[None, :, None] * normals(line)[:, None, :]
+    places = line.points[:, None, :] + offsets[None, :, None] * line.normals[:, None, :]
     profiles = map_coordinates(image, places.transpose(2, 0, 1), order=1, mode="nearest")
     left, right = _coarse_edges(profiles.mean(axis=0), offsets)
-    blocks = max(round(len(line) / BLOCK_PX), 1)
+    blocks = max(round(len(line.points) / BLOCK_PX), 1)
     widths = [
         _tube_width(block.mean(axis=0), offsets, left, right) for block in np.array_split(profiles, blocks)
     ]
@@ -158,7 +158,8 @@ def catheter_widths(image: np.ndarray, points_rc: Sequence[Sequence[float]] | np
     return found
 
 
-def _line(image: np.ndarray, points_rc: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
+def _line(image: np.ndarray, points_rc: Sequence[Sequence[float]] | np.ndarray) -> Polyline:
+    """Return the points as a line with a point at about each pixel."""
     if image.ndim != 2:
         raise ValueError(f"expected an image of shape (height, width), found {image.shape}")
     points = np.asarray(points_rc, dtype=float)
@@ -166,11 +167,10 @@ def _line(image: np.ndarray, points_rc: Sequence[Sequence[float]] | np.ndarray) 
         raise ValueError(f"expected two or more points (row, column), found an array of {points.shape}")
     if (points < 0).any() or (points > np.array(image.shape) - 1).any():
         raise ValueError(f"expected points within the image of {image.shape}, found {points.tolist()}")
-    arc = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
-    if arc[-1] < LEAST_LENGTH_PX:
-        raise ValueError(f"expected at least {LEAST_LENGTH_PX:g} px of catheter, found {arc[-1]:.1f} px")
-    at = np.linspace(0.0, arc[-1], int(arc[-1]) + 1)
-    return np.column_stack([np.interp(at, arc, points[:, axis]) for axis in (0, 1)])
+    line = Polyline(points)
+    if line.length < LEAST_LENGTH_PX:
+        raise ValueError(f"expected at least {LEAST_LENGTH_PX:g} px of catheter, found {line.length:.1f} px")
+    return Polyline(line.at(np.linspace(0.0, line.length, int(line.length) + 1)))
 
 
 def _coarse_edges(mean: np.ndarray, offsets: np.ndarray) -> tuple[float, float]:
@@ -178,7 +178,7 @@ def _coarse_edges(mean: np.ndarray, offsets: np.ndarray) -> tuple[float, float]:
     slope = gaussian_filter1d(mean, EDGE_SIGMA_PX / STEP_PX, order=1)
     best, edges = 0.0, (0.0, 0.0)
     for sign in (-1.0, 1.0):
-        # Whatever lies between both edges must contain a place near to the points.
+        # A point near to the given ones must lie between both edges.
         for centre in np.flatnonzero(np.abs(offsets) <= REACH_PX / 3)[:: int(1 / STEP_PX)]:
             left = int(np.argmax(sign * slope[: centre + 1]))
             right = centre + int(np.argmax(-sign * slope[centre:]))
@@ -197,7 +197,7 @@ def _tube_width(profile: np.ndarray, offsets: np.ndarray, left: float, right: fl
     """Fit a tube seen by transmission to one profile and return its outer width; None where it does not fit.
 
     The grey level is that of a sloping background and of two amounts of matter, of the wall and of the bore,
-    blurred. Only their amounts are linear: they are solved for within the fit of the place, the width, the
+    blurred. Only their amounts are linear: they are solved for within the fit of the middle, the width, the
     bore and the blur.
     """
     middle, width = (left + right) / 2, right - left

@@ -1,4 +1,4 @@
-"""Which segments follow each other along one vessel."""
+"""Courses of the coronary arteries: the segments that follow each other along a vessel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RANK = {arcade_id(segment): rank_of(segment) for segment in SyntaxSegment}
 
 
 def label_cost(one: int, other: int) -> float:
-    """Return how little two ARCADE ids look like one vessel, in radians of turn.
+    """Return the cost of taking two ARCADE ids for one vessel, in radians of turn.
 
     Branches without a name (0) are one vessel as likely as not; a named and a nameless one are not, as where a
     septal branch leaves.

@@ -1,4 +1,4 @@
-"""A lesion's figures: one stenosis, or several that stand close together."""
+"""Figures of a lesion: a stenosis, or several that stand close together."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 
 from monai_lora_sam.coronary.qca.profile import VesselProfile
-from monai_lora_sam.coronary.qca.stenosis import Stenosis
+from monai_lora_sam.coronary.qca.stenosis import Stenosis, inside_stenoses
 from monai_lora_sam.coronary.qca.uncertainty import Intervals, stenosis_intervals
 
 ONE_LESION_DIAMETERS = 3.0  # stenoses closer than this are one lesion (SYNTAX score, syntaxscore.org)
-ADJOINING_DIAMETERS = 2.0  # stretch beyond a border over which a measured reference is averaged
+ADJOINING_DIAMETERS = 2.0  # length beyond a border over which a measured reference is averaged
 
 
 @dataclass(frozen=True, eq=False)
 class Lesion:
     """Hold the measurements of one lesion; lengths and diameters in px, points as row and column.
 
-    Definitions follow DICOM PS3.17 T.4.2. `reference_diameter_px` is the reference line at the place of the
+    Definitions follow DICOM PS3.17 T.4.2. `reference_diameter_px` is the reference line at the point of the
     smallest lumen, and %DS refers to it. `averaged_reference_px` is the mean of the two mean diameters
-    measured beside the lesion, the other usual reference, and
-    `percent_diameter_stenosis_averaged_reference` what follows from it; both are None where nothing was
-    measured there. `stenoses` has the parts of a lesion with several minima.
+    measured beside the lesion, the other usual reference, and `percent_diameter_stenosis_averaged_reference`
+    refers to it; both are None where nothing was measured there. `stenoses` has the parts of a lesion with several
+    minima.
     """
 
     id: int
@@ -86,7 +86,7 @@ class Lesion:
         With a calibration error (`Calibration.expected_error_percent`) the 95 % intervals of %DS and MLD are
         there as well; it widens those in mm alone.
         """
-        points, arc = self.profile.points_rc, self.profile.arc_length_px
+        points = self.profile.points_rc
         row: dict[str, Any] = {
             "id": self.id,
             "vessel": self.vessel_id,
@@ -113,27 +113,35 @@ class Lesion:
         }
         row |= with_units(lengths, pixel_spacing_mm)
         if calibration_error_percent is not None:
-            found = self.intervals(calibration_error_percent)
-            row["percent_diameter_stenosis_interval"] = [rounded(value) for value in found.percent]
-            row["mld_px_interval"] = [rounded(value) for value in found.mld_px]
-            if pixel_spacing_mm is not None:
-                row["mld_mm_interval"] = [
-                    rounded(value * pixel_spacing_mm) for value in found.mld_calibrated_px
-                ]
-        row["stenoses"] = [
-            {
-                "percent_diameter_stenosis": rounded(
-                    100 * (1 - one.minimum_lumen_diameter_px / float(self.profile.reference_px[one.minimum]))
-                ),
-                "mld_xy": xy(points[one.minimum]),
-                **with_units(
-                    {"mld": one.minimum_lumen_diameter_px, "length": float(arc[one.end] - arc[one.begin])},
-                    pixel_spacing_mm,
-                ),
-            }
-            for one in self.stenoses
-        ]
+            row |= self._intervals_json(pixel_spacing_mm, calibration_error_percent)
+        row["stenoses"] = [self._stenosis_json(one, pixel_spacing_mm) for one in self.stenoses]
         return row
+
+    def _intervals_json(
+        self, pixel_spacing_mm: float | None, calibration_error_percent: float
+    ) -> dict[str, Any]:
+        found = self.intervals(calibration_error_percent)
+        row = {
+            "percent_diameter_stenosis_interval": [rounded(value) for value in found.percent],
+            "mld_px_interval": [rounded(value) for value in found.mld_px],
+        }
+        if pixel_spacing_mm is not None:
+            row["mld_mm_interval"] = [rounded(value * pixel_spacing_mm) for value in found.mld_calibrated_px]
+        return row
+
+    def _stenosis_json(self, one: Stenosis, pixel_spacing_mm: float | None) -> dict[str, Any]:
+        points, arc, reference = self.profile.points_rc, self.profile.arc_length_px, self.profile.reference_px
+        lengths: dict[str, float | None] = {
+            "mld": one.minimum_lumen_diameter_px,
+            "length": float(arc[one.end] - arc[one.begin]),
+        }
+        return {
+            "percent_diameter_stenosis": rounded(
+                100 * (1 - one.minimum_lumen_diameter_px / float(reference[one.minimum]))
+            ),
+            "mld_xy": xy(points[one.minimum]),
+            **with_units(lengths, pixel_spacing_mm),
+        }
 
 
 def lesions_of(profile: VesselProfile, stenoses: Sequence[Stenosis], first_id: int = 1) -> list[Lesion]:
@@ -148,16 +156,14 @@ def lesions_of(profile: VesselProfile, stenoses: Sequence[Stenosis], first_id: i
                 groups[-1].append(stenosis)
                 continue
         groups.append([stenosis])
-    diseased = np.zeros(len(profile.points_rc), dtype=bool)
-    for stenosis in stenoses:
-        diseased[stenosis.begin : stenosis.end + 1] = True
-    return [lesion_of(profile, group, first_id + place, diseased) for place, group in enumerate(groups)]
+    diseased = inside_stenoses(stenoses, len(profile.points_rc))
+    return [lesion_of(profile, group, number, diseased) for number, group in enumerate(groups, first_id)]
 
 
 def lesion_of(
     profile: VesselProfile, stenoses: Sequence[Stenosis], number: int, diseased: np.ndarray
 ) -> Lesion:
-    """Measure one lesion made of stenoses of a vessel, given where (N,) the vessel is diseased."""
+    """Measure a lesion made of stenoses of a vessel; `diseased` (N,) says where that has any stenosis."""
     worst = min(
         stenoses, key=lambda one: one.minimum_lumen_diameter_px / float(profile.reference_px[one.minimum])
     )

@@ -3,53 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations, permutations
 
 import numpy as np
+from scipy.spatial import cKDTree
 
+from monai_lora_sam.coronary.polyline import Polyline
 from monai_lora_sam.coronary.qca.courses import label_cost
+from monai_lora_sam.coronary.qca.tips import Tip, tips_of, values_at
 from monai_lora_sam.coronary.vessel_tree import Branch, Node, VesselTree
 
-SPACING_PX = 0.5
-STRAIGHT_DEGREES = 50.0  # both vessels of a crossing turn by less
-LARGEST_TURN_DEGREES = 100.0  # a vessel that turns by more at a bifurcation is another vessel
-WIDTH_WEIGHT = 1.0  # a side branch as wide as the rest is worth a turn of one radian
-CALIBRE_WEIGHT = 0.7  # so is going on e times as wide, in radians, the reverse of it
-WIDEST_REACH_PX = 40.0
-DIRECTION_REACH = 2.0  # radii over which a branch's direction is taken, beyond the bifurcation
-
-
-@dataclass(frozen=True)
-class Tip:
-    """One end of a branch.
-
-    Attributes:
-        branch, at_start: which one.
-        position, outward: (2,) where it is, and the unit vector along which the branch would go on.
-        radius_px: of the vessel near the end.
-        end_radius_px: at the end itself.
-        widest_px: radius of the vessel further on, before it narrowed to the end.
-        label: ARCADE category id, 0 where unknown.
-    """
-
-    branch: int
-    at_start: bool
-    position: np.ndarray
-    outward: np.ndarray
-    radius_px: float
-    end_radius_px: float
-    widest_px: float
-    label: int
-
-    @property
-    def key(self) -> tuple[int, bool]:
-        return self.branch, self.at_start
+SPACING_PX = 0.5  # between two points of a vessel
+STRAIGHT_DEGREES = 50.0  # largest turn of both vessels of a crossing
+LARGEST_TURN_DEGREES = 100.0  # at a bifurcation; a vessel that turns by more is another vessel
+WIDTH_WEIGHT = 1.0  # radians of turn, as bad as leaving out a branch as wide as the vessel
+CALIBRE_WEIGHT = 0.7  # radians of turn, as bad as a calibre that changes by a factor e
+OWN_RADIUS = 1.3  # of its median radius, a vessel's radius at most where it leaves another
+MOUTH_PX = 1.0  # length beside another vessel's lumen, in addition to that vessel's radius
 
 
 @dataclass(frozen=True, eq=False)
 class VesselPath:
-    """One vessel from end to end.
+    """Hold one vessel from end to end.
 
     Attributes:
         id: number, from the longest.
@@ -67,60 +44,18 @@ class VesselPath:
     bridges: tuple[tuple[float, float], ...] = ()
     closed: bool = False
 
+    @cached_property
+    def line(self) -> Polyline:
+        """Return the points as an open line; the last point of a loop is its first."""
+        return Polyline(self.points_rc)
+
     @property
-    def arc_length_px(self) -> np.ndarray:
-        return arc_length(self.points_rc)
-
-
-def arc_length(points: np.ndarray) -> np.ndarray:
-    """Return the distance along a polyline (N, 2) from its first point, (N,)."""
-    return np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
-
-
-def resample(points: np.ndarray) -> np.ndarray:
-    """Return a polyline with points half a pixel apart."""
-    arc = arc_length(points)
-    wanted = np.linspace(0.0, arc[-1], max(2, round(arc[-1] / SPACING_PX) + 1))
-    return np.column_stack([np.interp(wanted, arc, points[:, axis]) for axis in (0, 1)])
-
-
-def tips_of(tree: VesselTree, radius: np.ndarray, labels: Sequence[int]) -> dict[tuple[int, bool], Tip]:
-    """Return both ends of every open branch by (branch, at_start).
-
-    Args:
-        tree: the tree.
-        radius: (H, W), distance of each pixel of the mask to the background.
-        labels: ARCADE category id of each branch, 0 where unknown.
-    """
-    tips = {}
-    for branch in tree.branches:
-        for at_start, node in ((True, branch.start), (False, branch.end)):
-            if node is None:
-                continue
-            points = branch.centreline_rc if at_start else branch.centreline_rc[::-1]
-            arc = np.linspace(0.0, branch.length_px, len(points))
-            begin = min(node.radius_px if node.kind == "bifurcation" else 0.0, 0.4 * branch.length_px)
-            widths = radius_along(points, radius)
-            widest = float(widths[(arc >= begin) & (arc <= begin + WIDEST_REACH_PX)].max(initial=0.5))
-            # The last pixels of a vessel that narrows to its end point anywhere.
-            scale = node.radius_px if node.kind == "bifurcation" else widest
-            reach = max(DIRECTION_REACH * scale, 6.0)
-            near = (arc >= begin) & (arc <= begin + reach)
-            outward = points[near][0] - points[near][-1] if near.sum() > 1 else points[0] - points[-1]
-            outward = outward / max(float(np.linalg.norm(outward)), 1e-9)
-            beyond = widths[(arc >= begin) & (arc <= begin + 3 * reach)]
-            width = max(float(np.median(beyond)) if len(beyond) else node.radius_px, 0.5)
-            widest = max(widest, width)
-            tips[branch.id, at_start] = Tip(
-                branch.id, at_start, points[0], outward, width, node.radius_px, widest, int(labels[branch.id])
-            )
-    return tips
-
-
-def radius_along(points: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Read a map of radii (H, W) at points (N, 2)."""
-    rows, columns = np.rint(points).astype(int).T
-    return radius[rows.clip(0, radius.shape[0] - 1), columns.clip(0, radius.shape[1] - 1)]
+    def normals(self) -> np.ndarray:
+        """Return the unit vectors (N, 2) across the path; a loop goes on beyond its first and its last point."""
+        if not self.closed:
+            return self.line.normals
+        points = self.points_rc
+        return Polyline(np.vstack([points[-2], points, points[1]])).normals[1:-1]
 
 
 def turn(one: Tip, other: Tip) -> float:
@@ -179,21 +114,24 @@ def join_at(tips: list[Tip]) -> list[tuple[Tip, Tip]]:
 
 
 def _crossing(tips: list[Tip]) -> list[tuple[Tip, Tip]]:
+    """Pair the four widest tips to two vessels that both go on nearly straight; nothing where none do."""
     first, *rest = sorted(tips, key=lambda tip: -tip.radius_px)[:4]
     best: list[tuple[Tip, Tip]] = []
     lowest = np.inf
-    for index, partner in enumerate(rest):
-        one, other = (tip for place, tip in enumerate(rest) if place != index)
+    for partner in rest:
+        one, other = (tip for tip in rest if tip is not partner)
         both = [(first, partner), (one, other)]
-        if any(
-            np.degrees(turn(*pair)) > STRAIGHT_DEGREES or pair[0].branch == pair[1].branch for pair in both
-        ):
+        if not all(_is_straight(*pair) for pair in both):
             continue
         total = sum(turn(*pair) + label_cost(pair[0].label, pair[1].label) for pair in both)
         total += sum(abs(np.log(pair[0].radius_px / pair[1].radius_px)) for pair in both)
         if total < lowest:
             lowest, best = total, both
     return best
+
+
+def _is_straight(one: Tip, other: Tip) -> bool:
+    return one.branch != other.branch and bool(np.degrees(turn(one, other)) <= STRAIGHT_DEGREES)
 
 
 def vessel_paths(
@@ -205,22 +143,12 @@ def vessel_paths(
         tree, radius, labels: as of `tips_of`.
         bridges: free ends that face each other over a gap.
     """
-    tips = tips_of(tree, radius, labels)
     groups, inner = clusters(tree)
+    joins = [*_joins(tree, tips_of(tree, radius, labels), groups, inner), *bridges]
     partner: dict[tuple[int, bool], Tip] = {}
-    for nodes in groups:
-        members = {node.id for node in nodes}
-        meeting = [
-            tip
-            for tip in tips.values()
-            if tip.branch not in inner and _node(tree.branches[tip.branch], tip.at_start).id in members
-        ]
-        for one, other in join_at(meeting):
-            partner[one.key], partner[other.key] = other, one
-    across = set()
-    for one, other in bridges:
+    for one, other in joins:
         partner[one.key], partner[other.key] = other, one
-        across |= {one.key, other.key}
+    bridged = {tip.key for pair in bridges for tip in pair}
     paths = []
     used: set[int] = set(inner)
     for branch in tree.branches:
@@ -232,12 +160,25 @@ def vessel_paths(
             continue
         chain = _chain(branch, partner)
         used |= {index for index, _ in chain}
-        paths.append(_assemble(tree, chain, across))
+        paths.append(_assemble(tree, chain, bridged))
     paths.sort(key=lambda path: -len(path.points_rc))
-    return [
-        VesselPath(i, p.points_rc, p.branches, p.starts_at, p.ends_at, p.bridges, p.closed)
-        for i, p in enumerate(paths)
-    ]
+    return [replace(path, id=number) for number, path in enumerate(paths)]
+
+
+def _joins(
+    tree: VesselTree, tips: dict[tuple[int, bool], Tip], groups: list[list[Node]], inner: set[int]
+) -> list[tuple[Tip, Tip]]:
+    """Return the pairs of tips that go on as one vessel at the junctions of a tree."""
+    pairs = []
+    for nodes in groups:
+        members = {node.id for node in nodes}
+        meeting = [
+            tip
+            for tip in tips.values()
+            if tip.branch not in inner and _node(tree.branches[tip.branch], tip.at_start).id in members
+        ]
+        pairs += join_at(meeting)
+    return pairs
 
 
 def _node(branch: Branch, at_start: bool) -> Node:
@@ -268,34 +209,41 @@ def _chain(branch: Branch, partner: dict[tuple[int, bool], Tip]) -> list[tuple[i
     return chain
 
 
-def _assemble(tree: VesselTree, chain: list[tuple[int, bool]], across: set[tuple[int, bool]]) -> VesselPath:
-    pieces, cuts, bridged = [], [], []
-    for place, (index, backwards) in enumerate(chain):
-        branch = tree.branches[index]
-        points = branch.centreline_rc[::-1] if backwards else branch.centreline_rc
-        first, last = _node(branch, not backwards), _node(branch, backwards)
-        arc = np.linspace(0.0, branch.length_px, len(points))
-        third = branch.length_px / 3
-        begin = min(first.radius_px, third) if place and first.kind == "bifurcation" else 0.0
-        end = min(last.radius_px, third) if place < len(chain) - 1 and last.kind == "bifurcation" else 0.0
-        keep = (arc >= begin) & (arc <= branch.length_px - end)
-        pieces.append(points[keep])
-        if place:
-            bridged.append((index, not backwards) in across)
-        cuts.append((first, last))
-    line = [pieces[0]]
-    gaps = []
-    for before, after, is_bridge in zip(pieces[:-1], pieces[1:], bridged, strict=True):
-        if is_bridge:
+def _assemble(tree: VesselTree, chain: list[tuple[int, bool]], bridged: set[tuple[int, bool]]) -> VesselPath:
+    """Make one path of the branches of a chain; `bridged` has the tips that face each other over a gap."""
+    pieces = []
+    for number, (index, backwards) in enumerate(chain):
+        pieces.append(_piece(tree.branches[index], backwards, number > 0, number < len(chain) - 1))
+    line, gaps = [pieces[0]], []
+    for before, after, (index, backwards) in zip(pieces[:-1], pieces[1:], chain[1:], strict=True):
+        if (index, not backwards) in bridged:
             gaps.append((before[-1], after[0]))
         line += [_bridge(before, after), after]
-    points = resample(np.vstack(line))
-    arc = arc_length(points)
-    intervals = []
-    for start, stop in gaps:
-        at = [float(arc[np.argmin(np.linalg.norm(points - place, axis=1))]) for place in (start, stop)]
-        intervals.append((at[0], at[1]))
-    return VesselPath(0, points, tuple(chain), cuts[0][0], cuts[-1][1], tuple(intervals))
+    path = Polyline(np.vstack(line)).resample(SPACING_PX)
+    (first, backwards), (last, last_backwards) = chain[0], chain[-1]
+    return VesselPath(
+        id=0,
+        points_rc=path.points,
+        branches=tuple(chain),
+        starts_at=_node(tree.branches[first], not backwards),
+        ends_at=_node(tree.branches[last], last_backwards),
+        bridges=tuple((_nearest_arc(path, start), _nearest_arc(path, stop)) for start, stop in gaps),
+    )
+
+
+def _piece(branch: Branch, backwards: bool, joined_before: bool, joined_behind: bool) -> np.ndarray:
+    """Return the points of a branch, without those inside the bifurcations at which it is joined."""
+    points = branch.centreline_rc[::-1] if backwards else branch.centreline_rc
+    first, last = _node(branch, not backwards), _node(branch, backwards)
+    arc = np.linspace(0.0, branch.length_px, len(points))
+    third = branch.length_px / 3
+    begin = min(first.radius_px, third) if joined_before and first.kind == "bifurcation" else 0.0
+    end = min(last.radius_px, third) if joined_behind and last.kind == "bifurcation" else 0.0
+    return points[(arc >= begin) & (arc <= branch.length_px - end)]
+
+
+def _nearest_arc(line: Polyline, point: np.ndarray) -> float:
+    return float(line.arc_length[np.argmin(np.linalg.norm(line.points - point, axis=1))])
 
 
 def _bridge(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -319,3 +267,53 @@ def _bridge(before: np.ndarray, after: np.ndarray) -> np.ndarray:
         + (3 * t**2 - 2 * t**3) * stop
         + (t**3 - t**2) * arriving
     )
+
+
+def beside_others(paths: list[VesselPath], others: list[np.ndarray], radius: np.ndarray) -> list[np.ndarray]:
+    """Find the points of each vessel that lie beside a bifurcation or another vessel.
+
+    A side branch's mouth reaches along the vessel as far as the branch's centreline lies within the vessel's
+    lumen, and one radius of the branch on either side; the same where another vessel crosses. A side branch
+    itself counts from where it has left the other lumen, and one radius of its own.
+
+    Args:
+        paths: the vessels.
+        others: (M, 2) further centrelines, of short branches inside junctions.
+        radius: (H, W), distance of each pixel of the mask to the background.
+
+    Returns:
+        One (N,) bool array per vessel.
+    """
+    lines = [path.points_rc for path in paths] + others
+    radii = [values_at(line, radius) for line in lines]
+    boxes = [(line.min(axis=0), line.max(axis=0)) for line in lines]
+    trees = [cKDTree(line) for line in lines]
+    # Inside the junction a branch's own radius cannot be seen.
+    shown = [np.minimum(one, OWN_RADIUS * np.median(one)) + MOUTH_PX for one in radii]
+    # Where stretches begin (+1) and end (-1) along each vessel.
+    changes = [np.zeros(len(path.points_rc) + 1, dtype=int) for path in paths]
+    for p, q in permutations(range(len(lines)), 2):
+        largest = max(radii[p].max(), radii[q].max()) + 1.0
+        if min(p, q) >= len(paths) or _boxes_apart(boxes[p], boxes[q], largest):
+            continue
+        far, nearest = trees[p].query(lines[q], distance_upper_bound=largest)
+        hit = np.flatnonzero(np.isfinite(far))
+        hit = hit[far[hit] < radii[p][nearest[hit]] + 1.0]
+        if p < len(paths):
+            _mark(changes[p], nearest[hit], shown[q][hit])
+        if q < len(paths):
+            _mark(changes[q], hit, shown[q][hit])
+    return [np.cumsum(change)[:-1] > 0 for change in changes]
+
+
+def _mark(changes: np.ndarray, points: np.ndarray, margins_px: np.ndarray) -> None:
+    """Begin a stretch a margin before each of the points and end it as far behind."""
+    reach = (margins_px / SPACING_PX).astype(int)
+    np.add.at(changes, np.maximum(points - reach, 0), 1)
+    np.add.at(changes, np.minimum(points + reach + 1, len(changes) - 1), -1)
+
+
+def _boxes_apart(
+    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], margin: float
+) -> bool:
+    return bool(np.any(one[0] > other[1] + margin) or np.any(other[0] > one[1] + margin))

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from itertools import permutations
 
 import numpy as np
-from scipy.spatial import cKDTree
 from scipy.special import erfc
 
+from monai_lora_sam.coronary.polyline import Polyline
 from monai_lora_sam.coronary.qca.lumen import LumenFinder, lumen_diameters, shows_depth
-from monai_lora_sam.coronary.qca.paths import SPACING_PX, VesselPath, arc_length, radius_along
-from monai_lora_sam.coronary.qca.smoothing import fill, smooth
-from monai_lora_sam.coronary.qca.walls import clearance, half_widths, in_lumen, normals
+from monai_lora_sam.coronary.qca.paths import SPACING_PX, VesselPath
+from monai_lora_sam.coronary.qca.samples import fill, smooth
+from monai_lora_sam.coronary.qca.walls import clearance, half_widths, in_lumen
 from monai_lora_sam.coronary.vessel_tree import Node
 
-RECENTRE_SIGMA_PX = 3.0
-DIAMETER_SIGMA_PX = 2.0
+RECENTRE_SIGMA_PX = 3.0  # of the regression by which the midline moves
+RECENTRE_LIMIT_PX = 3.0  # by which the midline moves at most
+DIAMETER_SIGMA_PX = 2.0  # of the regression that smooths the diameters
 END_REACH = 1.5  # radii before a free end that are left out
-OWN_RADIUS = 1.3  # times its median radius a vessel is at most wide where it leaves another
-MOUTH_PX = 1.0  # beside another vessel's lumen, in addition to that vessel's radius
-EMPTY_PX = 0.25  # by the probability, less is no lumen
+EMPTY_PX = 0.25  # diameter by the probability, below which there is no lumen
 UNSEEN_PX = 0.9  # the same by the angiogram
 LEAST_TRUSTED = 12  # points of a vessel, for a fit to the angiogram
-BLUNT_PX = 3.0  # stretch on either side of a gap over which the vessel's width is looked at
+BLUNT_PX = 3.0  # length on either side of a gap over which the vessel's width is looked at
 FLANK = 0.15  # of the width; between this and the rest a vessel is narrowing
 ROUND_ENDS = 0.46  # of the width: over so long both of two half-circles narrow
-HARD_PX, SOFT_PX = 2.2, 4.2  # and this more by the mask's grid, or by a blur of a pixel
-BLUR_PX = 1.2  # of a soft mask, at most; what is left in a gap beyond that of its blurred ends is lumen
-SHORT_GAP_PX = 3.0  # gaps up to here, or half a diameter, are breaks of the mask and no occlusion
+HARD_PX, SOFT_PX = 2.2, 4.2  # length of narrowing that the mask's grid, or a blur of a pixel, adds to that
+BLUR_PX = 1.2  # of a soft mask, at most; more in a gap than its blurred ends leave there is lumen
+SHORT_GAP_PX = 3.0  # length; gaps up to here, or half a diameter, are breaks of the mask and no occlusion
+# Diameter of a cross-section of this vessel alone, at most: a ratio to its clearance, and px besides. Half an
+# oblique or steep cross-section is less than 1.5 radii.
+OBLIQUE_RATIO, OBLIQUE_PX = 3.0, 1.5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,82 +114,145 @@ def measure_path(
             says it is.
         find_lumen: how it is read.
     """
-    points, arc = path.points_rc, path.arc_length_px
-    across = normals(points, path.closed)
-    if not path.closed:
-        points = _recentred(points, across, probability, ~beside)
-        across, arc = normals(points), arc_length(points)
-    sides = half_widths(probability, points, across)
-    diameter = sides.sum(axis=0)
-    lumen = np.isfinite(diameter) & in_lumen(probability, points, across)
-    trusted = lumen & ~beside & (diameter > 0)
-    in_angiogram, reading_error = False, 0.0
-    if image is not None and trusted.sum() >= LEAST_TRUSTED:
-        lines = (image, points, across, fill(diameter, trusted), trusted)
-        in_angiogram = shows_depth(*lines)
-    if in_angiogram:
-        read, offset, reading_error = find_lumen(*lines)
-        diameter = np.where(np.isfinite(diameter), read, np.nan)
-        sides = np.stack([diameter / 2 - offset, diameter / 2 + offset])
-    left, right = points - sides[0][:, None] * across, points + sides[1][:, None] * across
-    occluded = np.zeros(len(points), dtype=bool)
-    width = float(np.nanmedian(diameter)) if np.isfinite(diameter).any() else 0.0
-    short = np.zeros(len(points), dtype=bool)
-    soft = bool(((probability > 0) & (probability < 1)).any())
-    for begin, end in path.bridges:
-        inside = (path.arc_length_px >= begin - 1) & (path.arc_length_px <= end + 1)
-        empty = inside & (diameter < (UNSEEN_PX if in_angiogram else EMPTY_PX))
-        # Half a pixel between samples.
-        if empty.sum() * SPACING_PX > max(SHORT_GAP_PX, 0.5 * width):
-            occluded |= empty
-        elif not in_angiogram and _is_blunt(diameter, inside, width, soft):
-            gap = float((diameter[inside] < width / 2).sum()) * SPACING_PX
-            if float(np.nanmin(diameter[inside])) < EMPTY_PX + _blurred_ends(gap, width):
-                short |= inside
-    bridged = occluded | short
-    for begin, end in path.bridges:
-        bridged |= (path.arc_length_px >= begin - 1) & (path.arc_length_px <= end + 1)
+    line, across = _midline(path, probability, ~beside)
+    points = line.points
+    lumen = _read_lumen(points, across, probability, beside, image, find_lumen)
+    gaps = _gaps(path, lumen, probability)
+    left, right = points - lumen.sides[0][:, None] * across, points + lumen.sides[1][:, None] * across
     # The blunt end of a vessel is no wall along it.
-    walled = (diameter > 0) & ~bridged
+    walled = (lumen.diameter > 0) & ~gaps.bridged
     free = clearance(np.vstack([left[walled], right[walled]]), points)
-    measured = np.isfinite(diameter) & ~beside & ~short & (bridged | lumen)
-    # Half an oblique or steep cross-section is less than 1.5 radii.
-    measured &= ~(diameter > 3.0 * free + 1.5)
-    if not path.closed:
-        for node, distance in ((path.starts_at, arc), (path.ends_at, arc[-1] - arc)):
-            if node is not None and node.kind == "end":
-                measured &= distance >= END_REACH * node.radius_px
-    smoothed = smooth(diameter, measured, DIAMETER_SIGMA_PX / SPACING_PX)
+    measured = np.isfinite(lumen.diameter) & ~beside & ~gaps.breaks & (gaps.bridged | lumen.is_vessel)
+    measured &= ~(lumen.diameter > OBLIQUE_RATIO * free + OBLIQUE_PX) & _away_from_ends(path, line.arc_length)
+    smoothed = smooth(lumen.diameter, measured, DIAMETER_SIGMA_PX / SPACING_PX)
     return VesselProfile(
         vessel_id=path.id,
         points_rc=points,
         left_wall_rc=left,
         right_wall_rc=right,
-        arc_length_px=arc,
-        diameter_px=diameter,
+        arc_length_px=line.arc_length,
+        diameter_px=lumen.diameter,
         is_measured=measured,
         smoothed_px=np.maximum(smoothed, 0.0),
         reference_px=np.full(len(points), np.nan),
         segment_ids=np.zeros(len(points), np.uint8),
-        occluded=occluded,
+        occluded=gaps.occluded,
         overlapped=np.zeros(len(points), dtype=bool),
         direction_known=False,
         beside=beside,
-        reading_error_px=reading_error,
+        reading_error_px=lumen.error_px,
         start=path.starts_at,
         end=path.ends_at,
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Lumen:
+    """Hold the lumen as read along a vessel.
+
+    Attributes:
+        sides: (2, N) distance of both walls from the line, NaN where not found.
+        diameter: (N,) their sum.
+        is_vessel: (N,) bool, where the probability reaches one half.
+        in_angiogram: whether the diameters are the angiogram's, not the map's.
+        error_px: standard deviation of the diameters, 0 for the map's.
+    """
+
+    sides: np.ndarray
+    diameter: np.ndarray
+    is_vessel: np.ndarray
+    in_angiogram: bool
+    error_px: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Gaps:
+    """Hold where a vessel's gaps lie, (N,) bool each: occlusions, mere breaks of the mask, and all that was bridged."""
+
+    occluded: np.ndarray
+    breaks: np.ndarray
+    bridged: np.ndarray
+
+
+def _midline(path: VesselPath, probability: np.ndarray, alone: np.ndarray) -> tuple[Polyline, np.ndarray]:
+    """Return the line in the middle of the lumen and the unit vectors (N, 2) across it; a loop stays as it is."""
+    if path.closed:
+        return path.line, path.normals
+    line = Polyline(_recentred(path.points_rc, path.normals, probability, alone))
+    return line, line.normals
+
+
+def _read_lumen(
+    points: np.ndarray,
+    across: np.ndarray,
+    probability: np.ndarray,
+    beside: np.ndarray,
+    image: np.ndarray | None,
+    find_lumen: LumenFinder,
+) -> _Lumen:
+    """Read the lumen in the map, or in the angiogram where that shows the depth of vessels."""
+    sides = half_widths(probability, points, across)
+    diameter = sides.sum(axis=0)
+    is_vessel = np.isfinite(diameter) & in_lumen(probability, points, across)
+    trusted = is_vessel & ~beside & (diameter > 0)
+    of_map = _Lumen(sides, diameter, is_vessel, False, 0.0)
+    if image is None or trusted.sum() < LEAST_TRUSTED:
+        return of_map
+    lines = (image, points, across, fill(diameter, trusted), trusted)
+    if not shows_depth(*lines):
+        return of_map
+    read, offset, error_px = find_lumen(*lines)
+    diameter = np.where(np.isfinite(diameter), read, np.nan)
+    sides = np.stack([diameter / 2 - offset, diameter / 2 + offset])
+    return _Lumen(sides, diameter, is_vessel, True, error_px)
+
+
+def _gaps(path: VesselPath, lumen: _Lumen, probability: np.ndarray) -> _Gaps:
+    """Tell occlusions among the bridges of a vessel from breaks of the mask and from lumens that are only thin."""
+    diameter = lumen.diameter
+    occluded, breaks, bridged = (np.zeros(len(diameter), dtype=bool) for _ in range(3))
+    width = float(np.nanmedian(diameter)) if np.isfinite(diameter).any() else 0.0
+    soft = bool(((probability > 0) & (probability < 1)).any())
+    for begin, end in path.bridges:
+        inside = (path.line.arc_length >= begin - 1) & (path.line.arc_length <= end + 1)
+        bridged |= inside
+        empty = inside & (diameter < (UNSEEN_PX if lumen.in_angiogram else EMPTY_PX))
+        # Half a pixel between samples.
+        if empty.sum() * SPACING_PX > max(SHORT_GAP_PX, 0.5 * width):
+            occluded |= empty
+        elif not lumen.in_angiogram and _is_break(diameter, inside, width, soft):
+            breaks |= inside
+    return _Gaps(occluded, breaks, bridged)
+
+
+def _is_break(diameter: np.ndarray, inside: np.ndarray, width: float, soft: bool) -> bool:
+    """Say whether a gap is a break of the mask: cut bluntly, and no wider than its blurred ends would leave it."""
+    if not _is_blunt(diameter, inside, width, soft):
+        return False
+    gap = float((diameter[inside] < width / 2).sum()) * SPACING_PX
+    return float(np.nanmin(diameter[inside])) < EMPTY_PX + _blurred_ends(gap, width)
+
+
+def _away_from_ends(path: VesselPath, arc: np.ndarray) -> np.ndarray:
+    """Say which points of a vessel (N,) lie away from its free ends."""
+    away = np.ones(len(arc), dtype=bool)
+    if not path.closed:
+        for node, distance in ((path.starts_at, arc), (path.ends_at, arc[-1] - arc)):
+            if node is not None and node.kind == "end":
+                away &= distance >= END_REACH * node.radius_px
+    return away
+
+
 def _recentred(
     points: np.ndarray, across: np.ndarray, probability: np.ndarray, alone: np.ndarray
 ) -> np.ndarray:
-    """Return a line moved to the middle of its lumen, as that is where the vessel is `alone` (N,)."""
+    """Return a line moved to the middle of its lumen, interpolated where the vessel is not `alone` (N,)."""
     sides = np.full((2, len(points)), np.nan)
     sides[:, alone] = half_widths(probability, points[alone], across[alone])
     found = np.isfinite(sides).all(axis=0) & (sides.sum(axis=0) > 0)
     shift = smooth((sides[1] - sides[0]) / 2, found, RECENTRE_SIGMA_PX / SPACING_PX)
-    shift = np.clip(np.nan_to_num(fill(shift, found & np.isfinite(shift))), -3.0, 3.0)
+    shift = np.nan_to_num(fill(shift, found & np.isfinite(shift)))
+    shift = np.clip(shift, -RECENTRE_LIMIT_PX, RECENTRE_LIMIT_PX)
     return points + shift[:, None] * across
 
 
@@ -207,52 +271,3 @@ def _is_blunt(diameter: np.ndarray, inside: np.ndarray, width: float, soft: bool
 def _blurred_ends(gap_px: float, width: float) -> float:
     """Return the diameter that two blunt ends, blurred, would show half-way between them."""
     return float(width * erfc(gap_px / 2 / (np.sqrt(2) * BLUR_PX)))
-
-
-def beside_others(paths: list[VesselPath], others: list[np.ndarray], radius: np.ndarray) -> list[np.ndarray]:
-    """Say for each vessel which of its points lie beside a bifurcation or another vessel.
-
-    A side branch's mouth reaches along the vessel as far as the branch's centreline lies within the vessel's
-    lumen, and one radius of the branch on either side; the same where another vessel crosses. A side branch
-    itself counts from where it has left the other lumen, and one radius of its own.
-
-    Args:
-        paths: the vessels.
-        others: (M, 2) further centrelines, of short branches inside junctions.
-        radius: (H, W), distance of each pixel of the mask to the background.
-
-    Returns:
-        One (N,) bool array per vessel.
-    """
-    lines = [path.points_rc for path in paths] + others
-    radii = [radius_along(line, radius) for line in lines]
-    boxes = [(line.min(axis=0), line.max(axis=0)) for line in lines]
-    trees = [cKDTree(line) for line in lines]
-    # Inside the junction a branch's own radius cannot be seen.
-    shown = [np.minimum(one, OWN_RADIUS * np.median(one)) + MOUTH_PX for one in radii]
-    # Where stretches begin (+1) and end (-1) along each vessel.
-    changes = [np.zeros(len(path.points_rc) + 1, dtype=int) for path in paths]
-    for p, q in permutations(range(len(lines)), 2):
-        largest = max(radii[p].max(), radii[q].max()) + 1.0
-        if min(p, q) >= len(paths) or _boxes_apart(boxes[p], boxes[q], largest):
-            continue
-        far, nearest = trees[p].query(lines[q], distance_upper_bound=largest)
-        hit = np.flatnonzero(np.isfinite(far))
-        hit = hit[far[hit] < radii[p][nearest[hit]] + 1.0]
-        if p < len(paths):
-            _mark(changes[p], nearest[hit], shown[q][hit])
-        if q < len(paths):
-            _mark(changes[q], hit, shown[q][hit])
-    return [np.cumsum(change)[:-1] > 0 for change in changes]
-
-
-def _mark(changes: np.ndarray, places: np.ndarray, margins_px: np.ndarray) -> None:
-    reach = (margins_px / SPACING_PX).astype(int)
-    np.add.at(changes, np.maximum(places - reach, 0), 1)
-    np.add.at(changes, np.minimum(places + reach + 1, len(changes) - 1), -1)
-
-
-def _boxes_apart(
-    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], margin: float
-) -> bool:
-    return bool(np.any(one[0] > other[1] + margin) or np.any(other[0] > one[1] + margin))

@@ -33,9 +33,9 @@ class QcaResult:
     lesions: tuple[Lesion, ...]
 
     def to_json(self, calibration: Calibration | None = None) -> dict[str, Any]:
-        """Return everything as JSON can hold it; points as (x, y), fields in mm only with a spacing.
+        """Return the whole result as JSON can hold it; points as (x, y), fields in mm only with a spacing.
 
-        The calibration says how far millimetres may be off; without it the spacing counts as given by hand.
+        The calibration has the expected error of millimetres; without it the spacing counts as given by hand.
         """
         if calibration is None and self.pixel_spacing_mm is not None:
             calibration = Calibration.of(self.pixel_spacing_mm)
@@ -82,10 +82,12 @@ def summarise_tree(tree: VesselTree, result: QcaResult) -> dict[str, Any]:
 
 def _vessel(profile: VesselProfile, spacing: float | None) -> dict[str, Any]:
     measured = profile.diameter_px[profile.is_measured]
-    figures = {"minimum_diameter": np.min, "median_diameter": np.median, "maximum_diameter": np.max}
+    lowest, median, highest = np.quantile(measured, [0.0, 0.5, 1.0]) if len(measured) else (None, None, None)
     lengths: dict[str, float | None] = {
         "length": profile.length_px,
-        **{name: float(figure(measured)) if len(measured) else None for name, figure in figures.items()},
+        "minimum_diameter": lowest,
+        "median_diameter": median,
+        "maximum_diameter": highest,
     }
     return {
         "id": profile.vessel_id,

@@ -1,4 +1,4 @@
-"""A segment's figures: the same as a lesion's, over the part of a vessel that carries one label."""
+"""Figures of a segment: those of a lesion, over the part of a vessel that has its label."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from monai_lora_sam.coronary.anatomy import segment_name, syntax_from_arcade_id
-from monai_lora_sam.coronary.qca.forks import SHORTEST_PX
 from monai_lora_sam.coronary.qca.lesion import Lesion, lesion_of, with_units
 from monai_lora_sam.coronary.qca.paths import SPACING_PX
 from monai_lora_sam.coronary.qca.profile import VesselProfile
 from monai_lora_sam.coronary.qca.stenosis import LEAST_STENOSIS, Stenosis
+from monai_lora_sam.coronary.qca.vessels import SHORTEST_PX
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +22,8 @@ class Segment:
 
     Attributes:
         segment_id: ARCADE category id, 0 without labels.
-        extent: what a lesion from the segment's proximal to its distal border would measure: the smallest
-            diameter, its place, the reference there, %DS.
+        extent: the figures of a lesion from the segment's proximal to its distal border: the smallest diameter, its
+            point, the reference there, %DS.
         median_diameter_px: over the measured points.
         proximal_diameter_px, distal_diameter_px: reference diameters at the two borders.
         lesion_ids: the lesions whose smallest lumen lies in it.
@@ -69,45 +69,47 @@ def segments_of(profile: VesselProfile, lesions: Sequence[Lesion]) -> list[Segme
     diseased = np.zeros(len(profile.points_rc), dtype=bool)
     for lesion in lesions:
         diseased[lesion.begin : lesion.end + 1] = True
-    segments = []
-    for number in ids:
-        inside = profile.segment_ids == number
-        known = inside & profile.is_measured & np.isfinite(profile.smoothed_px)
-        if inside.sum() * SPACING_PX < SHORTEST_PX or not known.any():
-            continue
-        begin, end = np.flatnonzero(inside)[[0, -1]].tolist()
-        here = [lesion for lesion in lesions if begin <= lesion.minimum <= end]
-        if here:
-            # The lesion's own fit is the better one of the same place.
-            worst = max(here, key=lambda one: one.percent_diameter_stenosis)
-            minimum, diameter, closed = worst.minimum, worst.minimum_lumen_diameter_px, worst.total_occlusion
-        else:
-            relative = np.where(known, profile.smoothed_px / profile.reference_px, np.inf)
-            minimum = int(np.argmin(_without_fading_ends(profile, relative)))
-            diameter, closed = float(profile.smoothed_px[minimum]), False
-        stretch = Stenosis(begin, minimum, end, diameter, closed)
-        extent = lesion_of(profile, [stretch], 0, diseased)
-        segments.append(
-            Segment(
-                number,
-                extent,
-                float(np.median(profile.diameter_px[known])),
-                float(profile.reference_px[begin]),
-                float(profile.reference_px[end]),
-                tuple(lesion.id for lesion in here),
-            )
-        )
-    return sorted(segments, key=lambda one: one.extent.begin)
+    segments = [_segment(profile, number, lesions, diseased) for number in ids]
+    return sorted((one for one in segments if one is not None), key=lambda one: one.extent.begin)
+
+
+def _segment(
+    profile: VesselProfile, number: int, lesions: Sequence[Lesion], diseased: np.ndarray
+) -> Segment | None:
+    """Measure one segment; None where it is too short or nothing of it was measured."""
+    inside = profile.segment_ids == number
+    known = inside & profile.is_measured & np.isfinite(profile.smoothed_px)
+    if inside.sum() * SPACING_PX < SHORTEST_PX or not known.any():
+        return None
+    begin, end = np.flatnonzero(inside)[[0, -1]].tolist()
+    here = [lesion for lesion in lesions if begin <= lesion.minimum <= end]
+    if here:
+        # The lesion's own fit is the better one there.
+        worst = max(here, key=lambda one: one.percent_diameter_stenosis)
+        minimum, diameter, closed = worst.minimum, worst.minimum_lumen_diameter_px, worst.total_occlusion
+    else:
+        relative = np.where(known, profile.smoothed_px / profile.reference_px, np.inf)
+        minimum = int(np.argmin(_without_fading_ends(profile, relative)))
+        diameter, closed = float(profile.smoothed_px[minimum]), False
+    stretch = Stenosis(begin, minimum, end, diameter, closed)
+    return Segment(
+        segment_id=number,
+        extent=lesion_of(profile, [stretch], 0, diseased),
+        median_diameter_px=float(np.median(profile.diameter_px[known])),
+        proximal_diameter_px=float(profile.reference_px[begin]),
+        distal_diameter_px=float(profile.reference_px[end]),
+        lesion_ids=tuple(lesion.id for lesion in here),
+    )
 
 
 def _without_fading_ends(profile: VesselProfile, relative: np.ndarray) -> np.ndarray:
-    """Leave out, as infinity, what narrows towards an end of the vessel and does not recover, if anything is left."""
+    """Set stretches that narrow to an end of the vessel and do not recover to infinity, unless nothing is left."""
     with np.errstate(invalid="ignore"):
         healthy = profile.is_measured & (profile.smoothed_px > (1 - LEAST_STENOSIS) * profile.reference_px)
-    places = np.flatnonzero(healthy)
-    if not len(places):
+    wide = np.flatnonzero(healthy)
+    if not len(wide):
         return relative
     kept = np.full(len(relative), np.inf)
-    between = slice(places[0], places[-1] + 1)
+    between = slice(wide[0], wide[-1] + 1)
     kept[between] = relative[between]
     return kept if np.isfinite(kept).any() else relative

@@ -14,9 +14,9 @@ from monai_lora_sam.coronary.qca.lesion import ONE_LESION_DIAMETERS, Lesion
 from monai_lora_sam.coronary.qca.result import QcaResult
 from monai_lora_sam.coronary.qca.stenosis import Stenosis
 
-LEAST_PERCENT = 50.0  # of diameter stenosis; what is less does not count
+LEAST_PERCENT = 50.0  # of diameter stenosis; shallower ones do not count
 LEAST_VESSEL_MM = 1.5  # reference diameter; narrower vessels do not count
-STENOSED, OCCLUDED = 2.0, 5.0  # what a segment's points are multiplied by
+STENOSED, OCCLUDED = 2.0, 5.0  # factors on a segment's points
 
 _RIGHT_POINTS: dict[str, float] = {
     **dict.fromkeys(("1", "2", "3", "4", "8", "9", "9a", "12", "12a", "12b"), 1.0),
@@ -39,7 +39,7 @@ class UnsupportedScore(ValueError):
 
 @dataclass(frozen=True)
 class AdverseCharacteristics:
-    """Hold what a reader adds about one lesion; nothing of it is measured here.
+    """Hold a reader's findings about one lesion; nothing of them is measured here.
 
     Attributes:
         occlusion_age: of a total occlusion, ``"above_3_months"``, ``"below_3_months"`` or ``"unknown"``, which counts
@@ -149,7 +149,7 @@ class ScoredLesion:
 
 @dataclass(frozen=True)
 class SyntaxScore:
-    """Hold the score and what it is made of.
+    """Hold the score and its parts.
 
     `rows` has, for each lesion, its `segments` (points by segment, weighted), `adverse` (points by
     characteristic) and `points`; `diffuse_points` are those of diffusely diseased segments.
@@ -168,7 +168,7 @@ def syntax_score(
 ) -> SyntaxScore:
     """Add up the SYNTAX score of a patient's lesions, of both coronary arteries.
 
-    Each segment's points (more for what supplies more of the left ventricle) count twice where it is narrowed
+    Each segment's points (more where it supplies more of the left ventricle) count twice where it is narrowed
     by 50 to 99 %, five times where it is occluded; adverse characteristics are added (Sianos et al.,
     EuroIntervention 2005;1:219-227; points as in the SYNTAX score calculator 2, syntaxscore.org). Without the
     adverse characteristics the total is a lower bound.
@@ -216,10 +216,10 @@ def segment_points(segment: SyntaxSegment, dominance: Dominance) -> float:
 
 
 def scored_lesions(result: QcaResult) -> list[ScoredLesion]:
-    """Return what the score counts of a measured picture: stenoses of 50 % and more in vessels of 1.5 mm and more.
+    """Return the lesions of a measured picture that count: 50 % and more, in vessels of 1.5 mm and more.
 
-    Stenoses of one vessel less than three reference diameters apart are one lesion. What lies beyond a total
-    occlusion does not count, and of the occlusion itself only the segment in which it begins.
+    Stenoses of one vessel less than three reference diameters apart are one lesion. Stenoses beyond a total
+    occlusion do not count, and of the occlusion itself only the segment in which it begins.
 
     Raises:
         UnsupportedScore: without a pixel spacing, or where a stenosis that counts lies on no named segment.
@@ -239,7 +239,7 @@ def scored_lesions(result: QcaResult) -> list[ScoredLesion]:
                 if one.begin > beyond.get(profile.vessel_id, len(profile.points_rc)):
                     continue
                 kept.append(one)
-                # Only with a known direction can it be said what lies beyond.
+                # Beyond an occlusion has a meaning only where the direction is known.
                 if one.total_occlusion and profile.direction_known:
                     beyond.setdefault(profile.vessel_id, one.end)
             if kept:

@@ -1,4 +1,4 @@
-"""How far a measured stenosis may be off: intervals by Monte Carlo of mask and calibration errors."""
+"""Intervals of a measured stenosis, by Monte Carlo of mask and calibration errors."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ LEVEL = 0.95
 MASK_ERROR_PX = 0.5  # a wall of the mask lies anywhere within this of the true one
 # The next three were fitted so that intervals hold the truth on phantoms (docs/qca.md).
 CORRELATION_PX = 0.7  # standard deviation of the kernel that makes wall errors alike along the vessel
-ROUGHNESS = (
-    1.0  # of what a vessel's own unevenness says of its walls, where that is more than the mask's error
-)
-REFERENCE_ERROR = 0.03  # relative, of the reference line besides what wall errors do to it
+ROUGHNESS = 1.0  # times the unevenness of a vessel, for its walls' error where that is more than the mask's
+REFERENCE_ERROR = 0.03  # relative, of the reference line, besides the effect of wall errors
 ANGIOGRAM_REFERENCE_ERROR = 0.07  # the same where the lumen was read in the angiogram
 TAPER_DEVIATION = 0.02  # of the reference line's slope, per diameter, as in its fit
-HEALTHY = 0.15  # from the reference, relative: where the vessel says how even its walls are
+HEALTHY = 0.15  # relative distance from the reference, within which the vessel shows how even its walls are
 THINNEST_PX = 1.0  # a lumen thinner than this may be missing from a mask
 
 
@@ -44,7 +42,7 @@ def stenosis_intervals(
     seed: int = 0,
     draws: int = 400,
 ) -> Intervals:
-    """Return in which range %DS and MLD of a stenosis lie, with a probability of 95 %.
+    """Return the ranges in which %DS and MLD of a stenosis lie with a probability of 95 %.
 
     Both walls are displaced by random errors that are alike over a short stretch: as large as half a pixel of the
     mask either way, or as the vessel's own unevenness where that is larger. Each time the smallest diameter is
@@ -54,7 +52,7 @@ def stenosis_intervals(
 
     Args:
         profile: the vessel, with its reference line.
-        stenosis: one of it.
+        stenosis: of that vessel.
         calibration_error_percent: one standard deviation (`Calibration.expected_error_percent`).
         seed: the same seed gives the same intervals.
         draws: random displacements.
@@ -118,7 +116,7 @@ def wall_noise(profile: VesselProfile, rng: np.random.Generator, draws: int) -> 
 
 
 def _shifts(profile: VesselProfile, stenosis: Stenosis, noise: np.ndarray) -> np.ndarray:
-    """Return by how much the smallest diameter moves, (draws,) px, when the diameters move by `noise`."""
+    """Return the change of the smallest diameter, (draws,) px, when the diameters move by `noise`."""
     sigma = minimum_sigma(stenosis.begin, stenosis.end)
     low = max(stenosis.minimum - int(5 * sigma), 0)
     high = min(stenosis.minimum + int(5 * sigma) + 1, len(profile.points_rc))
@@ -126,7 +124,7 @@ def _shifts(profile: VesselProfile, stenosis: Stenosis, noise: np.ndarray) -> np
     valid = profile.is_measured[at] & np.isfinite(profile.diameter_px[at])
     if valid.sum() < 4 or not valid[stenosis.minimum - low]:
         return noise[:, stenosis.minimum]
-    # Beyond what was measured a regression knows nothing.
+    # Beyond the measured points a regression knows nothing.
     about = at[valid & (np.abs(at - stenosis.minimum) <= int(2 * sigma))]
     weights = np.stack([regression_weights(at, valid, point, sigma) for point in about.tolist()])
     measured = weights @ np.where(valid, profile.diameter_px[at], 0.0)
@@ -135,7 +133,7 @@ def _shifts(profile: VesselProfile, stenosis: Stenosis, noise: np.ndarray) -> np
 
 
 def regression_weights(at: np.ndarray, valid: np.ndarray, point: int, sigma: float) -> np.ndarray:
-    """Return what each sample counts for in the local quadratic regression at a point (`smoothing.smooth`)."""
+    """Return the weight of each sample in the local quadratic regression at a point (`samples.smooth`), (N,)."""
     scaled = (at - point) / sigma
     kernel = np.exp(-0.5 * scaled**2) * (valid & (np.abs(at - point) <= np.ceil(3 * sigma)))
     powers = np.stack([np.ones(len(at)), scaled, scaled**2])

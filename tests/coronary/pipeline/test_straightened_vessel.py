@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monai_lora_sam.coronary.pipeline.straightened_vessel import SAMPLES, straighten_vessel
-from monai_lora_sam.coronary.qca.walls import normals
+from monai_lora_sam.coronary.polyline import Polyline
 
 
 def ring(radius: float, width: float, size: int = 240) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +26,9 @@ def test_a_bent_vessel_becomes_a_straight_one_of_eight_samples(width: float):
     image, mask = ring(70, width)
     points = course(70)
     trusted = np.full(len(points), True)
-    vessel = straighten_vessel(image, mask, points, normals(points), np.full(len(points), width), trusted)
+    vessel = straighten_vessel(
+        image, mask, points, Polyline(points).normals, np.full(len(points), width), trusted
+    )
     grey, chance, scale = vessel.values
     assert grey.shape[1] == 33 and scale == pytest.approx(np.full_like(scale, np.log(width)))
     assert len(vessel.at) == pytest.approx(np.pi * 70 * SAMPLES / width + 1, abs=1)
@@ -41,7 +43,9 @@ def test_what_is_known_of_rows_goes_back_to_points():
     image, mask = ring(70, 6.0)
     points = course(70)
     trusted = np.full(len(points), True)
-    vessel = straighten_vessel(image, mask, points, normals(points), np.full(len(points), 6.0), trusted)
+    vessel = straighten_vessel(
+        image, mask, points, Polyline(points).normals, np.full(len(points), 6.0), trusted
+    )
     arc = np.linspace(0, 1, len(vessel.at))
     assert vessel.to_points(arc, len(points)) == pytest.approx(np.linspace(0, 1, len(points)), abs=0.01)
 
@@ -49,7 +53,13 @@ def test_what_is_known_of_rows_goes_back_to_points():
 def test_grey_scale_and_offset_of_the_picture_do_not_matter():
     image, mask = ring(70, 6.0)
     points = course(70)
-    arguments = (mask, points, normals(points), np.full(len(points), 6.0), np.full(len(points), True))
+    arguments = (
+        mask,
+        points,
+        Polyline(points).normals,
+        np.full(len(points), 6.0),
+        np.full(len(points), True),
+    )
     one, other = straighten_vessel(image, *arguments), straighten_vessel(40 + 100 * image, *arguments)
     np.testing.assert_allclose(one.values, other.values, atol=1e-3)
 
@@ -58,6 +68,6 @@ def test_a_vessel_at_the_picture_s_border_and_a_flat_picture_give_finite_values(
     points = np.column_stack([np.full(60, 1.0), np.arange(0, 30, 0.5)])
     widths, trusted = np.full(60, 6.0), np.full(60, True)
     vessel = straighten_vessel(
-        np.zeros((40, 40)), np.ones((40, 40)), points, normals(points), widths, trusted
+        np.zeros((40, 40)), np.ones((40, 40)), points, Polyline(points).normals, widths, trusted
     )
     assert np.isfinite(vessel.values).all()

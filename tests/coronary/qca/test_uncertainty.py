@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from monai_lora_sam.coronary.qca.profile import VesselProfile
 from monai_lora_sam.coronary.qca.reference import reference_line
-from monai_lora_sam.coronary.qca.smoothing import smooth
+from monai_lora_sam.coronary.qca.samples import smooth
 from monai_lora_sam.coronary.qca.stenosis import Stenosis, find_stenoses
 from monai_lora_sam.coronary.qca.uncertainty import (
     MASK_ERROR_PX,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from monai_lora_sam.coronary.qca.walls import half_widths, normals
+from monai_lora_sam.coronary.polyline import Polyline
+from monai_lora_sam.coronary.qca.walls import half_widths
 
 
 def band(width: float, blur: float = 0.0, rows: int = 60, middle: float = 30.0) -> np.ndarray:
@@ -19,7 +20,7 @@ def band(width: float, blur: float = 0.0, rows: int = 60, middle: float = 30.0) 
 
 def at(row: float) -> tuple[np.ndarray, np.ndarray]:
     points = np.column_stack([np.full(21, row), np.linspace(10, 30, 21)])
-    return points, normals(points)
+    return points, Polyline(points).normals
 
 
 @pytest.mark.parametrize("width", [3.0, 7.3, 15.0])

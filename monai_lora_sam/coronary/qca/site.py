@@ -1,4 +1,4 @@
-"""The lesion at a place that somebody pointed at: a reader, or a network."""
+"""The lesion in a box that a reader or a network points at."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 from monai_lora_sam.coronary.qca.lesion import Lesion, lesion_of
 from monai_lora_sam.coronary.qca.profile import VesselProfile
 from monai_lora_sam.coronary.qca.result import QcaResult
-from monai_lora_sam.coronary.qca.stenosis import Stenosis
+from monai_lora_sam.coronary.qca.stenosis import Stenosis, inside_stenoses
 
-MARGIN = 0.15  # of a box's sides: a box drawn by eye may miss the narrowest place by a little
+MARGIN = 0.15  # of a box's sides: a box drawn by eye may miss the narrowest point by a little
 
 
 def lesion_at(
     result: QcaResult, box_xyxy: tuple[float, float, float, float], number: int = 1
 ) -> Lesion | None:
-    """Return the lesion in a box: the measured one (`stenosis_at`), else the narrowest place itself.
+    """Return the lesion in a box: the measured one (`stenosis_at`), else the narrowest point itself.
 
-    A place that is no stenosis by measurement (less than 20 % narrower than the reference, say) has as its
+    A point that is no stenosis by measurement (less than 20 % narrower than the reference, say) has as its
     borders the ends of the stretch of vessel within the box.
 
     Args:
-        result: what :func:`monai_lora_sam.coronary.qca.measure` gave for the picture.
+        result: of :func:`monai_lora_sam.coronary.qca.measure` for the picture.
         box_xyxy: left, top, right, bottom in pixels, 0 being the middle of the first pixel.
         number: the lesion's `id`.
 
@@ -40,13 +40,11 @@ def lesion_at(
     if found is not None:
         return found
     low, high = _limits(box_xyxy)
-    places = [place for profile in result.profiles if (place := _narrowest(profile, low, high)) is not None]
-    if not places:
+    sites = [site for profile in result.profiles if (site := _narrowest(profile, low, high)) is not None]
+    if not sites:
         return None
-    _, profile, stenosis = min(places, key=lambda place: place[0])
-    diseased = np.zeros(len(profile.points_rc), dtype=bool)
-    diseased[stenosis.begin : stenosis.end + 1] = True
-    return lesion_of(profile, [stenosis], number, diseased)
+    _, profile, stenosis = min(sites, key=lambda site: site[0])
+    return lesion_of(profile, [stenosis], number, inside_stenoses([stenosis], len(profile.points_rc)))
 
 
 def stenosis_at(
@@ -54,8 +52,7 @@ def stenosis_at(
 ) -> Lesion | None:
     """Return the measured lesion that is narrowest in a box; None where nothing in it was found to be stenosed.
 
-    Of a lesion with several stenoses, narrowest outside of the box, those in it are taken; of an occlusion, a part is
-    enough.
+    Of a lesion that is narrowest outside of the box, the stenoses in it are taken; of an occlusion, a part is enough.
 
     Args:
         result, box_xyxy, number: as of :func:`lesion_at`.
@@ -95,10 +92,7 @@ def _part(lesion: Lesion, low: np.ndarray, high: np.ndarray, number: int) -> Les
     ]
     if not inside:
         return None
-    diseased = np.zeros(len(profile.points_rc), dtype=bool)
-    for one in lesion.stenoses:
-        diseased[one.begin : one.end + 1] = True
-    return lesion_of(profile, inside, number, diseased)
+    return lesion_of(profile, inside, number, inside_stenoses(lesion.stenoses, len(profile.points_rc)))
 
 
 def _within(profile: VesselProfile, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -108,7 +102,7 @@ def _within(profile: VesselProfile, low: np.ndarray, high: np.ndarray) -> np.nda
 def _narrowest(
     profile: VesselProfile, low: np.ndarray, high: np.ndarray
 ) -> tuple[float, VesselProfile, Stenosis] | None:
-    """Return diameter over reference at a vessel's narrowest place in the box, and that place."""
+    """Return diameter over reference at a vessel's narrowest point in the box, the vessel, and the stretch there."""
     within = _within(profile, low, high)
     with np.errstate(invalid="ignore", divide="ignore"):
         relative = profile.smoothed_px / profile.reference_px

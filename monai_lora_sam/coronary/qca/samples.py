@@ -1,16 +1,27 @@
-"""Local quadratic regression of what is measured along a centreline."""
+"""Equally spaced samples along a centreline: stretches of true flags, smoothing, filling."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
+def stretches(flags: np.ndarray) -> list[tuple[int, int]]:
+    """Return (begin, end) of each stretch of true flags (N,), the end excluded.
+
+    Example:
+        >>> stretches(np.array([True, True, False, True]))
+        [(0, 2), (3, 4)]
+    """
+    edges = np.flatnonzero(np.diff(np.r_[False, flags, False].astype(int)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
 def smooth(values: np.ndarray, valid: np.ndarray, sigma: float) -> np.ndarray:
     """Fit a quadratic around each of equally spaced samples and return its value there, (N,).
 
-    With Gaussian weights of standard deviation `sigma` in samples. A quadratic keeps the depth of a narrowing,
-    which a moving average would fill. Samples that are not valid have no weight; where fewer than four have
-    any, the result is NaN.
+    Weights are Gaussian, with a standard deviation of `sigma` samples. A quadratic keeps the depth of a
+    narrowing, which a moving average would fill. Samples that are not valid have no weight; where fewer than four
+    have any, the result is NaN.
     """
     reach = int(np.ceil(3 * sigma))
     offsets = np.arange(-reach, reach + 1, dtype=float)
@@ -34,7 +45,7 @@ def smooth(values: np.ndarray, valid: np.ndarray, sigma: float) -> np.ndarray:
 
 def fill(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Interpolate linearly over samples that are not valid; all NaN where none is valid."""
-    where = np.flatnonzero(valid)
-    if not len(where):
+    known = np.flatnonzero(valid)
+    if not len(known):
         return np.full(len(values), np.nan)
-    return np.interp(np.arange(len(values)), where, values[where])
+    return np.interp(np.arange(len(values)), known, values[known])
