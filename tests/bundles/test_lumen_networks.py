@@ -26,7 +26,7 @@ from monai_lora_sam.workflows import bundle_folder, run_bundle
 REFINEMENT, DIAMETER = "lumen_refinement", "lumen_diameter"
 BUNDLES = (REFINEMENT, DIAMETER)
 SMALL: dict[str, dict[str, Any]] = {
-    REFINEMENT: {"features": [4, 4, 4, 4, 4, 4], "window": 96, "side": 64},
+    REFINEMENT: {"features": [4, 4, 4, 4, 4, 4], "crop_window": 96, "crop_side": 64},
     DIAMETER: {"features": [4, 4, 4], "along": 4, "crops_per_epoch": 16},
 }
 LOADERS = {REFINEMENT: load_lumen_refiner, DIAMETER: load_diameter_network}
