@@ -3,14 +3,16 @@
     python scripts/bench_stenoses.py --datalist data/phantoms/datalist.json --limit 100 --json phantoms.json
     python scripts/bench_stenoses.py --datalist data/arcade_stenosis/datalist.json
 
-Each image goes through the whole pipeline. %DS and MLD are compared over the lesions found within 20 pixels of a true
-one: as the report has them, measured on the contours where that is possible, and as stage 3 itself says.
+Each image goes through the whole pipeline, once for each choice of lumen networks: none, the refiner of the vessel
+map, or both the refiner and the diameter network. %DS and MLD are compared over the lesions found within 20 pixels of
+a true lesion: as the report has them, measured on the contours where that is possible, and as stage 3 itself says.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +33,7 @@ from monai_lora_sam.data.datalist import write_json
 QUICK = 10
 MEASURED = ("percent_diameter_stenosis", "mld_px")
 CENTRE_DISTANCE_PX = 20.0
+LUMEN = {"none": (False, False), "refiner": (True, False), "both": (True, True)}  # refiner, diameter network
 
 
 @one_line_errors()
@@ -42,8 +45,10 @@ def main(
     score_threshold: Annotated[
         float | None, typer.Option(help="Lesions below it are left out. Default: as the stage says.")
     ] = None,
-    refiner: Annotated[bool, typer.Option(help="Refine the vessel map.")] = True,
-    diameter_network: Annotated[bool, typer.Option(help="Read diameters by the diameter network.")] = True,
+    lumen: Annotated[
+        list[str] | None,
+        typer.Option(help="none, refiner, both (and diameter network); repeatable. Default: all three."),
+    ] = None,
     split: Annotated[str, typer.Option(help="training, validation or test.")] = "validation",
     limit: Annotated[int | None, typer.Option(help="The first so many images only.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results here as well.")] = None,
@@ -51,27 +56,43 @@ def main(
 ) -> None:
     """Score stage 3 and the measurement of what it finds."""
     console = Console()
+    if unknown := set(lumen or ()) - set(LUMEN):
+        raise ValueError(f"--lumen: expected {', '.join(LUMEN)}, found {unknown.pop()!r}")
     entries = read_split(datalist, split, "stenosis")[: QUICK if quick else limit]
-    pipeline = CoronaryPipeline(
-        vessels,
-        segments,
-        stenosis,
-        refiner=refiner,
-        diameter_network=diameter_network,
-        score_threshold=score_threshold,
-    )
+    figures = {}
+    with Progress(console=console, transient=True) as bars:
+        for name in lumen or LUMEN:
+            refiner, diameter_network = LUMEN[name]
+            pipeline = CoronaryPipeline(
+                vessels,
+                segments,
+                stenosis,
+                refiner=refiner,
+                diameter_network=diameter_network,
+                score_threshold=score_threshold,
+            )
+            bar = bars.add_task(f"lumen networks: {name}", total=len(entries))
+            figures[name] = score(pipeline, entries, lambda bar=bar: bars.advance(bar))
+    console.print(as_table(figures, f"{datalist.parent.name}, {split}, {len(entries)} images"))
+    if json_file is not None:
+        facts = {"command": [Path(sys.argv[0]).name, *sys.argv[1:]], "threads": torch.get_num_threads()}
+        write_json(json_file, {**facts, "score_threshold": pipeline.score_threshold, "results": figures})
+
+
+def score(
+    pipeline: CoronaryPipeline, entries: list[dict[str, Any]], done: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Return the scores of a pipeline on the images of a datalist."""
     if pipeline.networks.stenosis is None:
         raise ValueError("expected a stage 3 to score, found none")
     found, instances, seconds = [], [], []
-    with Progress(console=console, transient=True) as bars:
-        bar = bars.add_task("images", total=len(entries))
-        for entry in entries:
-            started = time.perf_counter()
-            result = pipeline(entry["image"], entry.get("view"), entry.get("pixel_spacing_mm"))
-            seconds.append(time.perf_counter() - started)
-            found.append([as_detection(row) for row in result.report["lesions"]])
-            instances.append(lesions_to_instances(found[-1], result.vessels))
-            bars.advance(bar)
+    for entry in entries:
+        started = time.perf_counter()
+        result = pipeline(entry["image"], entry.get("view"), entry.get("pixel_spacing_mm"))
+        seconds.append(time.perf_counter() - started)
+        found.append([as_detection(row) for row in result.report["lesions"]])
+        instances.append(lesions_to_instances(found[-1], result.vessels))
+        done()
     true = [entry["lesions"] for entry in entries]
     figures = summary(found, true)
     figures |= {"seconds_per_image": float(np.median(seconds))}
@@ -79,10 +100,7 @@ def main(
         published = [lesions_to_instances(lesions) for lesions in true]
         for version in ("official", "corrected"):
             figures[f"arcade_{version}"] = score_arcade_stenoses(published, instances, version).f1
-    console.print(as_table(figures, f"{datalist.parent.name}, {split}, {len(entries)} images"))
-    if json_file is not None:
-        facts = {"command": [Path(sys.argv[0]).name, *sys.argv[1:]], "threads": torch.get_num_threads()}
-        write_json(json_file, {**facts, "score_threshold": pipeline.score_threshold, "results": figures})
+    return figures
 
 
 def as_detection(row: dict[str, Any]) -> dict[str, Any]:
@@ -100,12 +118,14 @@ def summary(found: list[list[dict]], true: list[list[dict]]) -> dict[str, Any]:
     return {key: None if value != value else value for key, value in figures.items()}
 
 
-def as_table(figures: dict[str, Any], title: str) -> Table:
-    """Return the figures for the console."""
-    table = Table("figure", "value", title=title, box=box.SIMPLE, pad_edge=False)
-    for name, value in figures.items():
-        if value is not None:  # ARCADE knows no %DS and no MLD
-            table.add_row(name.replace("_", " "), f"{value:.3f}")
+def as_table(figures: dict[str, dict[str, Any]], title: str) -> Table:
+    """Return the figures for the console, a column for each choice of lumen networks."""
+    table = Table("figure", *figures, title=title, box=box.SIMPLE, pad_edge=False)
+    for name in next(iter(figures.values())):
+        values = [column[name] for column in figures.values()]
+        if any(value is not None for value in values):  # ARCADE knows no %DS and no MLD
+            cells = ("–" if value is None else f"{value:.3f}" for value in values)
+            table.add_row(name.replace("_", " "), *cells)
     return table
 
 

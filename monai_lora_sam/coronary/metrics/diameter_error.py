@@ -40,11 +40,14 @@ class DiameterErrorMetric(CumulativeIterationMetric):
         counted = y[:, 0].isfinite()
         if self.narrowed_below is not None:
             counted &= y[:, 1] < self.narrowed_below
-        return (y_pred[:, 0] - y[:, 0]).abs()[counted][:, None]
+        error = (y_pred[:, 0] - y[:, 0]).abs()
+        score = error if self.tolerance is None else (error <= self.tolerance).float()
+        return torch.stack([score.where(counted, 0).sum(dim=1), counted.sum(dim=1)], dim=1)
 
     def aggregate(self) -> Tensor:
         """Return the mean error or the share; NaN without any row."""
-        error = self.get_buffer()
-        if error is None or not len(error):
+        sums = self.get_buffer()
+        if sums is None:
             return torch.tensor(float("nan"))
-        return (error if self.tolerance is None else (error <= self.tolerance).float()).mean()
+        total, count = sums.sum(dim=0)
+        return total / count
