@@ -31,6 +31,6 @@ def cass_name(segment: SyntaxSegment) -> str:
         >>> cass_name(SyntaxSegment.INTERMEDIATE)
         '28 ramus'
     """
-    dominance = next(one for one in Dominance if exists_in(segment, one))
+    dominance = next(dominance for dominance in Dominance if exists_in(segment, dominance))
     cass = cass_from_syntax(segment, dominance)
     return "no counterpart" if cass is None else segment_name(cass)

@@ -94,13 +94,13 @@ def parents_of(segment: SyntaxSegment, dominance: Dominance | str | None = None)
     return tuple(parent for parent in _PARENTS[segment] if exists_in(parent, dominance))
 
 
-def adjoins(one: SyntaxSegment, other: SyntaxSegment, dominance: Dominance | str | None = None) -> bool:
-    """Say whether two different SYNTAX segments can touch in the body: one leaves the other, or both one fork.
+def adjoins(first: SyntaxSegment, second: SyntaxSegment, dominance: Dominance | str | None = None) -> bool:
+    """Say whether two different SYNTAX segments can touch: one leaves the other, or both leave the same fork.
 
     The order of the two does not matter. Segments that merely cross in a projection do not adjoin.
 
     Args:
-        one, other: the SYNTAX segments; a segment does not adjoin itself.
+        first, second: the SYNTAX segments; a segment does not adjoin itself.
         dominance: with it, segments that cannot exist under it adjoin nothing; None: any dominance.
 
     Raises:
@@ -110,13 +110,13 @@ def adjoins(one: SyntaxSegment, other: SyntaxSegment, dominance: Dominance | str
         >>> adjoins(SyntaxSegment.LAD_APICAL, SyntaxSegment.LAD_PROXIMAL)
         False
     """
-    for segment in (one, other):
+    for segment in (first, second):
         if not isinstance(segment, SyntaxSegment):
             raise TypeError(f"expected a SyntaxSegment, found {segment!r}")
-    if dominance is not None and not all(exists_in(s, Dominance(dominance)) for s in (one, other)):
+    if dominance is not None and not all(exists_in(s, Dominance(dominance)) for s in (first, second)):
         return False
-    if one is other:
+    if first is second:
         return False
-    if one in _PARENTS[other] or other in _PARENTS[one]:
+    if first in _PARENTS[second] or second in _PARENTS[first]:
         return True
-    return any({one, other} <= fork for fork in _FORKS)
+    return any({first, second} <= fork for fork in _FORKS)

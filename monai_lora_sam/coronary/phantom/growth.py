@@ -100,7 +100,7 @@ class _Growth:
         index = len(self.branches)
         self._index_of[trunk.key] = index
         self.branches.append(Branch(path, diameter.copy(), diameter, _segments(trunk, len(path)), parent))
-        sample_of = {one.key: one.sample for one in leaving}
+        sample_of = {vessel.key: vessel.sample for vessel in leaving}
         for offshoot in trunk.offshoots:
             self._add_offshoot(offshoot, (index, sample_of[offshoot.key]))
 
@@ -136,9 +136,11 @@ class _Growth:
         The circumflex leaves the left main's trunk like any other branch, so it counts in Murray's law there.
         """
         planned: list[tuple[str, SyntaxSegment | None, float]]
-        planned = [(one.key, one.segment, one.leaves_at) for one in trunk.offshoots]
+        planned = [(vessel.key, vessel.segment, vessel.leaves_at) for vessel in trunk.offshoots]
         planned += [
-            (one.key, one.segments[0][0], one.leaves_at) for one in self._trunks if one.parent == trunk.key
+            (vessel.key, vessel.segments[0][0], vessel.leaves_at)
+            for vessel in self._trunks
+            if vessel.parent == trunk.key
         ]
         return [
             _Leaving(
@@ -161,7 +163,7 @@ class _Growth:
         if trunk.key in self._origin_diameter_mm:
             start = self._origin_diameter_mm[trunk.key]
         elif trunk.key == "lad":  # the left main is as wide at its fork as Murray's law asks
-            fork = [one.diameter_mm for one in leaving if one.key in _LEFT_MAIN_FORK]
+            fork = [vessel.diameter_mm for vessel in leaving if vessel.key in _LEFT_MAIN_FORK]
             start = murray_parent_mm([self._draw_diameter_mm(S.LAD_PROXIMAL), *fork])
             first = leaving[0].sample
         else:
@@ -171,11 +173,11 @@ class _Growth:
             Polyline(path).arc_length,
             start,
             end,
-            [one.sample for one in leaving],
-            [one.diameter_mm for one in leaving],
+            [vessel.sample for vessel in leaving],
+            [vessel.diameter_mm for vessel in leaving],
             first,
         )
-        self._origin_diameter_mm.update(zip([one.key for one in leaving], given, strict=True))
+        self._origin_diameter_mm.update(zip([vessel.key for vessel in leaving], given, strict=True))
         return diameter
 
     def _add_offshoot(self, offshoot: Offshoot, parent: tuple[int, int]) -> None:

@@ -71,8 +71,8 @@ def lesion_line(truth: dict[str, Any], lesion: dict[str, Any]) -> LesionLine | N
 
 def _joined(centrelines: list[dict[str, Any]], centre_xy: np.ndarray) -> dict[str, np.ndarray]:
     names = ("points_xy_px", "diameter_mm", "reference_diameter_mm", "diameter_px")
-    lines = [{name: np.array(one[name]) for name in names} for one in centrelines]
-    far = [float(np.linalg.norm(one["points_xy_px"] - centre_xy, axis=1).min()) for one in lines]
+    lines = [{name: np.array(line[name]) for name in names} for line in centrelines]
+    far = [float(np.linalg.norm(line["points_xy_px"] - centre_xy, axis=1).min()) for line in lines]
     whole = lines.pop(int(np.argmin(far)))
     for _ in range(2):
         for other in lines:

@@ -9,14 +9,14 @@ import numpy as np
 CROSSING_DEGREES = 45.0
 
 
-def runs_straight_on(one_outward: np.ndarray, other_outward: np.ndarray) -> bool:
+def runs_straight_on(first_outward: np.ndarray, second_outward: np.ndarray) -> bool:
     """Say whether a vessel that comes in by one branch and leaves by another turns by `CROSSING_DEGREES` at most.
 
     Args:
-        one_outward, other_outward: (2,) unit vectors in which the branches leave their common node.
+        first_outward, second_outward: (2,) unit vectors in which the branches leave their common node.
 
     Example:
         >>> runs_straight_on(np.array([0.0, 1.0]), np.array([0.0, -1.0]))
         True
     """
-    return bool(one_outward @ other_outward <= -np.cos(np.radians(CROSSING_DEGREES)))
+    return bool(first_outward @ second_outward <= -np.cos(np.radians(CROSSING_DEGREES)))

@@ -135,12 +135,12 @@ def _changes_allowed(
 
 def _constraint(rows: Sequence[_Row], count: int) -> LinearConstraint:
     """Return rows over a number of variables as SciPy's sparse constraint."""
-    row = np.repeat(np.arange(len(rows)), [len(one.variables) for one in rows])
-    column = np.concatenate([one.variables for one in rows])
-    sign = np.concatenate([one.signs for one in rows])
+    number = np.repeat(np.arange(len(rows)), [len(row.variables) for row in rows])
+    column = np.concatenate([row.variables for row in rows])
+    sign = np.concatenate([row.signs for row in rows])
     exists = column >= 0
-    matrix = coo_array((sign[exists], (row[exists], column[exists])), shape=(len(rows), count)).tocsr()
-    return LinearConstraint(matrix, [one.low for one in rows], [one.high for one in rows])
+    matrix = coo_array((sign[exists], (number[exists], column[exists])), shape=(len(rows), count)).tocsr()
+    return LinearConstraint(matrix, [row.low for row in rows], [row.high for row in rows])
 
 
 def _numbered(which: np.ndarray, first: int) -> np.ndarray:

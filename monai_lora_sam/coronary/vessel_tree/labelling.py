@@ -194,11 +194,9 @@ def _category_ids(side: Side, dominance: Dominance | str | None) -> list[int]:
 def _allowed(numbers: list[int]) -> np.ndarray:
     """Return (K, K) bool, whether vessels of two ARCADE ids may follow one another; 0 follows all."""
     allowed = np.ones((len(numbers), len(numbers)), dtype=bool)
-    for row, one in enumerate(numbers[1:], start=1):
-        for column, other in enumerate(numbers[1:], start=1):
-            allowed[row, column] = one == other or adjoins(
-                syntax_from_arcade_id(one), syntax_from_arcade_id(other)
-            )
+    segments = [syntax_from_arcade_id(number) for number in numbers[1:]]
+    for row, first in enumerate(segments, start=1):
+        allowed[row, 1:] = [first is second or adjoins(first, second) for second in segments]
     return allowed
 
 

@@ -196,9 +196,9 @@ def forest_of(pieces: Pieces, evidence: np.ndarray) -> tuple[np.ndarray, np.ndar
     kinds = np.repeat([0, 1], [len(pieces.joined), len(pieces.links)])
     trees = nx.utils.UnionFind(range(len(known)))
     kept = np.zeros(len(pairs), dtype=bool)
-    for index, (one, other) in enumerate(pairs.tolist()):
-        kept[index] = trees[one] != trees[other]
-        trees.union(one, other)
+    for index, (node, other) in enumerate(pairs.tolist()):
+        kept[index] = trees[node] != trees[other]
+        trees.union(node, other)
     return pairs[kept], kinds[kept]
 
 
@@ -206,12 +206,12 @@ def _crossing(meeting: list[_Arm]) -> list[list[_Arm]]:
     """Return the branches that meet at a node as one group, or as two where two vessels cross."""
     if len(meeting) < 4:
         return [meeting]
-    pairs = [(first, second) for first, second in combinations(range(len(meeting)), 2)]
-    pairs.sort(
-        key=lambda pair: float(meeting[pair[0]].outward @ meeting[pair[1]].outward)
-    )  # straightest first
-    over = pairs[0]
-    under = next(pair for pair in pairs if not set(pair) & set(over))
+
+    def turn_back(pair: Pair) -> float:  # -1 where a vessel runs straight on, 1 where it turns back
+        return float(meeting[pair[0]].outward @ meeting[pair[1]].outward)
+
+    over, *others = sorted(combinations(range(len(meeting)), 2), key=turn_back)
+    under = next(pair for pair in others if not set(pair) & set(over))
     if not runs_straight_on(*(meeting[index].outward for index in under)):
         return [meeting]
     return [
@@ -225,8 +225,8 @@ def _gaps(
 ) -> list[Pair]:
     """Return each free end with the nearest piece of each other part of the tree up to a distance, nearest first."""
     trees = nx.utils.UnionFind(range(nodes))
-    for one, other in pairs:
-        trees.union(one, other)
+    for node, other in pairs:
+        trees.union(node, other)
     part = np.array([trees[piece] for piece in range(len(points))], dtype=int)
     if len(np.unique(part)) < 2:
         return []

@@ -65,13 +65,13 @@ def skeleton_graph(mask: np.ndarray) -> tuple[nx.MultiGraph, list[np.ndarray]]:
         (first, before), (_, after) = outer
         chain = [before, first]
         while len(chain) <= len(run):
-            one, other = pixels[chain[-1]]
-            chain.append(other if one == chain[-2] else one)
+            back, ahead = pixels[chain[-1]]
+            chain.append(ahead if back == chain[-2] else back)
         _add_path(graph, node_of[before], node_of[after], np.array(chain[1:], dtype=float))
     # Two free ends side by side, or an end that touches a bifurcation: no pixel lies between them.
-    for one, other in pixels.edges:
-        if one in node_of and other in node_of and node_of[one] != node_of[other]:
-            _add_path(graph, node_of[one], node_of[other], np.empty((0, 2)))
+    for pixel, other in pixels.edges:
+        if pixel in node_of and other in node_of and node_of[pixel] != node_of[other]:
+            _add_path(graph, node_of[pixel], node_of[other], np.empty((0, 2)))
     return graph, loops
 
 
