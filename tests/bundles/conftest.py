@@ -1,24 +1,43 @@
-"""A base and a few small pictures on which the bundle trains in seconds."""
+"""A base, stages and a few small pictures on which each bundle trains in seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from monai.utils import set_determinism
 from PIL import Image
 
-from monai_lora_sam.data import write_datalist
+from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
+from monai_lora_sam.data import read_datalist, write_datalist
+from monai_lora_sam.encoders import build_encoder, save_encoder
+from monai_lora_sam.stages import new_stage, save_stage
+from monai_lora_sam.workflows import bundle_folder, run_bundle
+
+Settings = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Add up in one order, as the subprocesses do, and leave the generators unseeded for other tests."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    set_determinism(None)
 
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Save a tiny encoder with random weights."""
-    from monai_lora_sam.encoders import build_encoder, save_encoder
-
     folder = tmp_path_factory.mktemp("base")
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -79,3 +98,147 @@ def settings(base: Path, pictures: Path) -> Callable[..., dict[str, Any]]:
         } | more
 
     return make
+
+
+@pytest.fixture(scope="session")
+def named_pictures(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Name the vessel of each picture: 6 on its left, 7 on its right."""
+    folder = tmp_path_factory.mktemp("named")
+    content = read_datalist(pictures / "datalist.json")
+    for split in ("training", "validation"):
+        for entry in content[split]:
+            mask = np.asarray(Image.open(entry["label"]))
+            left = np.arange(mask.shape[1]) < mask.shape[1] / 2
+            entry["label"] = str(folder / Path(entry["label"]).name)
+            Image.fromarray((mask * np.where(left, 6, 7)).astype(np.uint8)).save(entry["label"])
+    write_datalist(
+        folder / "datalist.json",
+        name="named lines",
+        task="segments",
+        class_names=ARCADE_CLASS_NAMES,
+        splits={split: content[split] for split in ("training", "validation")},
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def narrowed_pictures(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give each vessel a lesion in the picture's middle; every second one has no %DS and MLD, as in ARCADE."""
+    folder = tmp_path_factory.mktemp("narrowed")
+    content = read_datalist(pictures / "datalist.json")
+    for split in ("training", "validation"):
+        for index, entry in enumerate(content[split]):
+            box = [18.0, 16.0, 44.0, 40.0]
+            known = {"centre_xy": [30.0, 29.0], "percent_diameter_stenosis": 55.0, "mld_px": 2.5}
+            lesion = {"category": "stenosis", "box_xyxy": box}
+            entry["lesions"] = [lesion | known] if index % 2 == 0 else [lesion | dict.fromkeys(known)]
+    content["training"][-1]["lesions"] = []
+    write_datalist(
+        folder / "datalist.json",
+        name="narrowed lines",
+        task="stenosis",
+        class_names=["background", "stenosis"],
+        splits={split: content[split] for split in ("training", "validation")},
+    )
+    return folder
+
+
+def random_stages(folder: Path, base: Path, seed: int = 0) -> dict[str, str]:
+    """Write a stage 1 and a stage 2 on it with random adapters and heads."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        made: dict[str, str] = {}
+        for name, maps in (("vessels", 1), ("segments", 26)):
+            below = list(made.values())
+            stage = new_stage(
+                build_encoder("tiny", base, 56),
+                parents=below,
+                head="view_segmentation",
+                out_channels=maps,
+                name=name,
+                width=8,
+                lora={"r": 2},
+                mixed_precision=False,
+            )
+            for key, parameter in stage.stack.named_parameters():
+                if "lora_B" in key and parameter.requires_grad:
+                    torch.nn.init.normal_(parameter, std=0.05)
+            classes = [str(index) for index in range(maps)]
+            made[name] = str(save_stage(stage, folder / name, task=name, class_names=classes))
+    return made
+
+
+@pytest.fixture(scope="session")
+def write_random_stages() -> Callable[..., dict[str, str]]:
+    return random_stages
+
+
+@pytest.fixture(scope="session")
+def below(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the folders of a random stage 1 and a random stage 2 on it."""
+    return random_stages(tmp_path_factory.mktemp("below"), base)
+
+
+@pytest.fixture(scope="session")
+def bundle_options(
+    settings: Settings, named_pictures: Path, narrowed_pictures: Path, below: dict[str, str]
+) -> Settings:
+    """Return overrides that make the training of a bundle small; more of them may be given."""
+
+    def make(bundle: str, output: Path, **more: Any) -> dict[str, Any]:
+        if bundle == "segment_classification":
+            return settings(output, dataset_dir=str(named_pictures), vessels=below["vessels"]) | more
+        if bundle == "stenosis_detection":
+            made = settings(output, dataset_dir=str(narrowed_pictures), **below)
+            del made["lora#r"]
+            return made | more
+        return settings(output, **more)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def train_bundle(bundle_options: Settings, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Train a bundle once, for a few epochs, and return its output folder."""
+
+    @cache
+    def train(bundle: str) -> Path:
+        output = tmp_path_factory.mktemp(bundle)
+        epochs = 2 if bundle == "vessel_segmentation" else 3
+        run_bundle(bundle, overrides=bundle_options(bundle, output, epochs=epochs))
+        return output
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def bundle_command() -> Callable[..., SimpleNamespace]:
+    """Return what a user types, ``python -m monai.bundle run …``: the `words`, and an `environment` of one thread."""
+
+    def make(
+        bundle: str, files: Sequence[str], overrides: Mapping[str, Any], launcher: Sequence[str] = ()
+    ) -> SimpleNamespace:
+        folder = bundle_folder(bundle)
+        configs = [str(folder / "configs" / name) for name in files]
+        arguments = [f"--config_file={configs if len(configs) > 1 else configs[0]}"]
+        arguments += [f"--{key}={value}" for key, value in overrides.items()]
+        path = os.pathsep.join(filter(None, [str(folder.parents[1]), os.environ.get("PYTHONPATH")]))
+        words = [sys.executable, "-m", *launcher, "monai.bundle", "run", *arguments]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+        return SimpleNamespace(words=words, environment=environment)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def messages() -> Callable[[BaseException | None], list[str]]:
+    """Return a function that lists the messages of an error and of its causes."""
+
+    def chain(error: BaseException | None) -> list[str]:
+        found = []
+        while error is not None:
+            found.append(str(error))
+            error = error.__cause__ or error.__context__
+        return found
+
+    return chain

@@ -1,0 +1,103 @@
+"""The documented commands run as they are printed; only paths, and what makes training short, are replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from monai_lora_sam.coronary.stages import SHIPPED
+from monai_lora_sam.workflows import bundle_folder
+
+BUNDLES = ("vessel_segmentation", "segment_classification", "stenosis_detection", "coronary_pipeline")
+STAGES = dict(zip(BUNDLES, ("vessels", "segments", "stenosis"), strict=False))
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHORT = {"epochs": 1, "image_size": 56, "batch_size": 2, "device": "cpu", "show_progress": False}
+
+#: Run commands one after another as `python -m` does, in one process: its imports take longer than most commands.
+RUNNER = """
+import json, os, runpy, sys
+for folder, arguments in json.load(sys.stdin):
+    print("$", folder, *arguments, file=sys.stderr, flush=True)
+    os.chdir(folder)
+    sys.argv = arguments
+    try:
+        runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+    except SystemExit as stop:
+        if stop.code:
+            raise
+"""
+
+
+def documented_commands() -> Iterator[tuple[Path, list[str]]]:
+    """Yield the folder and the words of each documented command, but those of several processes and gated weights."""
+    pages = [(REPOSITORY, REPOSITORY / "README.md"), (REPOSITORY, REPOSITORY / "docs" / "training.md")]
+    for name in BUNDLES:
+        folder = bundle_folder(name)
+        pages += [(folder, path) for path in sorted(folder.glob("configs/*.yaml"))]
+        pages += [(folder, folder / "docs" / "README.md")]
+    for folder, page in pages:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for line in re.findall(r"^[ #]*(python -m monai\.bundle .*)$", text, re.MULTILINE):
+            words = shlex.split(line)
+            if "sam3" not in words:
+                yield folder, words[2:]
+
+
+def with_paths(folder: Path, words: list[str], data: dict[str, str], image: str, out: Path) -> list[str]:
+    """Replace the paths of a command by others, and make its training short."""
+    given = dict(zip(words[2::2], words[3::2], strict=True))
+    files = given["--config_file"]
+    name = next((one for one in BUNDLES if one in files), folder.name)
+    if "inference.yaml" in files:
+        one = Path(image) if given["--dataset_dir"].endswith(".png") else Path(image).parent
+        given |= {"--dataset_dir": str(one), "--device": "cpu"}
+        if "--stage_folder" in given:
+            given["--stage_folder"] = str(SHIPPED / STAGES[name])
+        given["--output_dir"] = str(out / f"{name}_results")
+    else:
+        given["--dataset_dir"] = data[name]
+        given |= {f"--{key}": str(value) for key, value in SHORT.items()}
+        given["--output_dir"] = str(out / (name + "_" + given.get("--strategy", "default")))
+        given |= {f"--{key}": str(SHIPPED / key) for key in ("vessels", "segments") if f"--{key}" in given}
+    return [*words[:2], *(word for pair in given.items() for word in pair)]
+
+
+def test_commands_are_found():
+    found = [(folder.name, " ".join(words)) for folder, words in documented_commands()]
+    assert len(found) >= 15
+    for name in BUNDLES:
+        assert any(folder == name and "inference.yaml" in line for folder, line in found)
+
+
+def test_documented_commands_run(
+    bundle_options: Callable[..., dict[str, Any]], pictures: Path, tmp_path: Path
+):
+    data = {name: bundle_options(name, tmp_path)["dataset_dir"] for name in STAGES}
+    (tmp_path / "study").mkdir()
+    image = tmp_path / "study" / "4.png"
+    image.write_bytes((pictures / "4.png").read_bytes())
+    jobs = [
+        (str(folder), ["monai.bundle", *with_paths(folder, words, data, str(image), tmp_path)[1:]])
+        for folder, words in documented_commands()
+    ]
+    # Evaluation reads what training wrote.
+    jobs.sort(key=lambda job: "evaluate.yaml" in " ".join(job[1]))
+    unique = list({json.dumps(job): job for job in jobs}.values())
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-c", RUNNER],
+        input=json.dumps(unique),
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-6000:]
+    for name in BUNDLES:
+        assert (tmp_path / f"{name}_results" / "4" / "report.json").is_file()
