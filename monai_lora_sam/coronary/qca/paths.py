@@ -13,10 +13,9 @@ from scipy.spatial import cKDTree
 from monai_lora_sam.coronary.polyline import Polyline
 from monai_lora_sam.coronary.qca.courses import label_cost
 from monai_lora_sam.coronary.qca.tips import Tip, tips_of, values_at
-from monai_lora_sam.coronary.vessel_tree import Branch, Node, VesselTree
+from monai_lora_sam.coronary.vessel_tree import Branch, Node, VesselTree, runs_straight_on
 
 SPACING_PX = 0.5  # between two points of a vessel
-STRAIGHT_DEGREES = 50.0  # largest turn of both vessels of a crossing
 LARGEST_TURN_DEGREES = 100.0  # at a bifurcation; a vessel that turns by more is another vessel
 WIDTH_WEIGHT = 1.0  # radians of turn, as bad as leaving out a branch as wide as the vessel
 CALIBRE_WEIGHT = 0.7  # radians of turn, as bad as a calibre that changes by a factor e
@@ -131,7 +130,7 @@ def _crossing(tips: list[Tip]) -> list[tuple[Tip, Tip]]:
 
 
 def _is_straight(one: Tip, other: Tip) -> bool:
-    return one.branch != other.branch and bool(np.degrees(turn(one, other)) <= STRAIGHT_DEGREES)
+    return one.branch != other.branch and runs_straight_on(one.outward, other.outward)
 
 
 def vessel_paths(
