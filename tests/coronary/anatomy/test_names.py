@@ -32,7 +32,7 @@ def test_cass_names_of_all_syntax_segments():
     assert all(cass_name(segment) for segment in SyntaxSegment)
 
 
-def test_what_has_no_counterpart_says_so(monkeypatch):
+def test_a_segment_without_counterpart_says_so(monkeypatch):
     monkeypatch.setattr("monai_lora_sam.coronary.anatomy.names.cass_from_syntax", lambda *_: None)
     assert cass_name(SyntaxSegment.LEFT_MAIN) == "no counterpart"
 

@@ -53,7 +53,7 @@ def test_the_segments_of_an_artery_hang_together_and_touch_no_other():
 
 
 @pytest.mark.parametrize("dominance", list(Dominance))
-def test_under_a_dominance_only_what_exists_has_parents_and_neighbours(dominance):
+def test_under_a_dominance_only_segments_that_exist_have_parents_and_neighbours(dominance):
     for segment in S:
         if not exists_in(segment, dominance):
             assert not any(adjoins(segment, other, dominance) for other in S)
@@ -90,7 +90,7 @@ def test_whatever_joins_in_a_phantom_adjoins(side, dominance):
                     assert adjoins(one, other, dominance), (one, other)
 
 
-def test_what_touches_in_arcade_adjoins_but_for_crossings(shared_data):
+def test_segments_that_touch_in_arcade_adjoin_but_for_crossings(shared_data):
     path = shared_data / "arcade" / "syntax" / "val" / "annotations" / "val.json"
     pictures: dict[int, Image.Image] = {}
     for annotation in json.loads(path.read_text())["annotations"]:

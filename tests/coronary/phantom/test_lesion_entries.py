@@ -55,7 +55,7 @@ def test_a_box_ends_at_the_picture():
     ],
     ids=["left of the picture", "below it", "behind the collimator"],
 )
-def test_what_is_not_seen_is_counted_and_left_out(lesion: dict, mask: np.ndarray):
+def test_lesions_out_of_sight_are_counted_and_left_out(lesion: dict, mask: np.ndarray):
     assert lesion_entries({"lesions": [lesion, lesion]}, mask) == ([], 2)
 
 

@@ -27,13 +27,13 @@ def test_the_anterior_view_shows_the_patients_left_on_the_right_and_the_head_on_
     np.testing.assert_allclose(shown(arm(), FRONT), 0, atol=1e-9)
 
 
-def test_lao_moves_what_is_in_front_to_the_left_and_rao_to_the_right() -> None:
+def test_lao_moves_a_point_in_front_to_the_left_and_rao_to_the_right() -> None:
     assert shown(arm(45), FRONT)[1] < 0 < shown(arm(-45), FRONT)[1]
     # From the pure left lateral view the front of the patient is on the left.
     np.testing.assert_allclose(shown(arm(90), LEFT), 0, atol=1e-9)
 
 
-def test_cranial_moves_what_is_in_front_down_and_caudal_up() -> None:
+def test_cranial_moves_a_point_in_front_down_and_caudal_up() -> None:
     assert shown(arm(0, 30), FRONT)[0] > 0 > shown(arm(0, -30), FRONT)[0]
 
 

@@ -68,7 +68,7 @@ def test_the_integer_programme_alone_finds_the_same(seed):
     assert labels.total(found) == pytest.approx(bound) == pytest.approx(labels.solve().cost)
 
 
-def test_what_cannot_undercut_the_cutoff_is_none():
+def test_labels_that_cannot_undercut_the_cutoff_are_none():
     labels = ConnectedLabels(*problem(3))
     optimum = labels.solve().cost
     assert labels.solve_below(optimum) is None

@@ -122,7 +122,7 @@ def test_only_one_coronary_artery():
     assert labelled.is_optimal
 
 
-def test_dominance_leaves_out_what_does_not_exist():
+def test_dominance_leaves_out_segments_that_do_not_exist():
     mask, truth = draw((40, 260), [("11", 20, 10, 20, 70), ("13", 20, 70, 20, 160), ("15", 20, 160, 20, 250)])
     assert {"11", "13", "15"} <= set(names(label(truth, mask)))
     assert "15" in names(label(truth, mask, dominance="left"))
