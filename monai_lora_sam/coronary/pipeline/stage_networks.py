@@ -50,12 +50,12 @@ def shipped_stages(stages: int = len(NAMES)) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class StageOutputs:
-    """Hold what the networks say of a batch; None for a stage that is not there.
+    """Hold the outputs of the networks for a batch; None for a missing stage.
 
     Attributes:
         vessels: (B, 1, H, W) logits.
         segments: (B, 26, H, W) logits, by ARCADE category id, background first.
-        lesions: what :class:`monai_lora_sam.coronary.networks.LesionDetector` returns.
+        lesions: outputs of :class:`monai_lora_sam.coronary.networks.LesionDetector`.
     """
 
     vessels: Tensor
@@ -73,9 +73,9 @@ class StageNetworks(nn.Module):
         vessels: stage 1.
         segments: stage 2 on the same stack, or None.
         stenosis: stage 3, which reads these very stages, or None.
-        lumen: draws stage 1's map again at the angiogram's own size, or None. What the stages give and read
-            does not depend on it: whoever wants the finer map calls it on what :meth:`forward` returned.
-        gauge: reads diameters along a vessel, or None. Likewise.
+        lumen: refines the map of stage 1 at the angiogram's own size, or None. :meth:`forward` does not run it:
+            callers apply it to the vessel map.
+        gauge: reads diameters along a vessel, or None. :meth:`forward` does not run it either.
 
     Raises:
         ValueError: if stage 3 is there without stage 2, or stages do not share a stack, or stage 2 has other
@@ -152,7 +152,7 @@ class StageNetworks(nn.Module):
 
     @property
     def stages(self) -> dict[str, AdaptedSegmenter | LesionDetector]:
-        """The stages that are there, by what they do."""
+        """The loaded stages, by name."""
         networks = zip(NAMES, (self.vessels, self.segments, self.stenosis), strict=True)
         return {name: network for name, network in networks if network is not None}
 
@@ -175,7 +175,7 @@ class StageNetworks(nn.Module):
         return StageOutputs(vessels, segments, self.stenosis(None, view, features=read))
 
     def cards(self) -> list[dict[str, Any]]:
-        """Return what a report says of each stage: its adapter, version, strategy, encoder, fingerprint."""
+        """Return a row for each stage of a report: adapter, version, strategy, encoder, fingerprint."""
         rows = []
         for name, network in self.stages.items():
             card = self.stack.record(network.name).card
@@ -192,7 +192,7 @@ class StageNetworks(nn.Module):
         return rows
 
     def lumen_cards(self) -> dict[str, dict[str, Any] | None]:
-        """Return what a report says of refiner and gauge, None for one that is not there."""
+        """Return version and fingerprint of refiner and gauge for a report, None for a missing network."""
         return {
             name: None
             if network is None
