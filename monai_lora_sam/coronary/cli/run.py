@@ -63,7 +63,8 @@ def run(
     spacing: Annotated[
         float | None,
         typer.Option(
-            help="Millimetres per pixel at the patient, of all files, in place of those in the files.", metavar="MM"
+            help="Millimetres per pixel at the patient, of all files, in place of those in the files.",
+            metavar="MM",
         ),
     ] = None,
     catheter_french: Annotated[

@@ -170,7 +170,8 @@ class CoronaryPipeline:
 
         Args:
             image: a file (PNG, JPEG, TIFF, NIfTI, DICOM), or the angiogram or case that was read from
-                one. Of a cine the frame is taken that shows most of the vessels with the least motion; :func:`read_case` takes another.
+                one. Of a cine the frame is taken that shows most of the vessels with the least motion;
+                :func:`read_case` takes another.
             view: primary and secondary positioner angle in degrees (DICOM's signs), for a file that names none
                 or wrong ones; it replaces the file's own.
             pixel_spacing_mm: millimetres per pixel at the patient, likewise.
