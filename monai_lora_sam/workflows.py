@@ -57,7 +57,7 @@ def run_bundle(
     Args:
         name: of the bundle.
         config: names of its files, or paths of others; a later one wins over an earlier one.
-        overrides: by key, what the command line would give: ``{"epochs": 8, "lora#r": 4}``.
+        overrides: values by key, as on the command line: ``{"epochs": 8, "lora#r": 4}``.
 
     Example:
         >>> run = run_bundle("vessel_segmentation", overrides={"dataset_dir": "phantoms"})  # doctest: +SKIP
@@ -100,7 +100,7 @@ def run_bundle_together(
 
     Raises:
         ValueError: if the batch size is no multiple of the number of processes.
-        subprocess.CalledProcessError: if a process fails; it has said why.
+        subprocess.CalledProcessError: if a process fails; its error is on the console.
     """
     settings = dict(overrides or {})
     if processes > 1:
@@ -121,5 +121,5 @@ def run_bundle_together(
         for key, value in settings.items():
             command += [f"--{key}", str(value)]
         subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        settings["cache_rate"] = 0.0  # what follows only reads the finished state
+        settings["cache_rate"] = 0.0  # the next run only reads the finished state
     return run_bundle(name, config, settings)

@@ -6,7 +6,6 @@ import ast
 import json
 import os
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -281,17 +280,3 @@ def test_a_bad_file_is_listed_and_the_others_done(
         assert lines == [("3.png", "expected"), ("4.png", "done"), ("5.png", "expected")]
     assert (tmp_path / "out" / "4" / "report.json").is_file()
     assert "1 done, 2 failed" in (tmp_path / "out" / "index.html").read_text()
-
-
-def test_the_command_ends_with_an_error_where_a_file_is_bad(
-    inference: Settings, bundle_command: Callable, tmp_path: Path
-):
-    options = inference("coronary_pipeline", score_threshold=0.0, view="[-30, 20]")
-    (tmp_path / "in" / "bad.png").write_bytes(b"no image")
-    command = bundle_command("coronary_pipeline", ["inference.yaml"], options)
-    done = subprocess.run(command.words, env=command.environment, capture_output=True, text=True)
-    assert done.returncode == 1, done.stderr
-    assert "4.png: done" in done.stdout and "bad.png: expected" in done.stdout
-    report = json.loads((tmp_path / "out" / "4" / "report.json").read_text())
-    assert [row["stage"] for row in report["stages"]] == ["vessels", "segments", "stenosis"]
-    assert report["image"]["view"] == {"primary_deg": -30.0, "secondary_deg": 20.0}

@@ -100,4 +100,6 @@ def test_documented_commands_run(
     )
     assert done.returncode == 0, done.stderr[-6000:]
     for name in BUNDLES:
-        assert (tmp_path / f"{name}_results" / "4" / "report.json").is_file()
+        report = json.loads((tmp_path / f"{name}_results" / "4" / "report.json").read_text())
+    assert report["image"]["view"] == {"primary_deg": -30.0, "secondary_deg": 20.0}  # of the last command
+    assert [row["stage"] for row in report["stages"]] == ["vessels", "segments", "stenosis"]

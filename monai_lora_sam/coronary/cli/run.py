@@ -31,7 +31,7 @@ def run(
     out: Annotated[
         Path,
         typer.Option(
-            help="Gets a folder for each image, and index.html over all. Finished images are skipped."
+            help="Folder of the results: a folder for each image, and index.html. Finished images are skipped."
         ),
     ],
     stages: Annotated[
@@ -63,13 +63,14 @@ def run(
         tuple[float, float] | None,
         typer.Option(
             metavar="PRIMARY SECONDARY",
-            help="View angles in degrees, LAO and cranial positive, of all files; go before their own.",
+            help="View angles of all files in degrees, LAO and cranial positive, in place of those in the files.",
         ),
     ] = None,
     spacing: Annotated[
         float | None,
         typer.Option(
-            help="Millimetres per pixel at the patient, of all files; goes before their own.", metavar="MM"
+            help="Millimetres per pixel at the patient, of all files, in place of those in the files.",
+            metavar="MM",
         ),
     ] = None,
     catheter_french: Annotated[
@@ -87,7 +88,7 @@ def run(
         int | None, typer.Option(help="Frame of a cine, from 1. Default: the best one.", metavar="N")
     ] = None,
     anonymise: Annotated[
-        bool, typer.Option("--anonymise", help="Leave out of all results whose images they are.")
+        bool, typer.Option("--anonymise", help="Remove patient, study and file names from all results.")
     ] = False,
     anonymise_key: Annotated[
         Path | None,

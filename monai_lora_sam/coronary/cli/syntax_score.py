@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 FILE_KEYS = ("confirmed", "dominance", "lesions", "diffuse_segments")
 LESION_KEYS = ("segments", "percent_diameter_stenosis", "rvd_mm", "occluded")
-LEAST_PERCENT = 50.0  # %DS: the score does not count less
-LEAST_VESSEL_MM = 1.5  # reference diameter in mm: the score does not count narrower vessels
 
 app = typer.Typer()
 
@@ -111,7 +109,12 @@ def _read_lesion(entry: Any, number: int) -> tuple[ScoredLesion, str | None]:
     """Return a lesion, and the reason for which it does not count, if any."""
     from dataclasses import fields
 
-    from monai_lora_sam.coronary.qca import AdverseCharacteristics, ScoredLesion
+    from monai_lora_sam.coronary.qca import (
+        LEAST_PERCENT,
+        LEAST_VESSEL_MM,
+        AdverseCharacteristics,
+        ScoredLesion,
+    )
 
     place = f"lesion {number}"
     if not isinstance(entry, Mapping):

@@ -1,4 +1,4 @@
-"""From one angiogram to everything the stages say of it."""
+"""Analyse one angiogram: networks, vessel tree, segments, lesions, report."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ SCORE_THRESHOLD = 0.3  # of a lesion, where the stage's card names none
 
 @dataclass(frozen=True)
 class CoronaryResult:
-    """What the stages found in one angiogram, all at its own size.
+    """Hold the results of one angiogram, all at its own size.
 
     Attributes:
-        angiogram: what was read.
+        angiogram: the frame that was analysed.
         probability: (H, W) float32, of being vessel.
         vessels: (H, W) bool.
         measurement: diameter functions, segments and stenoses of the quantitative analysis.
-        report: the same in plain numbers, as ``report.json`` holds it.
+        report: the content of ``report.json``.
         segments: (H, W) uint8 ARCADE category ids, 0 where there is none; None without stage 2.
     """
 
@@ -150,7 +150,7 @@ class CoronaryPipeline:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a result depends on besides the image, as JSON holds it."""
+        """Everything that a result depends on besides the image, as JSON holds it."""
         return {
             "stages": list(self.networks.stages),
             "identity": self.networks.identity(),
@@ -170,10 +170,11 @@ class CoronaryPipeline:
         """Analyse one angiogram.
 
         Args:
-            image: a file (PNG, JPEG, TIFF, NIfTI, DICOM), or what was read from one. Of a cine the frame is
-                taken that shows most of the vessels with the least motion; :func:`read_case` takes another.
+            image: a file (PNG, JPEG, TIFF, NIfTI, DICOM), or the angiogram or case that was read from
+                one. Of a cine the frame is taken that shows most of the vessels with the least motion;
+                :func:`read_case` takes another.
             view: primary and secondary positioner angle in degrees (DICOM's signs), for a file that names none
-                or wrong ones; it goes before the file's own.
+                or wrong ones; it replaces the file's own.
             pixel_spacing_mm: millimetres per pixel at the patient, likewise.
 
         Raises:

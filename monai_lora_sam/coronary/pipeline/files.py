@@ -1,4 +1,4 @@
-"""Many angiograms: files and folders in, a folder for each out, going on where a run was stopped."""
+"""Analyse files and folders of angiograms, write a folder of results for each, skip finished ones."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ from monai_lora_sam.coronary.pipeline.study import (
 from monai_lora_sam.coronary.report import SCHEMA, write_index, write_report
 from monai_lora_sam.files import atomic_file
 
-#: What every finished case has; the report is written last.
+#: Files of every finished case; the report is written last.
 FINISHED = ("vessels.png", "overlay.png", "report.html", "report.json")
 
 
 @dataclass(frozen=True)
 class CaseOutcome:
-    """Say how one image went.
+    """Hold the outcome of one image.
 
     Attributes:
         path: the image.
         folder: of its results.
-        error: what was wrong, or None.
+        error: the reason why it failed, or None.
         skipped: whether an earlier run had finished it with the same settings.
-        seconds: that it took.
-        summary: in words, such as "5 segments, 2 lesions".
+        seconds: of work on it.
+        summary: counts in words, such as "5 segments, 2 lesions".
     """
 
     path: Path
@@ -62,14 +62,14 @@ class CaseOutcome:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Say how the images of a run are read and what is written of them.
+    """Hold how the images of a run are read and written.
 
     Attributes:
         view, pixel_spacing_mm: of all images, see :meth:`CoronaryPipeline.__call__`.
         frame: of all cines, see :func:`read_case`.
-        anonymise: leave out whose images they are, file names included.
-        anonymise_key: secret from which the names instead of theirs follow; runs with the same key give the same
-            names, so that a second run can skip what is finished. By default a new one.
+        anonymise: remove patient, study and file names from all results.
+        anonymise_key: secret from which the new names are derived; runs with the same key give the same names, so
+            that a second run skips finished images. By default a random one.
         catheter: by which the spacing is measured, in a run of one image; of a cine with `frame`.
         again: analyse images that are finished, too.
     """
@@ -106,7 +106,7 @@ def run_files(
         options: see :class:`RunOptions`.
 
     Returns:
-        Each image with None, or with what was wrong.
+        Each image with None, or with its error.
 
     Raises:
         FileNotFoundError: if an input does not exist or nothing was found in it.
@@ -122,14 +122,14 @@ def run_files(
 
 
 class AngiogramRun:
-    """Keep what is left to do of a run over many images, and how each went.
+    """Hold the images of a run that are left, and the outcome of each that is done.
 
     Iterating yields ``{"image": path}`` for each image that is not finished, so that a run is the `data` of MONAI's
     `IterableDataset`. Each image is iterated over once: after an error the next iterator goes on behind it.
 
     Args:
         inputs, out, done, options: as of :func:`run_files`. Files and folders are looked for when they are needed.
-        pipeline: analyses what the networks find.
+        pipeline: analyses the networks' outputs.
 
     Example:
         >>> run = AngiogramRun(["study/"], "results", pipeline)  # doctest: +SKIP
@@ -221,7 +221,7 @@ class AngiogramRun:
         return case
 
     def write_found(self, item: Mapping[Any, Any]) -> None:
-        """Analyse what the networks found in the image that was read last, and write its results.
+        """Analyse the networks' outputs for the image that was read last, and write its results.
 
         Args:
             item: with `vessels` (1, H, W) and, of later stages, `segments` (26, H, W) and `lesions`, as

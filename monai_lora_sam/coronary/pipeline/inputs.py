@@ -1,4 +1,4 @@
-"""Which files of a folder are angiograms, and under which name the results of each go."""
+"""Find the angiograms in files and folders, and name the folder of results of each."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from monai_lora_sam.images import is_image_name
 
 
 class FoundImages(NamedTuple):
-    """Hold what was found in files and folders.
+    """Hold the images found in files and folders.
 
     Attributes:
         images: each with a name of its own for its results.
-        skipped: whole DICOM files in folders that are no angiograms, each with what it is.
+        skipped: DICOM files in folders that are no angiograms, each with its kind.
     """
 
     images: list[tuple[Path, str]]
@@ -29,7 +29,7 @@ def find_images(inputs: Sequence[str | Path], out: str | Path | None = None) -> 
     The name is the file's stem; where two would be equal, the rest of the path joins it. In folders a file without
     extension counts if it is DICOM by content. Left out of folders are: `out` and other folders of results; hidden
     files; DICOM files that by their header are no angiograms (dose reports, presentation states, other modalities,
-    DICOMDIR), which are listed with what they are. A file that is given itself is always taken.
+    DICOMDIR), which are listed with their kind. A file that is given itself is always taken.
 
     Raises:
         FileNotFoundError: if an input does not exist or a folder holds no image.
@@ -74,7 +74,7 @@ def _named(paths: Sequence[Path]) -> list[tuple[Path, str]]:
 
 
 def _images_in(folder: Path, results: Path | None) -> list[Path]:
-    """Return the images in a folder and those below it."""
+    """Return the images in a folder and its subfolders."""
     return sorted(path for path in _files_below(folder, results) if _is_image(path))
 
 

@@ -1,4 +1,4 @@
-"""What the stages found as rows of plain numbers, and the report around them."""
+"""Rows of segments and lesions in plain numbers, and the report that holds them."""
 
 from __future__ import annotations
 
@@ -101,14 +101,14 @@ def add_measurements(
 
 
 def _positions(lesion: Lesion, spacing: float | None) -> dict[str, float | None]:
-    """Return where borders and smallest lumen lie, along the midline from where the diameter function begins."""
+    """Return the positions of borders and smallest lumen along the midline, from the start of the diameter function."""
     arc = lesion.profile.arc_length_px
-    places = {
+    positions = {
         "proximal_border_position": lesion.begin,
         "mld_position": lesion.minimum,
         "distal_border_position": lesion.end,
     }
-    return with_units({name: float(arc[index]) for name, index in places.items()}, spacing)
+    return with_units({name: float(arc[index]) for name, index in positions.items()}, spacing)
 
 
 def lesion_rows(
@@ -117,11 +117,11 @@ def lesion_rows(
     segments: np.ndarray | None,
     calibration_error_percent: float = 0.0,
 ) -> list[dict[str, Any]]:
-    """Return a row for each lesion that stage 3 found, best first, measured at its place.
+    """Return a row for each lesion that stage 3 found, best first, measured where it lies.
 
-    Two detections in what the measurement takes for one lesion become one. Where the measurement finds no stenosis
+    Two detections within one measured lesion become one row. Where the measurement finds no stenosis
     in a detection's box, the network's own figures stand, and ``measured_by`` says so;
-    ``percent_diameter_stenosis_contours`` is what the narrowest place there has.
+    ``percent_diameter_stenosis_contours`` is that of the narrowest lumen in the box.
 
     Args:
         detections: as :func:`monai_lora_sam.coronary.networks.decode_lesions` gives them.
@@ -183,7 +183,7 @@ def _profile(lesion: Lesion) -> dict[str, Any]:
     arc = profile.arc_length_px
     known = profile.is_measured | profile.occluded
     diameter = np.where(known, profile.diameter_px, np.nan)
-    # Beside a bifurcation what looks like a wall is another vessel's. The lesion's marks need two ends all the same.
+    # Beside a bifurcation the next wall is another vessel's. The lesion's marks need two ends all the same.
     half = profile.reference_px[:, None] / 2 * Polyline(profile.points_rc).normals
     left, right = (
         np.where(known[:, None], wall, np.nan) for wall in (profile.left_wall_rc, profile.right_wall_rc)
@@ -213,7 +213,7 @@ def assemble_report(
     seconds: Mapping[str, float],
     known: Calibration | None,
 ) -> dict[str, Any]:
-    """Put what was found into the form of ``report.json``, with image, stages, calibration and warnings."""
+    """Assemble ``report.json`` from the findings, with image, stages, calibration and warnings."""
     height, width = angiogram.pixels.shape
     view, spacing = angiogram.view, angiogram.pixel_spacing_mm
     source = angiogram.pixel_spacing_source or "the file"
@@ -238,7 +238,7 @@ def assemble_report(
 
 
 def calibration_of(angiogram: Angiogram) -> Calibration | None:
-    """Return what is known of an angiogram's spacing, of which its file, or the user, says in words how; or None."""
+    """Return the calibration of an angiogram by the source of its spacing, None without a spacing."""
     if angiogram.pixel_spacing_mm is None:
         return None
     source = angiogram.pixel_spacing_source
@@ -248,7 +248,7 @@ def calibration_of(angiogram: Angiogram) -> Calibration | None:
 
 
 def report_warnings(angiogram: Angiogram, found: Mapping[str, Any]) -> list[str]:
-    """Say what a reader must know before relying on a figure."""
+    """Return the warnings that a reader needs before relying on a figure."""
     warnings = []
     if angiogram.pixel_spacing_mm is None:
         warnings.append(

@@ -50,12 +50,12 @@ def shipped_stages(stages: int = len(NAMES)) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class StageOutputs:
-    """Hold what the networks say of a batch; None for a stage that is not there.
+    """Hold the outputs of the networks for a batch; None for a missing stage.
 
     Attributes:
         vessels: (B, 1, H, W) logits.
         segments: (B, 26, H, W) logits, by ARCADE category id, background first.
-        lesions: what :class:`monai_lora_sam.coronary.networks.LesionDetector` returns.
+        lesions: outputs of :class:`monai_lora_sam.coronary.networks.LesionDetector`.
     """
 
     vessels: Tensor
@@ -153,7 +153,7 @@ class StageNetworks(nn.Module):
 
     @property
     def stages(self) -> dict[str, AdaptedSegmenter | LesionDetector]:
-        """The stages that are there, by what they do."""
+        """The loaded stages, by name."""
         networks = zip(NAMES, (self.vessels, self.segments, self.stenosis), strict=True)
         return {name: network for name, network in networks if network is not None}
 
@@ -176,7 +176,7 @@ class StageNetworks(nn.Module):
         return StageOutputs(vessels, segments, self.stenosis(None, view, features=read))
 
     def cards(self) -> list[dict[str, Any]]:
-        """Return what a report says of each stage: its adapter, version, strategy, encoder, fingerprint."""
+        """Return a row for each stage of a report: adapter, version, strategy, encoder, fingerprint."""
         rows = []
         for name, network in self.stages.items():
             card = self.stack.record(network.name).card

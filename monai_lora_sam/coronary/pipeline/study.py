@@ -1,4 +1,4 @@
-"""One case: a frame of a file, with what its DICOM results refer to."""
+"""One case: a frame of a file, with the header that its DICOM results refer to."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Catheter(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """Hold one frame to analyse and where it comes from.
+    """Hold one frame to analyse and its source.
 
     Attributes:
         angiogram: the frame.
@@ -51,7 +51,7 @@ class Case:
 
     @property
     def frame_facts(self) -> dict[str, Any]:
-        """What the report says of the frame; nothing where the file has only one."""
+        """Entry of the report about the frame; empty for a file of one frame."""
         if self.frames == 1:
             return {}
         facts = {"number": self.frame_index + 1, "of": self.frames, "reasons": list(self.reasons)}
@@ -150,7 +150,7 @@ def read_case(path: str | Path, frame: int | None = None) -> Case:
 
 
 def can_write_dicom() -> bool:
-    """Say whether the package that writes DICOM results is installed."""
+    """Return whether the package that writes DICOM results is installed."""
     return find_spec("highdicom") is not None
 
 
@@ -174,6 +174,6 @@ def write_dicom(case: Case, report: dict[str, Any], vessels: Any, segments: Any,
 
 
 def _remove_dicom(folder: Path) -> None:
-    """Remove what an earlier run may have left."""
+    """Remove the DICOM results of an earlier run."""
     for name in (SEGMENTATION, STRUCTURED_REPORT):
         (folder / name).unlink(missing_ok=True)

@@ -10,6 +10,8 @@ from monai_lora_sam.coronary.qca.segment import Segment
 from monai_lora_sam.coronary.qca.site import lesion_at, stenosis_at
 from monai_lora_sam.coronary.qca.stenosis import Stenosis
 from monai_lora_sam.coronary.qca.syntax_score import (
+    LEAST_PERCENT,
+    LEAST_VESSEL_MM,
     AdverseCharacteristics,
     ScoredLesion,
     SyntaxScore,
@@ -24,6 +26,8 @@ __all__ = [
     "BY_HAND",
     "Calibration",
     "Intervals",
+    "LEAST_PERCENT",
+    "LEAST_VESSEL_MM",
     "Lesion",
     "LumenFinder",
     "QcaResult",
