@@ -18,7 +18,9 @@ def test_three_stages_with_their_scores_and_parents(
     shipped = script("train_shipped")
     for name, stage in shipped.STAGES.items():
         own = {
-            key: value for key, value in stage.settings.items() if key in ("feature_cache", "feature_variants")
+            key: value
+            for key, value in stage.settings.items()
+            if key in ("feature_cache", "feature_variants")
         }
         monkeypatch.setitem(shipped.STAGES, name, replace(stage, settings={**own, **small}))
     out, work = tmp_path / "out", tmp_path / "work"
