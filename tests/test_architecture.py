@@ -26,6 +26,7 @@ WITHOUT_TORCH = (
     "images",
     "registry",
     "coronary.anatomy",
+    "coronary.boxes",
     "coronary.images",
     "coronary.polyline",
     "coronary.vessel_tree",

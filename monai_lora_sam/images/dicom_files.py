@@ -53,7 +53,7 @@ def read_dataset(path: str | Path) -> pydicom.Dataset:
     Raises:
         FileNotFoundError: no such file.
         ValueError: empty, not DICOM, cut off, or an object without pixels (a report, a directory). The message
-            names the file, what was expected and what was found.
+            names the file, the expected and the found content.
     """
     path = Path(path)
     if not path.is_file():

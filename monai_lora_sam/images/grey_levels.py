@@ -14,7 +14,7 @@ def to_unit(grey: np.ndarray, eight_bit: bool, window: tuple[float, float] | Non
 
     Args:
         grey: pixels of any shape and numeric type.
-        eight_bit: the values are 0 to 255, whatever their type.
+        eight_bit: the values are 0 to 255, of any type.
         window: grey levels that become 0 and 1; None takes the `WINDOW_PERCENTILES` of these pixels.
 
     Raises:

@@ -38,7 +38,7 @@ def read_image(path: str | Path) -> GreyImage:
     Raises:
         FileNotFoundError: no such file.
         ValueError: empty, corrupt, wrongly named, several frames, or pixels that are not finite. The message
-            names the file, what was expected and what was found.
+            names the file, the expected and the found content.
 
     Example:
         >>> read_image("slice.png").pixels.shape  # doctest: +SKIP

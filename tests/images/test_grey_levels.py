@@ -1,38 +1,39 @@
-"""Grey levels from 0 to 1, by type and depth."""
+"""Scaling of grey levels against scikit-image's."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from skimage.exposure import rescale_intensity
 
-from monai_lora_sam.images.grey_levels import to_unit
+from monai_lora_sam.images.grey_levels import WINDOW_PERCENTILES, to_unit
 
-
-def test_eight_bits_are_divided_by_255():
-    found = to_unit(np.array([[0, 51, 255]], np.uint8), eight_bit=True)
-    np.testing.assert_allclose(found, [[0.0, 0.2, 1.0]], rtol=1e-6)
-    assert found.dtype == np.float32
+DEEP = np.random.default_rng(0).integers(-500, 3000, (40, 50)).astype(np.int16)
 
 
-def test_floats_from_0_to_1_stay():
-    grey = np.array([[0.25, 0.5]], np.float64)
+def test_8_bit_is_divided_by_255():
+    grey = np.arange(256, dtype=np.uint16)
+    np.testing.assert_allclose(to_unit(grey, eight_bit=True), grey / 255, atol=1e-7)
+
+
+def test_floats_within_the_range_stay():
+    grey = np.random.default_rng(0).random((5, 6))
     np.testing.assert_array_equal(to_unit(grey, eight_bit=False), grey.astype(np.float32))
 
 
-def test_deeper_images_are_scaled_between_percentiles_and_clipped():
-    grey = np.arange(100_001, dtype=np.float64).reshape(1, -1)
-    found = to_unit(grey, eight_bit=False)
-    assert found.min() == 0.0 and found.max() == 1.0
-    assert found[0, 50_000] == pytest.approx(0.5, abs=1e-6)
-    assert (found[0, :101] == 0).all() and (found[0, -101:] == 1).all()  # 0.1 % at each end
-    np.testing.assert_allclose(to_unit(grey, False, (0.0, 200_002.0))[0, -1], 0.5, atol=1e-5)
+@pytest.mark.parametrize("window", [None, (0.0, 1000.0)])
+def test_deeper_pixels_are_scaled_as_by_scikit_image(window):
+    low, high = window or np.percentile(DEEP, WINDOW_PERCENTILES)
+    expected = rescale_intensity(DEEP.astype(float), (low, high), (0.0, 1.0))
+    found = to_unit(DEEP, False, window)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_constant_image_is_black():
-    assert not to_unit(np.full((2, 2), 700, np.uint16), eight_bit=False).any()
+def test_a_flat_image_is_black():
+    assert not to_unit(np.full((3, 3), 700, np.uint16), eight_bit=False).any()
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_is_refused(value: float):
-    with pytest.raises(ValueError, match="expected finite pixels, found 1 NaN or infinite"):
-        to_unit(np.array([[0.0, value]]), eight_bit=False)
+def test_pixels_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="expected finite pixels, found 2 NaN or infinite ones"):
+        to_unit(np.array([0.5, np.nan, np.inf]), eight_bit=False)

@@ -1,39 +1,46 @@
-"""Drawings as SVG: well formed, in pixels of the picture, with gaps where a point is unknown."""
+"""SVG drawings parsed by an XML parser."""
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree
 
 import numpy as np
-from markupsafe import Markup
+from skimage.draw import polygon
 
 from monai_lora_sam.report import centred, outline, polyline, svg
 
 
-def test_the_picture_or_a_window_is_the_frame():
-    assert ElementTree.fromstring(svg((30, 40), [])).get("viewBox") == "0 0 40 30"
-    assert ElementTree.fromstring(svg((30, 40), [], (5, 6, 7, 8))).get("viewBox") == "5 6 7 8"
+def test_a_line_has_gaps_where_points_are_unknown():
+    line = ElementTree.fromstring(
+        polyline([(0, 1), (2, 3), None, (4, 5), (np.nan, 1), (6, 7)], "red", "across")
+    )
+    assert line.get("d") == "M0.00 1.00L2.00 3.00M4.00 5.00M6.00 7.00"
+    assert line.get("stroke") == "red" and line.get("class") == "across"
 
 
-def test_a_line_is_lifted_where_a_point_is_unknown():
-    line = polyline([(0, 0), (1, 2), None, (3, float("nan")), (4, 5), (6, 7)], "#123456", "wall")
-    path = ElementTree.fromstring(line)
-    assert path.get("d") == "M0.00 0.00L1.00 2.00M4.00 5.00L6.00 7.00"
-    assert path.get("class") == "wall" and path.get("stroke") == "#123456"
-    cased = ElementTree.fromstring(svg((9, 9), [polyline([(0, 0), (1, 1)], "red", "wall", cased=True)]))
-    assert [part.get("class") for part in cased] == ["casing", "wall"]
+def test_a_cased_line_is_drawn_twice():
+    parts = ElementTree.fromstring(f"<g>{polyline([(0, 1), (2, 3)], 'red', 'across', cased=True)}</g>")
+    assert [part.get("class") for part in parts] == ["casing", "across"]
+    assert parts[0].get("d") == parts[1].get("d")
 
 
-def test_the_outline_of_a_rectangle_lies_around_its_pixels():
-    mask = np.zeros((20, 20), bool)
-    mask[5:11, 4:15] = True
-    path = ElementTree.fromstring(outline(mask, "red", filled=True))
-    numbers = np.array([float(n) for n in path.get("d", "").translate(str.maketrans("MLZ,", "    ")).split()])
-    x, y = numbers.reshape(-1, 2).T
-    assert (x.min(), x.max(), y.min(), y.max()) == (4.0, 15.0, 5.0, 11.0)
-    assert "fill:red" in path.get("style", "")
+def test_an_outline_encloses_its_mask():
+    mask = np.zeros((12, 16), bool)
+    mask[3:8, 4:11] = True
+    path = ElementTree.fromstring(outline(mask, "#ff0000", filled=True)).get("d")
+    x, y = np.array(re.findall(r"([\d.]+) ([\d.]+)", path), float).T
+    drawn = np.zeros_like(mask)
+    drawn[polygon(y - 0.5, x - 0.5, mask.shape)] = True
+    np.testing.assert_array_equal(drawn, mask)
 
 
-def test_text_from_outside_is_escaped():
-    assert "<script>" not in outline(np.zeros((3, 3), bool), '"><script>')
-    assert "translate(.5 .5)" in centred([Markup("<g/>")])
+def test_the_window_of_a_drawing():
+    assert ElementTree.fromstring(svg((12, 16), [])).get("viewBox") == "0 0 16 12"
+    assert ElementTree.fromstring(svg((12, 16), [], (2, 3, 4, 5))).get("viewBox") == "2 3 4 5"
+
+
+def test_text_is_escaped_and_pixels_are_centred():
+    group = ElementTree.fromstring(centred([polyline([(0, 0)], "a<b", "c")]))
+    assert group.get("transform") == "translate(.5 .5)"
+    assert group[0].get("stroke") == "a<b"

@@ -1,29 +1,31 @@
-"""Arrays as MONAI tensors, with the keys that MONAI's own loader sets."""
+"""Arrays as MONAI tensors, with the metadata of MONAI's own loader."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
+import torch
+from monai.data import MetaTensor
 from monai.transforms import LoadImage
 from PIL import Image
 
 from monai_lora_sam.transforms import as_meta_tensor
 
+ARRAY = np.arange(12, dtype=np.uint8).reshape(3, 4)
 
-def test_it_is_as_monai_loads_it(tmp_path: Path):
-    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+
+def test_pixels_and_type_stay():
+    tensor = as_meta_tensor(ARRAY, "a.png")
+    assert isinstance(tensor, MetaTensor) and tensor.dtype == torch.uint8
+    np.testing.assert_array_equal(tensor[0].numpy(), ARRAY)
+    np.testing.assert_array_equal(as_meta_tensor(ARRAY[::-1].T, "a.png")[0].numpy(), ARRAY[::-1].T)
+
+
+def test_metadata_are_those_of_monais_loader(tmp_path):
     path = tmp_path / "a.png"
-    Image.fromarray(pixels).save(path)
-    theirs = LoadImage(image_only=True, ensure_channel_first=True, reverse_indexing=False)(path)
-    ours = as_meta_tensor(pixels, str(path))
-    assert ours.shape == theirs.shape == (1, 3, 4)
-    assert np.array_equal(ours.numpy(), theirs.numpy())
-    for key in ("filename_or_obj", "original_channel_dim"):
-        assert key in ours.meta and key in theirs.meta
-    assert ours.meta["spatial_shape"].tolist() == [3, 4]
-
-
-def test_reversed_views_are_taken():
-    pixels = np.arange(6, dtype=np.float32).reshape(2, 3)[:, ::-1]
-    assert np.array_equal(as_meta_tensor(pixels, "a")[0].numpy(), pixels)
+    Image.fromarray(ARRAY).save(path)
+    theirs = LoadImage(reader="PILReader")(path)
+    ours = as_meta_tensor(ARRAY.T, str(path))  # MONAI's loader puts columns first
+    assert torch.equal(ours[0].as_tensor().float(), theirs.as_tensor().float())
+    assert ours.meta["filename_or_obj"] == theirs.meta["filename_or_obj"]
+    np.testing.assert_array_equal(ours.meta["spatial_shape"], theirs.meta["spatial_shape"])
+    torch.testing.assert_close(ours.affine, theirs.affine)

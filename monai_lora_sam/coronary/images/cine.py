@@ -84,7 +84,7 @@ def read_cine(path: str | Path, modalities: Sequence[str] | None = ANGIOGRAPHY_M
     Raises:
         FileNotFoundError: no such file.
         ValueError: empty, cut off, damaged, without pixels (SR, DICOMDIR), another modality, or a compression
-            without an installed decoder. The message names the file, what was expected and what was found.
+            without an installed decoder. The message names the file, the expected and the found content.
 
     Example:
         >>> cine = read_cine("study.dcm")  # doctest: +SKIP

@@ -18,7 +18,7 @@ def read_angiogram(path: str | Path) -> Angiogram:
     Raises:
         FileNotFoundError: no such file.
         ValueError: empty, corrupt, wrongly named, several frames, or pixels that are not finite. The
-            message names the file, what was expected and what was found.
+            message names the file, the expected and the found content.
 
     Example:
         >>> angiogram = read_angiogram("angiogram.png")

@@ -1,16 +1,16 @@
 """ARCADE's F1 scores of named segments and of stenoses, as published and corrected.
 
-`official` gives, bit for bit, what the code published by the challenge's organisers gives
-(github.com/cmctec/ARCADE, `evaluation/evaluate_segmentation.py` and `evaluate_stenosis.py`; Popov et al., Sci Data
-2024, doi 10.1038/s41597-023-02871-z): use it to compare with published results. It was written anew
-from that code's behaviour, oddities included:
+`official` equals, bit for bit, the code published by the challenge's organisers (github.com/cmctec/ARCADE,
+`evaluation/evaluate_segmentation.py` and `evaluate_stenosis.py`; Popov et al., Sci Data 2024, doi
+10.1038/s41597-023-02871-z): use it to compare with published results. It was written anew from that code's
+behaviour, oddities included:
 
 - Segments: an image with one predicted class too many scores 0, however good the rest. Of each class only the first
   instance and its first ring count.
-- Stenoses: each prediction takes the best truth, so two copies of one lesion score 1 while another is missed. A
-  false positive counts as a 0 in the image's mean. "F1" is the overlap of areas (Dice), not of lesions.
+- Stenoses: each prediction takes the best truth, so two predictions of one lesion score 1 while another lesion is
+  missed. A false positive counts as a 0 in the image's mean. "F1" is the overlap of areas (Dice), not of lesions.
 
-`corrected` mends these and keeps the mean over images:
+`corrected` mends these oddities and keeps the mean over images:
 
 - Segments: the F1 of areas of each class (all its instances and rings united), averaged over the classes
   in the truth or in the prediction, then over images.
@@ -209,7 +209,7 @@ def score_arcade_stenoses(
 
     Args:
         truth: for each image its instances, as published (`instances_from_coco`, `lesions_to_instances`).
-        prediction: for each image its instances; confidence does not count, so leave weak ones out.
+        prediction: for each image its instances; confidence does not count, so leave weak instances out.
         version: "official" or "corrected", as this module describes them.
 
     Raises:
@@ -217,8 +217,8 @@ def score_arcade_stenoses(
 
     Example:
         >>> truth = [lesions_to_instances([{"box_xyxy": [10, 10, 30, 30]}, {"box_xyxy": [60, 60, 90, 90]}])]
-        >>> copies = [[truth[0][0], truth[0][0]]]
-        >>> [score_arcade_stenoses(truth, copies, version).f1 for version in VERSIONS]
+        >>> twice = [[truth[0][0], truth[0][0]]]
+        >>> [score_arcade_stenoses(truth, twice, version).f1 for version in VERSIONS]
         [1.0, 0.5]
     """
     _check(truth, prediction, version, range(ARCADE_STENOSIS_ID, ARCADE_STENOSIS_ID + 1))

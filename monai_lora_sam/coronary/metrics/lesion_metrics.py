@@ -191,7 +191,7 @@ def score_lesions(
 class LesionMetric(CumulativeIterationMetric):
     """Accumulate lesions of a data set and score them as `score_lesions` does.
 
-    It is called with lists of lesions, one for each image of the batch, not with tensors.
+    Call it with a list of lesions for each image of the batch, not with tensors.
 
     Args:
         key: the figure of `LesionScores.as_dict` that `aggregate` returns; `scores` returns all.

@@ -24,7 +24,7 @@ def write_index(
     failures: Mapping[str, str] | None = None,
     skipped: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Write `index.html`: one row per image, failed ones first.
+    """Write `index.html`: one row per image, failed images first.
 
     Args:
         folder: folder of the page.
@@ -73,7 +73,7 @@ def _row(folder: Path, report_folder: Path) -> list:
 
 
 def _status(warnings: Sequence[str]) -> Any:
-    """Return "done", with the warnings folded: many images share the same ones."""
+    """Return "done" with the warnings folded, since many images share them."""
     if not warnings:
         return "done"
     count = f"{len(warnings)} warning{'' if len(warnings) == 1 else 's'}"

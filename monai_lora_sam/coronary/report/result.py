@@ -67,11 +67,13 @@ SEGMENT_COLUMNS = {
 }
 MEASURED_SEGMENTS = (
     "Borders and the place of the MLD are distances along the vessel from where its diameter function begins. RVD: "
-    "reference diameter, from the reference line at the MLD and at both borders, or averaged from what was measured "
+    "reference diameter, from the reference line at the MLD and at both borders, or averaged from the diameters "
     "beside the segment. %DS is that of the segment's narrowest place, whether or not a lesion was found there. A "
     "segment without MLD was not measured."
 )
-NUMBERED_BRANCH_PX = 30.0  # shorter ones would hide the vessels under their numbers
+NUMBERED_BRANCH_PX = (
+    30.0  # shortest branch with a number; the numbers of shorter branches would hide the vessels
+)
 
 
 def write_report(
@@ -117,7 +119,7 @@ def write_report(
     if "lesions" in report:
         subtitle = "Quantitative coronary angiography"
     write_page(folder / "report.html", name, sections, subtitle)
-    atomic_write(folder / "report.json", text.encode())  # last: where it is, all is there
+    atomic_write(folder / "report.json", text.encode())  # last: its presence marks a finished folder
 
 
 def result_sections(

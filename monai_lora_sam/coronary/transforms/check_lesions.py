@@ -76,7 +76,7 @@ class CheckLesionsd(MapTransform):
     Raises:
         ValueError: no list, a box that is not finite, has no area or lies outside the image or off the
             vessels, a centre outside its box, %DS outside 0 to 100 or an MLD that is not positive. The message
-            names the file, the lesion, what was expected and what was found.
+            names the file, the lesion, the expected and the found content.
 
     Example:
         >>> item = {"image": torch.zeros(1, 8, 8), "lesions": [{"box_xyxy": [1, 1, 5, 5]}]}
