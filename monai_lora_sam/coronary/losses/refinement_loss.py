@@ -28,6 +28,7 @@ class RefinementLoss(nn.Module):
         ValueError: other shapes.
 
     Example:
+        >>> import torch
         >>> RefinementLoss(dice_weight=0)(torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 8, 8))
         tensor(0.6931)
     """
