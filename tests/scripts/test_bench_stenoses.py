@@ -22,9 +22,6 @@ def test_each_choice_of_lumen_networks_gets_a_column(script, datalist, tmp_path,
     results = json.loads((tmp_path / "scores.json").read_text())["results"]
     assert list(results) == ["none", "refiner", "both"]
     assert all("f1_distance" in column and column["seconds_per_image"] > 0 for column in results.values())
-    assert (
-        len({column["f1_iou"] for column in results.values()}) == 1
-    )  # stage 3 does not read the refined map
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("none", "refiner", "both", "f1 distance"))
 
