@@ -54,7 +54,7 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results here as well.")] = None,
     quick: Annotated[bool, typer.Option(help=f"The first {QUICK} images only.")] = False,
 ) -> None:
-    """Score stage 3 and the measurement of what it finds."""
+    """Score stage 3 and the measurements of its lesions."""
     console = Console()
     if unknown := set(lumen or ()) - set(LUMEN):
         raise ValueError(f"--lumen: expected {', '.join(LUMEN)}, found {unknown.pop()!r}")

@@ -81,7 +81,7 @@ STAGES = {
 
 def main(
     arcade: Annotated[Path, typer.Argument(help="The published folder, which holds syntax/ and stenosis/.")],
-    out: Annotated[Path, typer.Option(help="Gets a folder for each stage.")] = SHIPPED,
+    out: Annotated[Path, typer.Option(help="Folder of the results, one folder for each stage.")] = SHIPPED,
     work: Annotated[Path, typer.Option(help="Data, checkpoints and logs; a resumed run needs it.")] = Path(
         "runs/shipped"
     ),

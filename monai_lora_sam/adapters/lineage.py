@@ -78,7 +78,7 @@ def family_tree(cards: Sequence[dict[str, Any]]) -> list[Branch]:
 
 
 def _ancestors(card: Mapping[str, Any]) -> list[Ancestor]:
-    """Return what a card says that its adapter was trained on, the last on top."""
+    """Return the parents in a card, the last one on top."""
     fingerprints = {parent["name"]: parent["fingerprint"] for parent in card["parents"]}
     reads = card.get("reads")
     heads = {

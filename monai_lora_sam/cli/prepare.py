@@ -42,7 +42,9 @@ def tell_datalist(datalist: Path) -> None:
 
 
 @folders_app.command(
-    epilog="Example:\n\nmonai-lora-sam prepare folders cimat/images cimat/masks --out data/cimat"
+    epilog="Examples:\n\n"
+    "monai-lora-sam prepare folders images masks --out data/liver --task liver --class-name liver\n\n"
+    "monai-lora-sam prepare folders cimat/images cimat/masks --out data/cimat --task vessels --class-name vessel"
 )
 def folders(
     images: Annotated[Path, typer.Argument(help="Folder of images.")],
@@ -52,6 +54,10 @@ def folders(
         float, typer.Option(help="Part of the cases kept for validation; 1 to score on all of them.")
     ] = 0.2,
     seed: Annotated[int, typer.Option(help="Another seed gives another split.")] = 0,
+    task: Annotated[
+        str, typer.Option(help="Task of the masks, by which bundles know them.")
+    ] = "segmentation",
+    class_name: Annotated[str, typer.Option(help="Name of the masked structure.")] = "foreground",
 ) -> None:
     """Pair images with masks and split them by case."""
     with one_line_errors():
@@ -64,8 +70,8 @@ def folders(
         datalist = write_datalist(
             out / "datalist.json",
             name=out.name,
-            task="vessels",
-            class_names=["background", "vessel"],
+            task=task,
+            class_names=["background", class_name],
             splits=splits,
         )
         tell_datalist(datalist)

@@ -1,4 +1,4 @@
-"""Find and read weights on disk or on the Hugging Face hub, without ever running what is in them."""
+"""Find and read weights on disk or on the Hugging Face hub, without ever running code in them."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from monai.utils import convert_to_tensor
 from torch import Tensor, nn
-from torch.nn import functional
 
 from monai_lora_sam.adapters import AdapterStack, apply_strategy
 from monai_lora_sam.encoders import ImageEncoder
@@ -80,7 +79,7 @@ class AdaptedSegmenter(StageNetwork):
 
     def read(self, image: Tensor, **conditions: Tensor | None) -> list[Tensor]:
         """Return the :meth:`features` of the padded image; the conditions act in the head."""
-        return self.features(self._pad(convert_to_tensor(image, track_meta=False)))
+        return self.features(self.pad(convert_to_tensor(image, track_meta=False)))
 
     def forward(
         self, image: Tensor, features: list[Tensor] | None = None, **conditions: Tensor | None
@@ -88,20 +87,12 @@ class AdaptedSegmenter(StageNetwork):
         # MetaTensor follows every operation in Python: an order of magnitude slower on small networks.
         image = convert_to_tensor(image, track_meta=False)
         height, width = image.shape[-2:]
-        image = self._pad(image)
+        image = self.pad(image)
         if features is None:
             features = self.features(image)
         with self.autocast(image.device):
             logits = self.head(features, image, **conditions)
         return logits[..., :height, :width].float()
-
-    def _pad(self, image: Tensor) -> Tensor:
-        """Pad an image right and below to a size that the encoder takes; one that it takes stays as it is."""
-        height, width = image.shape[-2:]
-        rows, columns = self.stack.encoder.enclosing_size(height, width)
-        if (rows, columns) == (height, width) or not height or not width:
-            return image
-        return functional.pad(image, (0, columns - width, 0, rows - height))
 
 
 def build_segmenter(

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from monai_lora_sam.adapters import AdapterStack
 from monai_lora_sam.networks.trainable_state import TrainableState
@@ -101,6 +102,14 @@ class StageNetwork(nn.Module):
             {"params": [p for p in trained if id(p) in base], "lr": base_learning_rate},
         ]
         return [group for group in groups if group["params"]]
+
+    def pad(self, image: Tensor) -> Tensor:
+        """Pad (B, C, H, W) right and below with zeros to a size that the encoder takes; a valid size stays as it is."""
+        height, width = image.shape[-2:]
+        rows, columns = self.stack.encoder.enclosing_size(height, width)
+        if (rows, columns) == (height, width) or not height or not width:
+            return image
+        return functional.pad(image, (0, columns - width, 0, rows - height))
 
     def base_parameters(self) -> set[int]:
         """Return the ``id`` of each parameter that trains at the base's rate: those of the encoder itself."""

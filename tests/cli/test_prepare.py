@@ -32,12 +32,13 @@ def test_folders_are_split(pairs: tuple[str, str], tmp_path: Path):
     assert result.exit_code == 0, result.output
     datalist = json.loads((tmp_path / "data" / "datalist.json").read_text())
     assert (len(datalist["training"]), len(datalist["validation"])) == (4, 1)
+    assert (datalist["task"], datalist["class_names"]) == ("segmentation", ["background", "foreground"])
     assert "4 training, 1 validation" in result.output
 
 
 def test_combine_counts_a_set_twice(pairs: tuple[str, str], tmp_path: Path):
     data = str(tmp_path / "data")
-    run(app, ["prepare", "folders", *pairs, "--out", data])
+    run(app, ["prepare", "folders", *pairs, "--out", data, "--task", "vessels", "--class-name", "vessel"])
     result = run(
         app, ["prepare", "combine", data, data, "--task", "vessels", "--out", str(tmp_path / "twice")]
     )
@@ -47,7 +48,7 @@ def test_combine_counts_a_set_twice(pairs: tuple[str, str], tmp_path: Path):
 
 def test_combine_refuses_another_task(pairs: tuple[str, str], tmp_path: Path):
     data = str(tmp_path / "data")
-    run(app, ["prepare", "folders", *pairs, "--out", data])
+    run(app, ["prepare", "folders", *pairs, "--out", data, "--task", "vessels", "--class-name", "vessel"])
     for task in ("segments", "kidney"):
         result = run(app, ["prepare", "combine", data, "--task", task, "--out", str(tmp_path / "other")])
         assert result.exit_code == 1 and f"for the task '{task}'" in result.output

@@ -89,7 +89,7 @@ def decode_lesions(
 def rows_to_lesions(rows: Tensor, shape: Sequence[int], side: int) -> list[dict[str, Any]]:
     """Turn (M, 8) rows of ``LESION_COLUMNS`` into lesions in the pixels of the image at its own size.
 
-    What is unknown is None; an unknown centre is the box's.
+    Unknown values are None; an unknown centre is the box's.
 
     Args:
         rows: in the network's pixels, NaN rows where there is no lesion.

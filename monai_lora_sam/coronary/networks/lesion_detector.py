@@ -127,9 +127,10 @@ class LesionDetector(StageNetwork):
     def read(self, image: Tensor, view: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """Return all that the head reads of an image, (B, C, h, w) float32 at the finest pyramid level's size.
 
-        The encoder runs twice, under the adapters of each stage; :meth:`assemble` takes what is known already.
+        An image of any size is padded right and below, so that boxes keep their place.
+        The encoder runs twice, under the adapters of each stage. :meth:`assemble` joins features that are there.
         """
-        image = convert_to_tensor(image, track_meta=False)
+        image = self.pad(convert_to_tensor(image, track_meta=False))
         moves = self.strategy == "full" and torch.is_grad_enabled()
         if moves:
             check_strategy(self.strategy, self.stack)
@@ -189,7 +190,7 @@ def _fold(one: Tensor, fine: tuple[int, int]) -> Tensor:
 
 
 def read_channels(segments: AdaptedSegmenter) -> int:
-    """Return the channels of what a detector on these stages reads."""
+    """Return the number of channels that a detector on these stages reads."""
     return 2 * segments.stack.encoder.channels[0] + segments.head.out_channels + 2 * DETAIL**2
 
 

@@ -14,7 +14,7 @@ from monai_lora_sam.networks import ConvBlock, resize_to
 
 #: The heatmap starts at this probability everywhere (Lin et al., ICCV 2017, section 4.1).
 PRIOR = 0.1
-#: Samples along each side of a box when what it holds is pooled.
+#: Samples along each side of a box when its content is pooled.
 POOLED = 7
 
 

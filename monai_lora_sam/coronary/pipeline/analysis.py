@@ -86,7 +86,7 @@ class CoronaryPipeline:
             None or False for the map of stage 1 as it is.
         diameter_network: reads the diameters along each vessel in the angiogram: a folder of the same kind, the
             network itself, True for the shipped network, or None or False to fit the shadow of a round lumen.
-        score_threshold: lesions below it are left out; by default what the card of stage 3 names, or 0.3.
+        score_threshold: lesions below it are left out; by default the threshold on the card of stage 3, or 0.3.
         device: where the networks run; by default CUDA if there is any.
         pretrained: where the base's weights are; True for their usual place.
 

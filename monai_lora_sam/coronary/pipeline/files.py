@@ -245,7 +245,7 @@ class AngiogramRun:
         path = self.found.images[self._started - 1][0]
         while isinstance(problem, RuntimeError) and isinstance(problem.__cause__, Exception):
             problem = problem.__cause__  # MONAI says which transform was at work
-        # What a user can mend needs no name of a class.
+        # An error that a user can mend needs no name of a class.
         kind = "" if isinstance(problem, ValueError | OSError) else f"{type(problem).__name__}: "
         self._add(error=f"{kind}{problem}".removeprefix(f"{path}: "))
 

@@ -158,7 +158,12 @@ class StageNetworks(nn.Module):
         return {name: network for name, network in networks if network is not None}
 
     def forward(self, image: Tensor, view: Tensor | None = None) -> StageOutputs:
-        """Run all stages on normalised images (B, 3, H, W) with views (B, 2) in degrees, NaN where unknown."""
+        """Run all stages on normalised images (B, 3, H, W) with views (B, 2) in degrees, NaN where unknown.
+
+        Images of any size are padded right and below once for all stages; the maps have the size of the images.
+        """
+        height, width = image.shape[-2:]
+        image = self.vessels.pad(image)
         pyramids: dict[tuple[str, ...], list[Tensor]] = {}
 
         def pyramid(network: AdaptedSegmenter) -> list[Tensor]:
@@ -168,12 +173,15 @@ class StageNetworks(nn.Module):
 
         vessels = self.vessels(image, pyramid(self.vessels), view=view)
         if self.segments is None:
-            return StageOutputs(vessels)
+            return StageOutputs(vessels[..., :height, :width])
         segments = self.segments(image, pyramid(self.segments), view=view)
-        if self.stenosis is None:
-            return StageOutputs(vessels, segments)
-        read = self.stenosis.assemble(image, pyramid(self.vessels), vessels, pyramid(self.segments), segments)
-        return StageOutputs(vessels, segments, self.stenosis(None, view, features=read))
+        lesions = None
+        if self.stenosis is not None:
+            read = self.stenosis.assemble(
+                image, pyramid(self.vessels), vessels, pyramid(self.segments), segments
+            )
+            lesions = self.stenosis(None, view, features=read)
+        return StageOutputs(vessels[..., :height, :width], segments[..., :height, :width], lesions)
 
     def cards(self) -> list[dict[str, Any]]:
         """Return a row for each stage of a report: adapter, version, strategy, encoder, fingerprint."""

@@ -40,11 +40,6 @@ class Branch:
     def is_closed(self) -> bool:
         return self.start is None
 
-    @property
-    def arc_length_px(self) -> np.ndarray:
-        """Distance along the centreline from its start, (N,)."""
-        return np.linspace(0.0, self.length_px, len(self.centreline_rc))
-
 
 @dataclass(frozen=True, eq=False)
 class PrunedBranch:

@@ -63,6 +63,23 @@ def test_outputs_are_those_of_each_stage_alone(stages: SimpleNamespace):
     assert all(torch.equal(outputs.lesions[name], expected[name]) for name in expected)
 
 
+@pytest.mark.parametrize("size", [(50, 43), (57, 70), (128, 96)])
+def test_images_of_any_size(stages: SimpleNamespace, size: tuple[int, int]):
+    """Padding right and below: maps have the image's size, and all stages agree with each other."""
+    networks = StageNetworks.load(stages.vessels, stages.segments, stages.stenosis, stages.base).eval()
+    image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        outputs = networks(image, VIEW[:1])
+        assert outputs.vessels.shape == (1, 1, *size)
+        assert outputs.segments is not None and outputs.segments.shape == (1, 26, *size)
+        assert networks.segments is not None and networks.stenosis is not None
+        assert torch.equal(outputs.vessels, networks.vessels(image, view=VIEW[:1]))
+        assert torch.equal(outputs.segments, networks.segments(image, view=VIEW[:1]))
+        alone = networks.stenosis(image, VIEW[:1])
+    assert outputs.lesions is not None
+    assert all(torch.equal(outputs.lesions[name], alone[name]) for name in ("heatmap", "score"))
+
+
 def test_a_frozen_stage_2_needs_one_pass(random_segmenter: Callable):
     vessels = random_segmenter("lora")
     segments = build_segmenter(
