@@ -97,6 +97,12 @@ def run(
             metavar="FILE",
         ),
     ] = None,
+    confirmed: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON of confirmed lesions, as of syntax-score; index.html shows their SYNTAX score."
+        ),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Run finished images again.")] = False,
     inference: Annotated[
         Literal["whole", "tiled"],
@@ -121,6 +127,7 @@ def run(
             find_images,
             run_files,
         )
+        from monai_lora_sam.coronary.qca import score_confirmed
 
         given = {"vessels": vessels, "segments": segments, "stenosis": stenosis}
         folders = _stages(stages, given)
@@ -132,7 +139,18 @@ def run(
             raise ValueError("expected --catheter-french and --catheter together, found one of them")
         if tube is not None and spacing is not None:
             raise ValueError("expected --spacing or a catheter, found both")
-        options = RunOptions(view, spacing, frame, anonymise or bool(key), catheter=tube, again=again, **key)
+        if confirmed is not None:
+            score_confirmed(confirmed)  # before hours of work
+        options = RunOptions(
+            view,
+            spacing,
+            frame,
+            anonymise or bool(key),
+            catheter=tube,
+            again=again,
+            confirmed=confirmed,
+            **key,
+        )
         found = find_images(images, out)
         count = len(found.images)
         if tube is not None and count > 1:

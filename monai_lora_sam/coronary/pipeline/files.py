@@ -32,6 +32,7 @@ from monai_lora_sam.coronary.pipeline.study import (
     read_case,
     write_dicom,
 )
+from monai_lora_sam.coronary.qca import score_confirmed
 from monai_lora_sam.coronary.report import SCHEMA, write_index, write_report
 from monai_lora_sam.files import atomic_file
 
@@ -72,6 +73,7 @@ class RunOptions:
             that a second run skips finished images. By default a random one.
         catheter: by which the spacing is measured, in a run of one image; of a cine with `frame`.
         again: analyse images that are finished, too.
+        confirmed: JSON of lesions that a reader has confirmed; ``index.html`` shows their SYNTAX score.
     """
 
     view: tuple[float, float] | None = None
@@ -81,6 +83,7 @@ class RunOptions:
     anonymise_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     catheter: Catheter | None = None
     again: bool = False
+    confirmed: Path | None = None
 
 
 def run_files(
@@ -278,7 +281,8 @@ class AngiogramRun:
             for path, reason in self.found.skipped
         ]
         earlier = _finished_earlier(self.out, {one.folder for one in outcomes}, options.anonymise)
-        write_index(self.out, [*finished, *earlier], failures, left_out)
+        confirmed = options.confirmed and score_confirmed(options.confirmed).to_json()
+        write_index(self.out, [*finished, *earlier], failures, left_out, confirmed or None)
         return [(outcome.path, outcome.error) for outcome in outcomes]
 
     def _finished_report(self, path: Path) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """Quantitative coronary analysis: diameters along vessels, reference lines, lesions."""
 
 from monai_lora_sam.coronary.qca.calibration import BY_HAND, Calibration, calibrate_by_catheter
+from monai_lora_sam.coronary.qca.confirmed_lesions import ConfirmedScore, score_confirmed
 from monai_lora_sam.coronary.qca.lesion import Lesion, with_units
 from monai_lora_sam.coronary.qca.lumen import LumenFinder, lumen_diameters
 from monai_lora_sam.coronary.qca.measure import measure
@@ -10,8 +11,6 @@ from monai_lora_sam.coronary.qca.segment import Segment
 from monai_lora_sam.coronary.qca.site import lesion_at, stenosis_at
 from monai_lora_sam.coronary.qca.stenosis import Stenosis
 from monai_lora_sam.coronary.qca.syntax_score import (
-    LEAST_PERCENT,
-    LEAST_VESSEL_MM,
     AdverseCharacteristics,
     ScoredLesion,
     SyntaxScore,
@@ -25,9 +24,8 @@ __all__ = [
     "AdverseCharacteristics",
     "BY_HAND",
     "Calibration",
+    "ConfirmedScore",
     "Intervals",
-    "LEAST_PERCENT",
-    "LEAST_VESSEL_MM",
     "Lesion",
     "LumenFinder",
     "QcaResult",
@@ -41,6 +39,7 @@ __all__ = [
     "lesion_at",
     "lumen_diameters",
     "measure",
+    "score_confirmed",
     "scored_lesions",
     "stenosis_at",
     "stenosis_intervals",

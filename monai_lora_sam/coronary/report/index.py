@@ -23,6 +23,7 @@ def write_index(
     reports: Sequence[Path],
     failures: Mapping[str, str] | None = None,
     skipped: Sequence[tuple[str, str]] = (),
+    confirmed: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `index.html`: one row per image, failed images first.
 
@@ -31,6 +32,8 @@ def write_index(
         reports: folders that `write_report` wrote.
         failures: error message by image name.
         skipped: (name, reason) of each file that was left out; these rows come last.
+        confirmed: SYNTAX score of lesions that a reader has confirmed, see
+            :meth:`monai_lora_sam.coronary.qca.ConfirmedScore.to_json`; it gets a section of its own.
 
     Raises:
         FileNotFoundError: a folder has no report.
@@ -45,9 +48,27 @@ def write_index(
     rows += [["", name, f"skipped: {reason}", None, None] for name, reason in skipped]
     counts = f"{len(reports)} done, {len(failures)} failed" + (f", {len(skipped)} skipped" if skipped else "")
     table = Table(["", "Image", "Status", "Segments", "Lesions"], rows)
-    write_page(
-        folder / "index.html", "Angiograms", [Section(counts, [table] if rows else [Text("No image.")])]
-    )
+    sections = [Section(counts, [table] if rows else [Text("No image.")])]
+    if confirmed is not None:
+        sections.append(_syntax_section(confirmed))
+    write_page(folder / "index.html", "Angiograms", sections)
+
+
+def _syntax_section(confirmed: Mapping[str, Any]) -> Section:
+    """List the points of each lesion that a reader has confirmed."""
+    rows: list[list] = []
+    for lesion in confirmed["lesions"]:
+        parts = [f"segment {segment}: {points:g}" for segment, points in lesion["segments"].items()]
+        parts += [f"{name}: {points:g}" for name, points in lesion["adverse"].items()]
+        reason = lesion.get("not_counted")
+        points = f"not counted, {reason}" if reason else "; ".join(parts)
+        rows.append([lesion["lesion"], lesion["percent_diameter_stenosis"], points, lesion["points"]])
+    if confirmed["diffuse_points"]:
+        rows.append([None, None, "diffuse disease", confirmed["diffuse_points"]])
+    table = Table(["Lesion", "%DS", "Points of", "Points"], rows)
+    note = Text("Of lesions whose segments and figures a reader has confirmed.")
+    title = f"SYNTAX score {confirmed['syntax_score']:g}, {confirmed['dominance']} dominance"
+    return Section(title, [note, table])
 
 
 def _row(folder: Path, report_folder: Path) -> list:

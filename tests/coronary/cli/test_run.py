@@ -61,6 +61,18 @@ def test_view_and_spacing(run, picture: Path, tmp_path: Path):
     assert report["run"]["graph"] is False
 
 
+def test_the_index_shows_the_score_of_confirmed_lesions(run, picture: Path, tmp_path: Path):
+    lesion = {"segments": ["6"], "percent_diameter_stenosis": 72, "rvd_mm": 3.1}
+    confirmed = tmp_path / "confirmed.json"
+    confirmed.write_text(json.dumps({"confirmed": True, "dominance": "right", "lesions": [lesion]}))
+    result = run(picture, "--stages", 1, "--confirmed", confirmed, count=1)
+    assert result.exit_code == 0, result.output
+    assert "SYNTAX score 7, right dominance" in (tmp_path / "out" / "index.html").read_text()
+    confirmed.write_text(json.dumps({"confirmed": False, "dominance": "right", "lesions": [lesion]}))
+    result = run(picture, "--stages", 1, "--confirmed", confirmed, count=1)
+    assert result.exit_code == 1 and 'expected "confirmed": true' in result.output
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

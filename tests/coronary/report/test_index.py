@@ -52,3 +52,22 @@ def test_index_without_any_image(tmp_path):
 def test_index_refuses_a_folder_without_report(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"report\.json"):
         write_index(tmp_path, [tmp_path / "missing"])
+
+
+def test_index_shows_the_score_of_confirmed_lesions(tmp_path, case):
+    write_report(tmp_path / "one", *case)
+    lesion = {
+        "lesion": 1,
+        "percent_diameter_stenosis": 72,
+        "segments": {"6": 7.0},
+        "adverse": {},
+        "points": 7.0,
+    }
+    small = {**lesion, "lesion": 2, "segments": {"9": 0.0}, "points": 0.0, "not_counted": "below 50 %DS"}
+    score = {"syntax_score": 7.0, "dominance": "right", "lesions": [lesion, small], "diffuse_points": 0.0}
+    write_index(tmp_path, [tmp_path / "one"], confirmed=score)
+    html = (tmp_path / "index.html").read_text()
+    for expected in ("SYNTAX score 7, right dominance", "segment 6: 7", "not counted, below 50 %DS"):
+        assert expected in html
+    write_index(tmp_path, [tmp_path / "one"])
+    assert "SYNTAX score" not in (tmp_path / "index.html").read_text()
