@@ -7,8 +7,8 @@ Phantoms are drawn once into the cache, and each input of each phantom is measur
 code: a run that was broken off goes on where it stopped. Inputs: the exact mask, the exact mask blurred, and what
 stage 1 predicts together with the angiogram, as the pipeline measures. The first two come with the exact segment
 map. A lesion is "clear" when no other vessel lies beside it and it is seen at half its length at least: a frame
-that a core laboratory would choose; "wide" when its reference is 10 px and more besides. What the picture does not
-show whole counts nowhere. MLD in mm is the lesion's own, at its depth, so that its error is that of the walls alone;
+that a core laboratory would choose; "wide" when its reference is 10 px and more besides. Lesions that the picture does
+not show whole count nowhere. MLD in mm is the lesion's own, at its depth, so that its error is that of the walls alone;
 the intervals in mm have the calibration's too.
 """
 

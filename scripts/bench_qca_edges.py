@@ -3,12 +3,12 @@
     python scripts/bench_qca_edges.py --count 12
 
 At places of the true centrelines, away from other vessels, the diameter is measured by the integral of the
-probability across the vessel (what the package does), by the places where it falls through 0.5, and by the image's
+probability across the vessel (as the package does), by the places where it falls through 0.5, and by the image's
 gradient: its steepest place, and the mean of normalised first and second derivative (as Reiber et al., Circulation
 1985;71:280-288, weigh them), both looked for around the true wall, which is a help to them. The first two read the
-exact mask, the mask blurred, and what a stage says, where it says vessel; the others read the image. Last, where the
-stage says vessel, the shadow of a round lumen fitted to the image (what `measure` does with an image), and what the
-diameter network reads there (what the pipeline does).
+exact mask, the mask blurred, and the map of a stage, where it says vessel; the others read the image. Last, where the
+stage says vessel, the shadow of a round lumen fitted to the image (as `measure` does with an image), and the reading of
+the diameter network there (as the pipeline does).
 """
 
 from __future__ import annotations
@@ -112,10 +112,10 @@ def sample(source: np.ndarray, points: np.ndarray, direction: np.ndarray, offset
 
 def sites(phantom: Phantom, line: Centreline) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return points half a pixel apart, normals, true diameters in px, and which of them are free of others."""
-    arc = np.r_[0, np.cumsum(np.linalg.norm(np.diff(line.points_rc_px, axis=0), axis=1))]
-    wanted = np.arange(0, arc[-1], 0.5)
-    points = np.column_stack([np.interp(wanted, arc, line.points_rc_px[:, axis]) for axis in (0, 1)])
-    true_px = np.interp(wanted, arc, line.diameter_px)
+    midline = Polyline(line.points_rc_px)
+    wanted = np.arange(0, midline.length, 0.5)
+    points = midline.at(wanted)
+    true_px = np.interp(wanted, midline.arc_length, line.diameter_px)
     across = Polyline(points).normals
     free = np.full(len(points), True)
     mask = phantom.vessel_mask.astype(float)
@@ -124,7 +124,7 @@ def sites(phantom: Phantom, line: Centreline) -> tuple[np.ndarray, np.ndarray, n
             place = points + sign * across * (true_px / 2 + beside)[:, None]
             free &= map_coordinates(mask, place.T, order=0, mode="constant", cval=1) == 0
     inside = map_coordinates(mask, points.T, order=0, mode="constant", cval=0) > 0
-    ends = (wanted > 2 * true_px) & (wanted < arc[-1] - 2 * true_px)
+    ends = (wanted > 2 * true_px) & (wanted < midline.length - 2 * true_px)
     return points, across, true_px, free & inside & ends
 
 

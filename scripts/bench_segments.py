@@ -66,7 +66,7 @@ HEADINGS = {
 
 @dataclass
 class Cell:
-    """What one way of naming gave, image by image."""
+    """Hold the results of one way of naming, image by image."""
 
     mask: str
     view: str

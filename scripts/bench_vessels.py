@@ -64,7 +64,7 @@ def main(
         list[str] | None,
         typer.Option(help="with, without: the refiner; repeatable. Default: both."),
     ] = None,
-    pretrained: Annotated[
+    weights: Annotated[
         str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda …. Default: cuda if there is one.")] = None,
@@ -93,7 +93,7 @@ def main(
                     inference=how,
                     refiner=refined == "with",
                     device=device,
-                    pretrained=pretrained or True,
+                    pretrained=weights or True,
                 )
                 bar = bars.add_task(f"{name}, {how}, {refined} refiner", total=len(entries))
                 scored = score(pipeline, entries, lambda bar=bar: bars.advance(bar))

@@ -1,4 +1,4 @@
-"""What an installation holds, beyond what a checkout shows."""
+"""Files and entry points of an installation."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _ADAPTERS = "adapters."
 def moved_weights(encoder: nn.Module, modules: Sequence[str]) -> dict[str, Tensor]:
     """Return parameters and buffers of the named modules ("" is the whole encoder), without LoRA's.
 
-    PEFT renames what it wraps (``q_proj.base_layer.weight``); the names here are those of the plain encoder.
+    PEFT renames wrapped layers (``q_proj.base_layer.weight``); the names here are those of the plain encoder.
     """
     moved = {}
     for key, tensor in encoder.state_dict().items():

@@ -1,4 +1,4 @@
-"""Which adapter hangs below which, also where versions, copies and frozen stages lie side by side."""
+"""The family tree of adapters, also where versions, copies and frozen stages lie side by side."""
 
 from __future__ import annotations
 

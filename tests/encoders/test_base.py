@@ -1,4 +1,4 @@
-"""What every encoder shares: sizes, gradient checkpointing, the fingerprint, low precision."""
+"""Common parts of every encoder: sizes, gradient checkpointing, the fingerprint, low precision."""
 
 from __future__ import annotations
 

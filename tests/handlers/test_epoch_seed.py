@@ -1,4 +1,4 @@
-"""What an epoch draws depends on the seed and its number alone."""
+"""Random draws of an epoch depend on the seed and its number alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stored features are known by changes with all that they depend on, and with nothing else."""
+"""The identity of stored features changes with everything that they depend on, and with nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every network of a stage shares."""
+"""The parts that all networks of stages share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stage 1 forgets: nothing with adapters, measured end to end on a few small images; its errors."""
+"""Forgetting of stage 1: none with adapters, measured end to end on a few small images; its errors."""
 
 from __future__ import annotations
 

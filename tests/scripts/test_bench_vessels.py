@@ -78,7 +78,7 @@ def test_a_stage_is_scored_through_the_pipeline_both_ways(script, datalist, tmp_
     bench.main(
         datalist,
         stage=[f"mine={tmp_path / 'stage'}"],
-        pretrained=str(tmp_path / "base"),
+        weights=str(tmp_path / "base"),
         device="cpu",
         json_file=tmp_path / "scores.json",
         quick=True,

@@ -1,4 +1,4 @@
-"""What the package ships is trained by one script: here on a few small pictures, stage upon stage."""
+"""One script trains the shipped stages: here on a few small pictures, stage upon stage."""
 
 from __future__ import annotations
 

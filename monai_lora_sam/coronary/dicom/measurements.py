@@ -18,7 +18,7 @@ class Figure(NamedTuple):
         unit: "%" or "length".
         derivation: minimum, median, ...
         method: method of measurement, above all the reference diameter.
-        place: place along the vessel.
+        position: position along the vessel.
         factor: coded number divided by the report's number.
     """
 
@@ -27,7 +27,7 @@ class Figure(NamedTuple):
     unit: str
     derivation: CodedTerm | None = None
     method: CodedTerm | None = None
-    place: CodedTerm | None = None
+    position: CodedTerm | None = None
     factor: float = 1.0
 
 
@@ -78,15 +78,15 @@ _NARROWING = (
 LESION_FIGURES = (
     *_NARROWING,
     Figure("length", LESION_LENGTH, "length"),
-    Figure("proximal_reference", LUMEN_DIAMETER, "length", derivation=MEAN, place=PROXIMAL),
-    Figure("distal_reference", LUMEN_DIAMETER, "length", derivation=MEAN, place=DISTAL),
+    Figure("proximal_reference", LUMEN_DIAMETER, "length", derivation=MEAN, position=PROXIMAL),
+    Figure("distal_reference", LUMEN_DIAMETER, "length", derivation=MEAN, position=DISTAL),
     Figure("score", CERTAINTY, "%", factor=100.0),
 )
 SEGMENT_FIGURES = (
     Figure("length", SEGMENT_LENGTH, "length"),
     *_NARROWING,
-    Figure("proximal_diameter", LUMEN_DIAMETER, "length", method=INTERPOLATED, place=PROXIMAL),
-    Figure("distal_diameter", LUMEN_DIAMETER, "length", method=INTERPOLATED, place=DISTAL),
+    Figure("proximal_diameter", LUMEN_DIAMETER, "length", method=INTERPOLATED, position=PROXIMAL),
+    Figure("distal_diameter", LUMEN_DIAMETER, "length", method=INTERPOLATED, position=DISTAL),
     Figure("minimum_diameter", LUMEN_DIAMETER, "length", derivation=MINIMUM),
     Figure("median_diameter", LUMEN_DIAMETER, "length", derivation=MEDIAN),
     Figure("maximum_diameter", LUMEN_DIAMETER, "length", derivation=MAXIMUM),

@@ -296,16 +296,16 @@ class _Groups:
     def _measurements(self, values: Sequence[Value], site: CodedTerm | None = None) -> list[Any]:
         measurements = []
         for figure, number, unit, interval in values:
-            place = None
-            if figure.place is not None and site is not None:
-                place = [self.sr.FindingSite(coded(site), topographical_modifier=coded(figure.place))]
+            sites = None
+            if figure.position is not None and site is not None:
+                sites = [self.sr.FindingSite(coded(site), topographical_modifier=coded(figure.position))]
             measurement = self.sr.Measurement(
                 name=coded(figure.name),
                 value=number,
                 unit=coded(unit),
                 derivation=None if figure.derivation is None else coded(figure.derivation),
                 method=None if figure.method is None else coded(figure.method),
-                finding_sites=place,
+                finding_sites=sites,
             )
             if interval is not None:
                 self._bound(measurement, number, interval, unit)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
+from monai_lora_sam.coronary.polyline import Polyline
+
 STEP_PX = 0.5  # distance in px between points of the true centrelines
 NEAR_PX = 2.0  # least distance in px from the true centreline within which a line belongs to it
 ALONG_PX = (
@@ -60,13 +62,16 @@ class TrueDiameters:
 
 
 def _resampled(line: dict[str, Any]) -> tuple[np.ndarray, ...] | None:
-    points = np.array(line["points_xy_px"])[:, ::-1]
-    arc = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
-    if arc[-1] < 4 * STEP_PX:
+    midline = Polyline(np.array(line["points_xy_px"])[:, ::-1])
+    arc = midline.arc_length
+    if midline.length < 4 * STEP_PX:
         return None
-    wanted = np.arange(0.0, arc[-1], STEP_PX)
-    fine = np.column_stack([np.interp(wanted, arc, points[:, axis]) for axis in (0, 1)])
-    tangents = np.gradient(fine, axis=0)
-    tangents /= np.maximum(np.linalg.norm(tangents, axis=1, keepdims=True), 1e-9)
+    wanted = np.arange(0.0, midline.length, STEP_PX)
+    fine = Polyline(midline.at(wanted))
     relative = np.array(line["diameter_mm"]) / np.array(line["reference_diameter_mm"])
-    return fine, tangents, np.interp(wanted, arc, line["diameter_px"]), np.interp(wanted, arc, relative)
+    return (
+        fine.points,
+        fine.tangents,
+        np.interp(wanted, arc, line["diameter_px"]),
+        np.interp(wanted, arc, relative),
+    )

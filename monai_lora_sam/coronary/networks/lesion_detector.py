@@ -33,7 +33,7 @@ class LesionDetector(StageNetwork):
         head: of ``read_channels(segments)`` channels.
         strategy: ``frozen`` or ``full``.
         name: of this stage.
-        mixed_precision: run in bfloat16 autocast. What comes out is float32 either way.
+        mixed_precision: run in bfloat16 autocast. The output is float32 either way.
 
     Shapes:
         image: (B, 3, H, W), normalised for the encoder, or None where features are given;

@@ -41,7 +41,7 @@ class SideBranch(NamedTuple):
 
     key: str
     segment: SyntaxSegment
-    place: Span
+    position: Span
     chance: float
 
 
@@ -174,7 +174,7 @@ def _posterior_branches(
     reach = DESCENDING_REACH.draw(rng)
     descending = [(part * reach, crux + DESCENDING_FROM_CRUX.draw(rng)) for part in (0.08, 0.35, 0.7, 1.0)]
     offshoots = [Offshoot("pda", S.RIGHT_POSTERIOR_DESCENDING, "rca", end, descending)]
-    places = [branch.place.draw(rng) for branch in POSTEROLATERAL_BRANCHES]
+    places = [branch.position.draw(rng) for branch in POSTEROLATERAL_BRANCHES]
     for branch, place in zip(POSTEROLATERAL_BRANCHES, places, strict=True):
         if rng.random() < branch.chance:
             longitude = crux + 0.85 * place * (last_longitude - crux)

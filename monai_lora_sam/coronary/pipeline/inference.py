@@ -93,7 +93,7 @@ class StagesInferer(Inferer):
 
 
 class RefineVesselMapd(MapTransform):
-    """Draw maps of vessel probability (1, H, W) again at the angiogram's own size, from 0 to 1.
+    """Refine maps of vessel probability (1, H, W) at the angiogram's own size, from 0 to 1.
 
     Args:
         keys: of the maps.

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from monai_lora_sam.coronary.polyline import Polyline
+
 SAMPLES = 8  # samples to the vessel's usual width, along and across
 REACH = 2.0  # reach of the columns to either side of the midline, in widths
 LEAST_WIDTH_PX = 2.0  # least usual width in px: a step is then a quarter of a pixel
@@ -61,7 +63,7 @@ def straighten_vessel(
     """
     width = max(float(np.median(width_px[trusted])), LEAST_WIDTH_PX)
     step = width / SAMPLES
-    arc = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
+    arc = Polyline(points).arc_length
     wanted = np.arange(0.0, arc[-1] + step, step)
     at = np.interp(wanted, arc, np.arange(len(points)))
     line, normals = (

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from monai_lora_sam.coronary.polyline import Polyline
 from monai_lora_sam.coronary.qca.courses import label_cost
 from monai_lora_sam.coronary.qca.tips import Tip, tips_of, values_at
-from monai_lora_sam.coronary.vessel_tree import Branch, Node, VesselTree, runs_straight_on
+from monai_lora_sam.coronary.vessel_tree import Branch, Node, VesselTree, crossing_pairs, turn_at
 
 SPACING_PX = 0.5  # between two points of a vessel
 LARGEST_TURN_DEGREES = 100.0  # at a bifurcation; a vessel that turns by more is another vessel
@@ -57,11 +57,6 @@ class VesselPath:
         return Polyline(np.vstack([points[-2], points, points[1]])).normals[1:-1]
 
 
-def turn(one: Tip, other: Tip) -> float:
-    """Return the angle in radians by which a vessel turns that comes in by one end and goes on by the other."""
-    return float(np.arccos(np.clip(-one.outward @ other.outward, -1.0, 1.0)))
-
-
 def clusters(tree: VesselTree) -> tuple[list[list[Node]], set[int]]:
     """Return groups of bifurcations whose discs touch, and the short branches inside of them."""
     group = {node.id: {node.id} for node in tree.nodes}
@@ -98,12 +93,18 @@ def join_at(tips: list[Tip]) -> list[tuple[Tip, Tip]]:
         others = [tip.radius_px for tip in tips if tip is not one and tip is not other]
         left_out = max(others, default=0.0) / max(one.radius_px, other.radius_px, 1e-6)
         unlike = CALIBRE_WEIGHT * abs(np.log(one.radius_px / other.radius_px))
-        return turn(one, other) + WIDTH_WEIGHT * left_out + unlike + label_cost(one.label, other.label)
+        return (
+            turn_at(one.outward, other.outward)
+            + WIDTH_WEIGHT * left_out
+            + unlike
+            + label_cost(one.label, other.label)
+        )
 
     pairs = [
         (one, other)
         for one, other in combinations(tips, 2)
-        if np.degrees(turn(one, other)) < LARGEST_TURN_DEGREES and one.branch != other.branch
+        if np.degrees(turn_at(one.outward, other.outward)) < LARGEST_TURN_DEGREES
+        and one.branch != other.branch
     ]
     if len(tips) >= 4:
         crossing = _crossing(tips)
@@ -113,24 +114,17 @@ def join_at(tips: list[Tip]) -> list[tuple[Tip, Tip]]:
 
 
 def _crossing(tips: list[Tip]) -> list[tuple[Tip, Tip]]:
-    """Pair the four widest tips to two vessels that both go on nearly straight; nothing where none do."""
-    first, *rest = sorted(tips, key=lambda tip: -tip.radius_px)[:4]
-    best: list[tuple[Tip, Tip]] = []
-    lowest = np.inf
-    for partner in rest:
-        one, other = (tip for tip in rest if tip is not partner)
-        both = [(first, partner), (one, other)]
-        if not all(_is_straight(*pair) for pair in both):
-            continue
-        total = sum(turn(*pair) + label_cost(pair[0].label, pair[1].label) for pair in both)
-        total += sum(abs(np.log(pair[0].radius_px / pair[1].radius_px)) for pair in both)
-        if total < lowest:
-            lowest, best = total, both
-    return best
+    """Pair the four widest tips to two vessels that cross; nothing where they do not."""
+    widest = sorted(tips, key=lambda tip: -tip.radius_px)[:4]
 
+    def misfit(first: int, second: int) -> float:
+        one, other = widest[first], widest[second]
+        if one.branch == other.branch:
+            return np.inf
+        return label_cost(one.label, other.label) + abs(float(np.log(one.radius_px / other.radius_px)))
 
-def _is_straight(one: Tip, other: Tip) -> bool:
-    return one.branch != other.branch and runs_straight_on(one.outward, other.outward)
+    pairs = crossing_pairs([tip.outward for tip in widest], misfit)
+    return [] if pairs is None else [(widest[first], widest[second]) for first, second in pairs]
 
 
 def vessel_paths(

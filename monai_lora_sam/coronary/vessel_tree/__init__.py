@@ -1,7 +1,7 @@
 """From a vessel mask to its tree: skeleton, nodes, branches with smooth centrelines, and their names."""
 
 from monai_lora_sam.coronary.vessel_tree.build import build_vessel_tree, without_small_holes
-from monai_lora_sam.coronary.vessel_tree.crossing import CROSSING_DEGREES, runs_straight_on
+from monai_lora_sam.coronary.vessel_tree.crossing import crossing_pairs, turn_at
 from monai_lora_sam.coronary.vessel_tree.labelling import (
     LabelledPiece,
     LabelledTree,
@@ -13,7 +13,6 @@ from monai_lora_sam.coronary.vessel_tree.pixels import label_pixels
 from monai_lora_sam.coronary.vessel_tree.tree import Branch, Node, PrunedBranch, VesselTree
 
 __all__ = [
-    "CROSSING_DEGREES",
     "Branch",
     "LabelledPiece",
     "LabelledTree",
@@ -22,9 +21,10 @@ __all__ = [
     "PrunedBranch",
     "VesselTree",
     "build_vessel_tree",
+    "crossing_pairs",
     "label_pixels",
     "label_tree",
     "paint_segments",
-    "runs_straight_on",
+    "turn_at",
     "without_small_holes",
 ]

@@ -43,10 +43,10 @@ class ConnectedLabels:
     Args:
         cost: (P, K) of each label at each node, finite.
         edges: (E, 2) a forest.
-        kinds: (E,) 0: the labels of the two ends are equal or allowed neighbours, and a change costs; 1: a
-            label may stay connected over it, but it demands nothing.
+        is_link: (E,) bool. False: the labels of the two ends are equal or allowed neighbours, and a change costs.
+            True: a label may stay connected over it, but it demands nothing.
         allowed: (K, K) bool, symmetric: which labels may be neighbours.
-        change_cost: price of two different labels along an edge of kind 0, >= 0.
+        change_cost: price of two different labels along an edge that is no link, >= 0.
 
     Raises:
         ValueError: shapes that do not fit, costs that are not finite, or edges that close a loop.
@@ -62,7 +62,7 @@ class ConnectedLabels:
         self,
         cost: np.ndarray,
         edges: np.ndarray,
-        kinds: np.ndarray,
+        is_link: np.ndarray,
         allowed: np.ndarray,
         change_cost: float,
     ) -> None:
@@ -73,11 +73,11 @@ class ConnectedLabels:
             raise ValueError(f"expected allowed as a symmetric table of {self.classes} labels")
         if not change_cost >= 0:
             raise ValueError(f"expected change_cost >= 0, found {change_cost}")
-        self.cost, self.edges, self.kinds = cost.astype(float), edges.reshape(-1, 2), kinds
+        self.cost, self.edges, self.is_link = cost.astype(float), edges.reshape(-1, 2), is_link
         self.allowed = allowed | np.eye(self.classes, dtype=bool)
         self.allowed[0] = self.allowed[:, 0] = True
         self.change_cost = float(change_cost)
-        self._forest = Forest(self.count, self.edges, kinds)
+        self._forest = Forest(self.count, self.edges, is_link.astype(int))
         different = ~np.eye(self.classes, dtype=bool)
         self._pair_cost = np.stack(
             [np.where(self.allowed, self.change_cost * different, np.inf), np.zeros(different.shape)]
@@ -86,7 +86,7 @@ class ConnectedLabels:
     def total(self, labels: np.ndarray) -> float:
         """Return the cost of labels, infinite where they break a condition."""
         first, second = labels[self.edges].T
-        demanding = self.kinds == 0
+        demanding = ~self.is_link
         if not self.allowed[first, second][demanding].all() or (self._runs_of(labels)[1:] > 1).any():
             return np.inf
         own = self.cost[np.arange(self.count), labels].sum()
@@ -177,7 +177,7 @@ class ConnectedLabels:
         found, dual = integer_programme(
             self.cost,
             self.edges,
-            self.kinds,
+            self.is_link,
             self.allowed,
             self.change_cost,
             keep=marginals <= limit + _tolerance(limit),

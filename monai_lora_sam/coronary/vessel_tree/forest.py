@@ -11,8 +11,8 @@ class Forest:
 
     Args:
         count: number of nodes.
-        edges: (E, 2) node numbers; each edge belongs to a kind, and a kind has one table of pair costs.
-        kinds: (E,) index of the table.
+        edges: (E, 2) node numbers; each edge has one of several tables of pair costs.
+        tables: (E,) index of each edge's table.
 
     Raises:
         ValueError: the edges close a loop.
@@ -23,16 +23,16 @@ class Forest:
         array([0, 0])
     """
 
-    def __init__(self, count: int, edges: np.ndarray, kinds: np.ndarray) -> None:
+    def __init__(self, count: int, edges: np.ndarray, tables: np.ndarray) -> None:
         graph = nx.Graph()
         graph.add_nodes_from(range(count))
         graph.add_edges_from(
-            (u, v, {"kind": kind}) for (u, v), kind in zip(edges.tolist(), kinds, strict=True)
+            (u, v, {"table": table}) for (u, v), table in zip(edges.tolist(), tables, strict=True)
         )
         if count and (graph.number_of_edges() != len(edges) or not nx.is_forest(graph)):
             raise ValueError(f"expected edges without a loop, found {len(edges)} edges over {count} nodes")
         self._parent = np.full(count, -1)
-        self._kind = np.zeros(count, dtype=int)
+        self._table = np.zeros(count, dtype=int)
         self._root = np.arange(count)
         depth = np.zeros(count, dtype=int)
         for component in nx.connected_components(graph):
@@ -40,7 +40,7 @@ class Forest:
             self._root[list(component)] = root
             for upper, node in nx.bfs_edges(graph, root):
                 self._parent[node], depth[node] = upper, depth[upper] + 1
-                self._kind[node] = graph.edges[upper, node]["kind"]
+                self._table[node] = graph.edges[upper, node]["table"]
         self._levels = [np.flatnonzero(depth == level) for level in range(depth.max(initial=-1) + 1)]
 
     def solve(self, cost: np.ndarray, pair_cost: np.ndarray) -> tuple[np.ndarray, float]:
@@ -48,7 +48,7 @@ class Forest:
 
         Args:
             cost: (P, K) of each label at each node; infinite where it is not to be had.
-            pair_cost: (kinds, K, K), symmetric, of two labels along an edge.
+            pair_cost: (tables, K, K), symmetric, of two labels along an edge.
         """
         upward, _, best_below = self._upward(cost, pair_cost)
         labels = np.zeros(len(cost), dtype=int)
@@ -69,7 +69,7 @@ class Forest:
             above = marginals[self._parent[nodes]]
             finite = np.isfinite(above)
             rest = np.where(finite, above - np.where(finite, message[nodes], 0.0), np.inf)
-            marginals[nodes] = upward[nodes] + (rest[:, None, :] + pair_cost[self._kind[nodes]]).min(axis=2)
+            marginals[nodes] = upward[nodes] + (rest[:, None, :] + pair_cost[self._table[nodes]]).min(axis=2)
         roots = np.unique(self._root)
         cheapest = upward.min(axis=1)
         return marginals + (cheapest[roots].sum() - cheapest[self._root])[:, None]
@@ -79,7 +79,7 @@ class Forest:
         upward, message = cost.copy(), np.zeros_like(cost)
         best = np.zeros(cost.shape, dtype=int)
         for nodes in self._levels[:0:-1]:
-            pairs = upward[nodes][:, None, :] + pair_cost[self._kind[nodes]]
+            pairs = upward[nodes][:, None, :] + pair_cost[self._table[nodes]]
             best[nodes] = pairs.argmin(axis=2)
             message[nodes] = pairs.min(axis=2)
             np.add.at(upward, self._parent[nodes], message[nodes])

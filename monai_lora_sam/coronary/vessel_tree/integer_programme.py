@@ -16,7 +16,7 @@ INFEASIBLE = 2  # status of HiGHS: no labels satisfy all conditions
 def integer_programme(
     cost: np.ndarray,
     edges: np.ndarray,
-    kinds: np.ndarray,
+    is_link: np.ndarray,
     allowed: np.ndarray,
     change_cost: float,
     keep: np.ndarray,
@@ -29,16 +29,16 @@ def integer_programme(
     Args:
         cost: (P, K) of each label at each node.
         edges: (E, 2) a forest.
-        kinds: (E,) 0: the two ends have equal or allowed labels, and a change costs; 1: they are free.
+        is_link: (E,) bool. False: the two ends have equal or allowed labels, and a change costs. True: they are free.
         allowed: (K, K) bool, True on its diagonal.
-        change_cost: price of two different labels along an edge of kind 0.
+        change_cost: price of two different labels along an edge that is no link.
         keep: (P, K) bool, the labels to be considered.
 
     Returns:
         The best labels (P,), or None when none were found, and a lower bound of their cost.
     """
     problem = _Variables(edges, keep)
-    demanding = kinds == 0
+    demanding = ~is_link
     objective = np.zeros(problem.count)
     objective[problem.has[keep]] = cost[keep]
     objective[problem.shares[demanding][problem.kept_along[demanding]]] = -change_cost

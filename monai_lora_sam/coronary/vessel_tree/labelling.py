@@ -129,10 +129,12 @@ def label_tree(
     if not pieces.points_rc:
         return LabelledTree(tree, (), None, True)
     probability, evidence = _read(class_probability, mask, pieces, weights.doubt)
-    edges, kinds = forest_of(pieces, probability)
+    edges, is_link = forest_of(pieces, probability)
     category_ids = {side: _category_ids(side, dominance) for side in Side}
     labels_of = {
-        side: ConnectedLabels(_cost(pieces, evidence[:, ids]), edges, kinds, _allowed(ids), weights.change_px)
+        side: ConnectedLabels(
+            _cost(pieces, evidence[:, ids]), edges, is_link, _allowed(ids), weights.change_px
+        )
         for side, ids in category_ids.items()
     }
     side, best = _cheapest(labels_of)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 import networkx as nx
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from monai_lora_sam.coronary.vessel_tree.crossing import runs_straight_on
+from monai_lora_sam.coronary.vessel_tree.crossing import crossing_pairs
 from monai_lora_sam.coronary.vessel_tree.tree import Branch, VesselTree
 
 Pair = tuple[int, int]
@@ -184,7 +184,7 @@ def forest_of(pieces: Pieces, evidence: np.ndarray) -> tuple[np.ndarray, np.ndar
         evidence: (P, K) a distribution over labels for each piece.
 
     Returns:
-        Pairs (E, 2) that form a forest, and their kinds (E,): 0 joined, 1 a link.
+        Pairs (E, 2) that form a forest, and (E,) bool: True for a link, False where both are joined.
     """
     count = len(pieces.points_rc)
     known = np.concatenate([evidence, np.zeros((pieces.joints, evidence.shape[1]))])
@@ -193,27 +193,21 @@ def forest_of(pieces: Pieces, evidence: np.ndarray) -> tuple[np.ndarray, np.ndar
     first, second = pieces.joined.T
     agreement = np.sqrt(known[first] * known[second]).sum(axis=1)
     pairs = np.concatenate([pieces.joined[np.argsort(-agreement, kind="stable")], pieces.links])
-    kinds = np.repeat([0, 1], [len(pieces.joined), len(pieces.links)])
+    is_link = np.repeat([False, True], [len(pieces.joined), len(pieces.links)])
     trees = nx.utils.UnionFind(range(len(known)))
     kept = np.zeros(len(pairs), dtype=bool)
     for index, (node, other) in enumerate(pairs.tolist()):
         kept[index] = trees[node] != trees[other]
         trees.union(node, other)
-    return pairs[kept], kinds[kept]
+    return pairs[kept], is_link[kept]
 
 
 def _crossing(meeting: list[_Arm]) -> list[list[_Arm]]:
     """Return the branches that meet at a node as one group, or as two where two vessels cross."""
-    if len(meeting) < 4:
+    crossing = crossing_pairs([arm.outward for arm in meeting])
+    if crossing is None:
         return [meeting]
-
-    def turn_back(pair: Pair) -> float:  # -1 where a vessel runs straight on, 1 where it turns back
-        return float(meeting[pair[0]].outward @ meeting[pair[1]].outward)
-
-    over, *others = sorted(combinations(range(len(meeting)), 2), key=turn_back)
-    under = next(pair for pair in others if not set(pair) & set(over))
-    if not runs_straight_on(*(meeting[index].outward for index in under)):
-        return [meeting]
+    under = crossing[1]
     return [
         [arm for index, arm in enumerate(meeting) if index not in under],
         [meeting[index] for index in under],

@@ -1,4 +1,4 @@
-"""What the detector reads of two stages, what it moves, and that it leaves them as they were."""
+"""The detector reads two stages, moves its own parameters, and leaves the stages as they were."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are run: angiograms, and nothing that a study or an earlier run also holds."""
+"""Files of a folder that are run: angiograms, and nothing that a study or an earlier run also holds."""
 
 from __future__ import annotations
 

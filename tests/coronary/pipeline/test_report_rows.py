@@ -1,4 +1,4 @@
-"""What a report says of lesions that were measured."""
+"""Rows of a report for measured lesions."""
 
 from __future__ import annotations
 

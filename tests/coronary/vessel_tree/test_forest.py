@@ -10,7 +10,7 @@ import pytest
 from monai_lora_sam.coronary.vessel_tree.forest import Forest
 
 EDGES = np.array([[0, 1], [1, 2], [1, 3], [4, 5]])
-KINDS = np.array([0, 1, 0, 0])
+TABLES = np.array([0, 1, 0, 0])
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -20,10 +20,10 @@ def test_cheapest_labels_and_marginals(seed):
     pair_cost = pair_cost + pair_cost.transpose(0, 2, 1)
     totals = {
         labels: cost[np.arange(6), list(labels)].sum()
-        + sum(pair_cost[kind, labels[u], labels[v]] for (u, v), kind in zip(EDGES, KINDS, strict=True))
+        + sum(pair_cost[table, labels[u], labels[v]] for (u, v), table in zip(EDGES, TABLES, strict=True))
         for labels in product(range(3), repeat=6)
     }
-    forest = Forest(6, EDGES, KINDS)
+    forest = Forest(6, EDGES, TABLES)
     labels, total = forest.solve(cost, pair_cost)
     assert total == pytest.approx(min(totals.values()))
     assert totals[tuple(labels.tolist())] == pytest.approx(total)

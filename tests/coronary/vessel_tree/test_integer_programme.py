@@ -13,17 +13,17 @@ from monai_lora_sam.coronary.vessel_tree.integer_programme import integer_progra
 NODES, CLASSES, CHANGE = 6, 3, 0.2
 
 
-def by_trial(cost, edges, kinds, allowed, keep):
+def by_trial(cost, edges, is_link, allowed, keep):
     best = np.inf
     for labels in map(np.array, product(range(CLASSES), repeat=NODES)):
         first, second = labels[edges].T
-        if not keep[np.arange(NODES), labels].all() or not allowed[first, second][kinds == 0].all():
+        if not keep[np.arange(NODES), labels].all() or not allowed[first, second][~is_link].all():
             continue
         graph = nx.Graph(edges[first == second].tolist())
         graph.add_nodes_from(range(NODES))
         inside = (graph.subgraph(np.flatnonzero(labels == label).tolist()) for label in range(1, CLASSES))
         if all(nx.number_connected_components(part) <= 1 for part in inside):
-            changes = (first != second)[kinds == 0].sum()
+            changes = (first != second)[~is_link].sum()
             best = min(best, cost[np.arange(NODES), labels].sum() + CHANGE * changes)
     return best
 
@@ -32,15 +32,15 @@ def by_trial(cost, edges, kinds, allowed, keep):
 def test_it_finds_the_cheapest_labels(seed):
     rng = np.random.default_rng(seed)
     edges = np.array([[int(rng.integers(node)), node] for node in range(1, NODES)])
-    kinds = (rng.random(NODES - 1) < 0.3).astype(int)
+    is_link = rng.random(NODES - 1) < 0.3
     allowed = np.eye(CLASSES, dtype=bool)
     allowed[0] = allowed[:, 0] = True
     cost, keep = rng.random((NODES, CLASSES)), rng.random((NODES, CLASSES)) < 0.8
     keep[:, 0] = True
-    labels, bound = integer_programme(cost, edges, kinds, allowed, CHANGE, keep)
+    labels, bound = integer_programme(cost, edges, is_link, allowed, CHANGE, keep)
     first, second = labels[edges].T
-    found = cost[np.arange(NODES), labels].sum() + CHANGE * (first != second)[kinds == 0].sum()
-    best = by_trial(cost, edges, kinds, allowed, keep)
+    found = cost[np.arange(NODES), labels].sum() + CHANGE * (first != second)[~is_link].sum()
+    best = by_trial(cost, edges, is_link, allowed, keep)
     assert found == pytest.approx(best)
     assert bound == pytest.approx(best, abs=1e-6)
 

@@ -39,9 +39,9 @@ def test_pieces_have_the_length_asked_for_and_make_up_the_branches():
             np.concatenate([pieces.points_rc[piece] for piece in own]), branch.centreline_rc
         )
         assert pieces.lengths_px[own].sum() == pytest.approx(branch.length_px)
-    pairs, kinds = forest_of(pieces, even(pieces))
+    pairs, is_link = forest_of(pieces, even(pieces))
     assert len(pairs) == len(pieces.points_rc) + pieces.joints - 1  # a tree: nothing is lost
-    assert not kinds.any()
+    assert not is_link.any()
 
 
 def test_a_crossing_has_two_joints_and_a_fork_has_one():
@@ -78,8 +78,8 @@ def test_a_loop_is_opened_where_the_evidence_differs_most():
 def test_parts_are_linked_over_a_gap(gap_px, links):
     _, pieces = cut(stroke((40, 200), [(20, 10, 20, 90), (20, 112, 20, 190)]), gap_px=gap_px)
     assert len(pieces.links) == links  # from either end
-    pairs, kinds = forest_of(pieces, even(pieces))
-    assert kinds.sum() == min(links, 1)
+    pairs, is_link = forest_of(pieces, even(pieces))
+    assert is_link.sum() == min(links, 1)
     assert nx.number_connected_components(nx.Graph(pairs.tolist())) == (1 if links else 2)
 
 
