@@ -23,18 +23,18 @@ from monai_lora_sam import __version__
 from monai_lora_sam.coronary.networks import ViewSegmentationHead
 from monai_lora_sam.coronary.phantom import prepare_phantoms
 from monai_lora_sam.coronary.stages import SHIPPED
-from monai_lora_sam.encoders import build_encoder, save_encoder
-from monai_lora_sam.encoders.registry import TINY_ASSETS
+from monai_lora_sam.encoders import ENCODERS, build_encoder, save_encoder
 from monai_lora_sam.handlers import read_history
 from monai_lora_sam.networks import AdaptedSegmenter, build_segmenter
 from monai_lora_sam.stages import save_stage
 from monai_lora_sam.workflows import run_bundle_together
 
 CONFIG = Path(__file__).with_suffix(".yaml")
+SHIPPED_BASE = Path(ENCODERS.load("tiny").weights)
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Where the encoder is written.")] = TINY_ASSETS,
+    out: Annotated[Path, typer.Option(help="Where the encoder is written.")] = SHIPPED_BASE,
     stage: Annotated[Path, typer.Option(help="Where its phantom-trained vessel head is written.")] = SHIPPED
     / "vessels_phantom",
     work: Annotated[

@@ -32,7 +32,7 @@ def make(network: AdaptedSegmenter, picture: Path, tmp_path: Path) -> Make:
         (tmp_path / f"{name}.png").write_bytes(picture.read_bytes())
 
     def build(broken: Callable[[dict], dict] = lambda item: item, **options):
-        pipeline = CoronaryPipeline(network, lumen=None, gauge=None, device="cpu")
+        pipeline = CoronaryPipeline(network, refiner=None, diameter_network=None, device="cpu")
         run = AngiogramRun([tmp_path], tmp_path / "out", pipeline, RunOptions(**options))
         chain = Compose([ReadAngiogramd("image", run), pipeline.preprocessing])
         evaluator = SupervisedEvaluator(
@@ -91,6 +91,6 @@ def test_an_interruption_ends_the_run(make: Make):
 
 
 def test_a_missing_folder_is_an_error(network: AdaptedSegmenter, tmp_path: Path):
-    pipeline = CoronaryPipeline(network, lumen=None, gauge=None, device="cpu")
+    pipeline = CoronaryPipeline(network, refiner=None, diameter_network=None, device="cpu")
     with pytest.raises(FileNotFoundError, match="nowhere: expected a file or a folder"):
         list(AngiogramRun([tmp_path / "nowhere"], tmp_path / "out", pipeline))

@@ -11,7 +11,13 @@ from monai.data import MetaTensor
 from monai.inferers import SlidingWindowInferer
 
 from monai_lora_sam.coronary.networks import LumenRefiner
-from monai_lora_sam.coronary.pipeline import LastStage, RefineVesselMapd, StageNetworks, StagesInferer, redraw
+from monai_lora_sam.coronary.pipeline import (
+    LastStage,
+    RefineVesselMapd,
+    StageNetworks,
+    StagesInferer,
+    refine_map,
+)
 
 IMAGE = torch.randn(1, 3, 56, 56, generator=torch.Generator().manual_seed(3))
 
@@ -50,7 +56,7 @@ def test_the_refined_map_is_that_of_the_refiner():
     pixels, found = rng.random((2, 40, 50), dtype=np.float32)
     item = {"angiogram": MetaTensor(pixels[None]), "pred": MetaTensor(found[None])}
     result = RefineVesselMapd("pred", refiner)(item)["pred"]
-    np.testing.assert_array_equal(result[0].numpy(), redraw(refiner, pixels, found))
+    np.testing.assert_array_equal(result[0].numpy(), refine_map(refiner, pixels, found))
 
 
 def test_without_a_refiner_the_map_is_clipped():
