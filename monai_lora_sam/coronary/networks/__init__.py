@@ -3,18 +3,16 @@
 from monai_lora_sam.coronary.networks.decode_lesions import (
     LESION_COLUMNS,
     decode_lesions,
-    own_scale,
     rows_to_lesions,
 )
 from monai_lora_sam.coronary.networks.diameter_network import DiameterNetwork
 from monai_lora_sam.coronary.networks.lesion_detector import LESIONS, LesionDetector, build_detector
 from monai_lora_sam.coronary.networks.lesion_head import LesionHead
 from monai_lora_sam.coronary.networks.lumen_refiner import LumenRefiner
-from monai_lora_sam.coronary.networks.view_angle_encoder import FiLM, ViewAngleEncoder, ViewConditioning
+from monai_lora_sam.coronary.networks.view_angle_encoder import ViewAngleEncoder, ViewConditioning
 from monai_lora_sam.coronary.networks.view_segmentation_head import VIEW_SEGMENTATION, ViewSegmentationHead
 
 __all__ = [
-    "FiLM",
     "LESIONS",
     "LESION_COLUMNS",
     "LesionDetector",
@@ -27,6 +25,5 @@ __all__ = [
     "ViewSegmentationHead",
     "build_detector",
     "decode_lesions",
-    "own_scale",
     "rows_to_lesions",
 ]

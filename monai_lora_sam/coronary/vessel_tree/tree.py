@@ -64,7 +64,3 @@ class VesselTree:
     @property
     def centreline_length_px(self) -> float:
         return float(sum(branch.length_px for branch in self.branches))
-
-    def branches_at(self, node: Node) -> tuple[Branch, ...]:
-        """Return the branches that meet at a node (a loop back to the node is listed once)."""
-        return tuple(branch for branch in self.branches if branch.start is node or branch.end is node)

@@ -9,7 +9,8 @@ import torch
 from monai.data import MetaTensor
 
 from monai_lora_sam.coronary.losses import LesionLoss
-from monai_lora_sam.coronary.networks import LESION_COLUMNS, decode_lesions, own_scale, rows_to_lesions
+from monai_lora_sam.coronary.networks import LESION_COLUMNS, decode_lesions, rows_to_lesions
+from monai_lora_sam.coronary.networks.decode_lesions import own_scale
 from monai_lora_sam.coronary.networks.lesion_head import find_peaks
 from monai_lora_sam.coronary.transforms import LesionTargetsd
 from monai_lora_sam.transforms import ResizeLongestSided

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from monai_lora_sam.coronary.networks import FiLM, ViewAngleEncoder
+from monai_lora_sam.coronary.networks.view_angle_encoder import FiLM, ViewAngleEncoder
 
 NAN = float("nan")
 

@@ -26,10 +26,5 @@ def test_the_length_of_a_tree_is_that_of_its_branches():
     assert TREE.centreline_length_px == pytest.approx(20.0)
 
 
-def test_branches_that_meet_at_a_node():
-    assert [one.id for one in TREE.branches_at(FORK)] == [0, 1]
-    assert [one.id for one in TREE.branches_at(OTHER_END)] == [1]
-
-
 def test_a_loop_is_closed_and_a_branch_is_not():
     assert LOOP.is_closed and not TREE.branches[0].is_closed
