@@ -213,10 +213,17 @@ def test_the_entry_that_knows_an_old_card_names_its_head(monkeypatch: pytest.Mon
     }
     monkeypatch.setattr(HEADS, "names", lambda: list(entries))
     monkeypatch.setattr(HEADS, "load", entries.__getitem__)
+    card = {
+        "name": "stage",
+        "version": "1",
+        "task": "liver",
+        "strategy": "frozen",
+        "fingerprint": "",
+        "encoder": {},
+    }
     for name, head in (("old", {"depth": 3}), ("unknown", {"height": 3})):
-        card = {"name": "stage", "task": "liver", "head": head, "encoder": {}, "parents": [], "modules": []}
         (tmp_path / name).mkdir()
-        write_folder(tmp_path / name, card | {"strategy": "frozen", "version": "1"}, {}, None)
+        write_folder(tmp_path / name, {**card, "parents": [], "modules": [], "head": head}, {}, None)
     assert read_stage_card(tmp_path / "old")["head"] == {"type": "deep", "depth": 3}
     with pytest.raises(ValueError, match=r"unknown: expected the head's type, found {'height': 3}"):
         read_stage_card(tmp_path / "unknown")
