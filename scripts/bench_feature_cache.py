@@ -114,10 +114,10 @@ def build(encoder: str, stage: int, image_size: int | None) -> tuple[Any, Any]:
     torch.manual_seed(0)
     stack = AdapterStack(build_encoder(encoder, image_size=image_size))
     if stage == 1:
-        return build_segmenter(stack, "view_segmentation", strategy="frozen"), VesselLoss()
+        return build_segmenter(stack, "view_segmentation", name="vessels", strategy="frozen"), VesselLoss()
     if stage != 3:
         raise typer.BadParameter(f"--stage: expected 1 or 3, found {stage}")
-    vessels = build_segmenter(stack, "view_segmentation")
+    vessels = build_segmenter(stack, "view_segmentation", name="vessels")
     segments = build_segmenter(
         stack, "view_segmentation", out_channels=26, name="segments", lora={"targets": "qkv"}
     )
@@ -164,6 +164,7 @@ def measure(
             network,
             feature_cache=True,
             feature_cache_dir=folder,
+            condition_keys=["view"],
             device=place,
             batch_size=batch,
             progress=False,

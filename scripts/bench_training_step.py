@@ -182,7 +182,9 @@ def _steps(
     torch.manual_seed(0)
     base = build_encoder(encoder, image_size=image_size, gradient_checkpointing=checkpointing)
     network = (
-        build_segmenter(base, "view_segmentation", strategy=strategy, mixed_precision=not float32)
+        build_segmenter(
+            base, "view_segmentation", name="vessels", strategy=strategy, mixed_precision=not float32
+        )
         .to(place)
         .train()
     )

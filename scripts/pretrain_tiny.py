@@ -95,7 +95,8 @@ def main(
 
 def save_vessel_head(network: AdaptedSegmenter, base: Path, folder: Path, scores: dict[str, float]) -> None:
     """Save the vessel's logit of the pretrained head as a stage on the new base, with nothing adapted."""
-    vessels = build_segmenter(build_encoder("tiny", pretrained=base), "view_segmentation", strategy="frozen")
+    encoder = build_encoder("tiny", pretrained=base)
+    vessels = build_segmenter(encoder, "view_segmentation", name="vessels", strategy="frozen")
     state = network.head.state_dict()
     state |= {name: state[name][:1] for name in ("classify.weight", "classify.bias")}
     vessels.head = ViewSegmentationHead(vessels.stack.encoder.channels, 1, network.head.width)

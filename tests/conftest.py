@@ -53,7 +53,8 @@ def random_segmenter(random_encoder) -> Callable[..., AdaptedSegmenter]:
     def make(strategy: str = "lora", seed: int = 0, **arguments) -> AdaptedSegmenter:
         from monai_lora_sam.networks import build_segmenter
 
-        arguments = {"width": 8, "last_n": 1, "lora": {"r": 2}, "mixed_precision": False} | arguments
+        small = {"name": "vessels", "width": 8, "last_n": 1, "lora": {"r": 2}, "mixed_precision": False}
+        arguments = small | arguments
         with torch.random.fork_rng():
             torch.manual_seed(seed + 1)
             return build_segmenter(random_encoder(seed), "view_segmentation", strategy=strategy, **arguments)
@@ -111,7 +112,11 @@ def make_stages() -> Callable[..., SimpleNamespace]:
             torch.manual_seed(seed)
             base = save_encoder(build_encoder("tiny", image_size=56), folder / "base")
             first = new_stage(
-                build_encoder("tiny", base, 56), head="view_segmentation", lora={"r": 2}, **narrow
+                build_encoder("tiny", base, 56),
+                head="view_segmentation",
+                name="vessels",
+                lora={"r": 2},
+                **narrow,
             )
             _move(first)
             vessels = save_stage(first, folder / "vessels", task="vessels", class_names=["vessel"])

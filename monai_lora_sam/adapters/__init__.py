@@ -3,7 +3,7 @@
 from monai_lora_sam.adapters.budget import BudgetRow, budget_table, format_budget
 from monai_lora_sam.adapters.exchange import export_peft, import_peft
 from monai_lora_sam.adapters.lineage import Ancestor, Branch, family_tree
-from monai_lora_sam.adapters.presets import layer_indices, lora_config, target_modules
+from monai_lora_sam.adapters.presets import lora_config, target_modules
 from monai_lora_sam.adapters.stack import AdapterStack
 from monai_lora_sam.adapters.store import (
     STRATEGIES,
@@ -29,7 +29,6 @@ __all__ = [
     "family_tree",
     "format_budget",
     "import_peft",
-    "layer_indices",
     "list_adapters",
     "load_extra",
     "load_tensors",

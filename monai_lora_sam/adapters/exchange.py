@@ -86,7 +86,7 @@ def export_peft(folder: str | Path, out: str | Path) -> list[str]:
         ValueError: a damaged folder, or one without a LoRA adapter.
 
     Example:
-        >>> export_peft("models/vessels", "for_peft")  # doctest: +SKIP
+        >>> export_peft("models/liver", "for_peft")  # doctest: +SKIP
         []
     """
     card = verify_folder(folder)

@@ -56,7 +56,7 @@ def family_tree(cards: Sequence[dict[str, Any]]) -> list[Branch]:
 
     Example:
         >>> [root.card["name"] for root in family_tree(list_adapters("models"))]  # doctest: +SKIP
-        ['vessels']
+        ['liver']
     """
     branches = [Branch(card) for card in cards if "error" not in card]
     parent_of: dict[Branch, Branch] = {}

@@ -44,10 +44,10 @@ class AdapterStack(nn.Module):
     Example:
         >>> from monai_lora_sam.encoders import build_encoder
         >>> stack = AdapterStack(build_encoder("tiny"))
-        >>> stack.add("vessels", r=8)
-        >>> stack.train_only("vessels")
+        >>> stack.add("liver", r=8)
+        >>> stack.train_only("liver")
         >>> stack.active
-        ('vessels',)
+        ('liver',)
     """
 
     def __init__(self, encoder: ImageEncoder) -> None:
@@ -152,7 +152,7 @@ class AdapterStack(nn.Module):
         With gradient checkpointing keep the backward pass inside the block too: it runs the blocks again.
 
         Example:
-            >>> with stack.using("vessels"):  # doctest: +SKIP
+            >>> with stack.using("liver"):  # doctest: +SKIP
             ...     features = stack(image)
         """
         before = self._active

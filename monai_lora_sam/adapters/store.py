@@ -153,7 +153,7 @@ def read_card(folder: str | Path) -> dict[str, Any]:
         ValueError: if the card is truncated, changed since it was written, or lacks something.
 
     Example:
-        >>> read_card("adapters/vessels")["parents"]  # doctest: +SKIP
+        >>> read_card("adapters/liver")["parents"]  # doctest: +SKIP
         []
     """
     recover_folder(folder)
@@ -215,7 +215,7 @@ def load_extra(folder: str | Path, name: str) -> dict[str, Tensor]:
         ValueError: if a file of the folder is damaged.
 
     Example:
-        >>> head.load_state_dict(load_extra("adapters/vessels", "head"))  # doctest: +SKIP
+        >>> head.load_state_dict(load_extra("adapters/liver", "head"))  # doctest: +SKIP
     """
     card = verify_folder(folder)
     file = extra_file(name)

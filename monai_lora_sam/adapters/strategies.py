@@ -9,7 +9,7 @@ from monai_lora_sam.adapters.store import STRATEGIES
 
 
 def apply_strategy(
-    stack: AdapterStack, strategy: str, name: str = "vessels", *, last_n: int = 2, **lora_kwargs: Any
+    stack: AdapterStack, strategy: str, name: str = "stage", *, last_n: int = 2, **lora_kwargs: Any
 ) -> None:
     """Add a name to a stack for one strategy and give gradients to the weights that it trains.
 
@@ -38,7 +38,7 @@ def apply_strategy(
     Example:
         >>> from monai_lora_sam.encoders import build_encoder
         >>> stack = AdapterStack(build_encoder("tiny"))
-        >>> apply_strategy(stack, "last_n", "vessels", last_n=1)
+        >>> apply_strategy(stack, "last_n", "liver", last_n=1)
         >>> sum(parameter.requires_grad for parameter in stack.parameters())
         16
     """

@@ -29,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
     help="Small, stackable LoRA adapters for Segment-Anything models, trained and run as MONAI bundles.",
-    epilog="Start with [bold]monai-lora-sam demo[/], then [bold]monai-lora-sam run angiogram.png --out results[/].",
+    epilog="Start with [bold]monai-lora-sam prepare folders images masks --out data/liver[/].",
 )
 
 

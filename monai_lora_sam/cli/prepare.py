@@ -42,9 +42,8 @@ def tell_datalist(datalist: Path) -> None:
 
 
 @folders_app.command(
-    epilog="Examples:\n\n"
-    "monai-lora-sam prepare folders images masks --out data/liver --task liver --class-name liver\n\n"
-    "monai-lora-sam prepare folders cimat/images cimat/masks --out data/cimat --task vessels --class-name vessel"
+    epilog="Example:\n\n"
+    "monai-lora-sam prepare folders images masks --out data/liver --task liver --class-name liver"
 )
 def folders(
     images: Annotated[Path, typer.Argument(help="Folder of images.")],
@@ -78,17 +77,14 @@ def folders(
 
 
 @combine_app.command(
-    epilog="Examples:\n\nmonai-lora-sam prepare combine data/phantoms data/arcade --task segments --out data/mixed\n\n"
+    epilog="Examples:\n\nmonai-lora-sam prepare combine data/site_a data/site_b --task liver --out data/mixed\n\n"
     "A set that is given twice counts twice in training:\n\n"
-    "monai-lora-sam prepare combine data/phantoms data/arcade data/arcade --task segments --out data/mixed"
+    "monai-lora-sam prepare combine data/site_a data/site_b data/site_b --task liver --out data/mixed"
 )
 def combine(
     sources: Annotated[list[Path], typer.Argument(help="Prepared folders, each with a datalist.json.")],
     out: DatalistFolder,
-    task: Annotated[
-        str,
-        typer.Option(help="Task of all sources: vessels, segments, stenosis, or that of your own datalists."),
-    ],
+    task: Annotated[str, typer.Option(help="Task of all sources, as their datalists name it.")],
 ) -> None:
     """Put several prepared data sets into one datalist; no image is copied."""
     with one_line_errors():

@@ -1,6 +1,6 @@
 """Read, check, split and cache data sets as MONAI datalists."""
 
-from monai_lora_sam.data.class_weights import class_counts, class_weights
+from monai_lora_sam.data.class_weights import class_weights
 from monai_lora_sam.data.combine import TASKS, combine_datalists
 from monai_lora_sam.data.datalist import SPLITS, read_datalist, write_datalist
 from monai_lora_sam.data.dataset_errors import DatasetError, ErrorList
@@ -8,7 +8,7 @@ from monai_lora_sam.data.duplicates import ImageSignature, duplicate_groups, ima
 from monai_lora_sam.data.feature_cache import FeatureCache, image_key
 from monai_lora_sam.data.feature_dataset import FeatureDataset
 from monai_lora_sam.data.folders import datalist_from_folders
-from monai_lora_sam.data.splits import group_cases, split_by_case
+from monai_lora_sam.data.splits import split_by_case
 from monai_lora_sam.data.training_items import PrepareBatchFeatures, training_items
 
 __all__ = [
@@ -20,12 +20,10 @@ __all__ = [
     "PrepareBatchFeatures",
     "SPLITS",
     "TASKS",
-    "class_counts",
     "class_weights",
     "combine_datalists",
     "datalist_from_folders",
     "duplicate_groups",
-    "group_cases",
     "image_key",
     "image_signature",
     "pixel_hash",

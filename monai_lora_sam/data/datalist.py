@@ -12,7 +12,7 @@ from typing import Any
 from monai_lora_sam.files import atomic_write
 
 SPLITS = ("training", "validation", "test")
-PATH_KEYS = ("image", "label", "segments", "truth")
+PATH_KEYS = ("image", "label")  # as in MONAI's reader
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -39,8 +39,9 @@ def write_datalist(
 ) -> Path:
     """Write a datalist: {"name", "task", "class_names", "training", "validation", "test", "warnings"}.
 
-    Paths (`image`, `label`, `segments`, `truth`) become relative to the datalist's folder when they lie
-    inside it, else absolute, so that a prepared folder can be moved.
+    The paths `image` and `label` become relative to the datalist's folder when they lie inside it, else absolute,
+    so that a prepared folder can be moved. An absolute path under another key becomes relative, too, when it lies
+    inside.
 
     Raises:
         ValueError: a split that is not "training", "validation" or "test", or an entry without an image.
@@ -59,8 +60,9 @@ def write_datalist(
             for key in PATH_KEYS:
                 if entry.get(key) is None:
                     entry.pop(key, None)  # MONAI's reader takes an absent label, not null.
-                else:
-                    target = Path(os.path.abspath(entry[key]))
+            for key, value in entry.items():
+                if key in PATH_KEYS or (isinstance(value, str) and os.path.isabs(value)):
+                    target = Path(os.path.abspath(value))
                     inside = target.is_relative_to(folder)
                     entry[key] = (target.relative_to(folder) if inside else target).as_posix()
         if entries or split != "test":  # MONAI's reader fails on an empty test list.
@@ -71,12 +73,15 @@ def write_datalist(
     return path
 
 
-def read_datalist(path: str | Path) -> dict[str, Any]:
+def read_datalist(path: str | Path, path_keys: Sequence[str] = ()) -> dict[str, Any]:
     """Read a datalist, make its paths absolute and check every entry.
 
-    Paths are `image`, `label`, `segments` and `truth`. Absent splits become empty lists. MONAI's
-    `load_decathlon_datalist(path, True, split)` reads the same file, one split at a time and unchecked; it knows
-    the first two paths only.
+    Absent splits become empty lists. MONAI's `load_decathlon_datalist(path, True, split)` reads the same file, one
+    split at a time and unchecked.
+
+    Args:
+        path: of the datalist.
+        path_keys: keys that hold paths besides `image` and `label`.
 
     Raises:
         FileNotFoundError: no such datalist.
@@ -101,7 +106,7 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
             if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
                 wrong.append(f"{where}: expected an object with the path 'image', found {entry!r:.200}")
                 continue
-            for key in PATH_KEYS:
+            for key in (*PATH_KEYS, *path_keys):
                 if not isinstance(entry.get(key), str):
                     continue
                 target = (path.parent / entry[key]).resolve()

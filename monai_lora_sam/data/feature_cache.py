@@ -27,20 +27,24 @@ WEIGHTS = "features.safetensors"
 _OPEN_SHARDS = 128  # mapped at a time; each holds a file descriptor on some systems
 
 
-def image_key(image: Tensor, view: Tensor | None = None) -> str:
-    """Return the SHA-256 of a network's input: pixels, shape and view angles.
+def image_key(image: Tensor, conditions: Mapping[str, Tensor | None] | None = None) -> str:
+    """Return the SHA-256 of a network's input: pixels, shape and conditions.
 
     The tensor is hashed after all preprocessing, so another file, size or normalisation gives another key.
 
     Args:
         image: (3, H, W), normalised.
-        view: (2,) degrees, NaN where unknown; None for a network without views.
+        conditions: further inputs of the network by name, such as the direction of a view; None where unknown.
     """
     pixels = torch.as_tensor(image).detach().to("cpu", torch.float32).contiguous()
-    angles = None if view is None else [float(angle) for angle in view]
-    digest = hashlib.sha256(f"{tuple(pixels.shape)}|{angles}|".encode())
+    values = "|".join(_numbers(value) for _, value in sorted((conditions or {}).items())) or "None"
+    digest = hashlib.sha256(f"{tuple(pixels.shape)}|{values}|".encode())
     digest.update(pixels.numpy().astype("<f4", copy=False).data)
     return digest.hexdigest()
+
+
+def _numbers(value: Tensor | None) -> str:
+    return str(value if value is None else torch.as_tensor(value, dtype=torch.float64).tolist())
 
 
 def to_float16(features: Tensor, where: str) -> Tensor:

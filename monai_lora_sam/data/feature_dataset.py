@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,11 @@ class FeatureDataset(Randomizable, Dataset):
 
     Args:
         data: entries of a datalist.
-        transform: turns an entry into an item with an ``image`` (3, H, W) and, where known, a ``view`` (2,).
+        transform: turns an entry into an item with an ``image`` (3, H, W) and the conditions where known.
         cache: holds the features.
-        read: turns images (B, 3, H, W) and views (B, 2) or None into features: a tensor (B, C, h, w) or a list of
-            tensors. Called without gradients.
+        read: turns images (B, 3, H, W) and conditions, as keyword arguments, into features: a tensor (B, C, h, w)
+            or a list of tensors. Called without gradients.
+        condition_keys: keys of the items that ``read`` takes beside the images; None for an item without them.
         variants: number of augmented variants stored for each image, besides the image itself.
         keep_image: keep ``image`` in the items, for heads that read it too.
         cache_rate: share of the items, without their features, that is kept in memory.
@@ -66,6 +67,7 @@ class FeatureDataset(Randomizable, Dataset):
         cache: FeatureCache,
         read: Read,
         *,
+        condition_keys: Sequence[str] = (),
         variants: int = 0,
         keep_image: bool = False,
         cache_rate: float = 1.0,
@@ -90,16 +92,13 @@ class FeatureDataset(Randomizable, Dataset):
         self._variant = 0
         self._keys: list[str] = []
         self._items: list[dict[str, Any] | None] = []
-        filler = _Filler(cache, read, batch_size, device, shard_bytes)
+        filler = _Filler(cache, read, condition_keys, batch_size, device, shard_bytes)
         total = len(data) * (variants + 1)
         with tqdm(total=total, desc="reading features", disable=not progress, leave=False) as bar:
             for number in range(total):
                 item = self._make(number)
-                key = image_key(item["image"], item.get("view"))
-                filler.offer(
-                    key, item, str(data[number % len(data)].get("image")), total - number - len(cache)
-                )
-                self._keys.append(key)
+                where = str(data[number % len(data)].get("image"))
+                self._keys.append(filler.offer(item, where, total - number - len(cache)))
                 self._items.append(self._slim(item) if number < int(total * cache_rate) else None)
                 bar.update()
             filler.finish()
@@ -141,30 +140,38 @@ class _Filler:
     """Collect images whose features are missing, read them in batches, write them in shards."""
 
     def __init__(
-        self, cache: FeatureCache, read: Read, batch_size: int, device: torch.device | str, shard_bytes: int
+        self,
+        cache: FeatureCache,
+        read: Read,
+        condition_keys: Sequence[str],
+        batch_size: int,
+        device: torch.device | str,
+        shard_bytes: int,
     ) -> None:
         self.cache, self.read, self.batch_size, self.device = cache, read, batch_size, device
-        self.shard_bytes = shard_bytes
-        self.waiting: dict[str, tuple[Tensor, Tensor | None, str]] = {}
+        self.condition_keys, self.shard_bytes = condition_keys, shard_bytes
+        self.waiting: dict[str, tuple[Tensor, dict[str, Tensor | None], str]] = {}
         self.done: dict[str, Features] = {}
         self.bytes = 0
         self.asked_for_room = False
 
-    def offer(self, key: str, item: dict[str, Any], where: str, left: int) -> None:
-        """Queue an image whose features may be missing; about ``left`` more images follow."""
+    def offer(self, item: dict[str, Any], where: str, left: int) -> str:
+        """Queue an image whose features may be missing and return its key; about ``left`` more images follow."""
+        conditions = {name: item.get(name) for name in self.condition_keys}
+        key = image_key(item["image"], conditions)
         if key in self.cache or key in self.waiting or key in self.done:
-            return
+            return key
         if int(key[:8], 16) % idist.get_world_size() != idist.get_rank():
-            return  # another process reads it
+            return key  # another process reads it
         image = convert_to_tensor(item["image"], track_meta=False)
-        view = item.get("view")
         if self.waiting:
-            other_image, other_view, _ = next(iter(self.waiting.values()))
-            if other_image.shape != image.shape or (other_view is None) != (view is None):
+            other_image, others, _ = next(iter(self.waiting.values()))
+            if other_image.shape != image.shape or _known(others) != _known(conditions):
                 self.read_waiting(left)
-        self.waiting[key] = (image, view, where)
+        self.waiting[key] = (image, conditions, where)
         if len(self.waiting) >= self.batch_size:
             self.read_waiting(left)
+        return key
 
     def finish(self) -> None:
         """Read and write the remaining images."""
@@ -173,10 +180,16 @@ class _Filler:
         self.write()
 
     def read_waiting(self, left: int) -> None:
-        images, views, places = zip(*self.waiting.values(), strict=True)
-        view = None if views[0] is None else torch.stack(views).to(self.device)
+        images, conditions, places = zip(*self.waiting.values(), strict=True)
+        known = _known(conditions[0])
+        batch = {
+            name: torch.stack([given[name] for given in conditions]).to(self.device)
+            if name in known
+            else None
+            for name in self.condition_keys
+        }
         with torch.no_grad():
-            features = self.read(torch.stack(images).to(self.device), view=view)
+            features = self.read(torch.stack(images).to(self.device), **batch)
         single = isinstance(features, Tensor)
         levels = [features] if single else features
         for row, (key, where) in enumerate(zip(self.waiting, places, strict=True)):
@@ -202,3 +215,7 @@ class _Filler:
         if self.done:
             self.cache.add(self.done)
         self.done, self.bytes = {}, 0
+
+
+def _known(conditions: Mapping[str, Tensor | None]) -> set[str]:
+    return {name for name, value in conditions.items() if value is not None}

@@ -25,6 +25,7 @@ def training_items(
     *,
     feature_cache: bool = False,
     feature_cache_dir: str | Path = "feature_cache",
+    condition_keys: Sequence[str] = (),
     keep_image: bool | None = None,
     variants: int = 0,
     seed: int = 0,
@@ -42,7 +43,8 @@ def training_items(
         feature_cache: return a :class:`FeatureDataset`.
         feature_cache_dir: folder with a cache for each combination of encoder, adapters and earlier heads.
         keep_image: keep the image beside stored features; None keeps it where the head reads it.
-        variants, seed, batch_size, device: see :class:`FeatureDataset`; of no effect without a feature cache.
+        condition_keys, variants, seed, batch_size, device: see :class:`FeatureDataset`; of no effect without a
+            feature cache.
         cache_rate: share of the items that is kept in memory.
         progress: draw a bar.
 
@@ -66,6 +68,7 @@ def training_items(
             transform,
             FeatureCache.under(feature_cache_dir, feature_identity(network)),
             network.read,
+            condition_keys=condition_keys,
             variants=variants,
             keep_image=keep_image,
             cache_rate=cache_rate,

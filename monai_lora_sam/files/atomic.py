@@ -38,7 +38,7 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
         NotADirectoryError: if ``folder`` exists and is a file.
 
     Example:
-        >>> with atomic_folder("adapters/vessels") as temporary:  # doctest: +SKIP
+        >>> with atomic_folder("adapters/liver") as temporary:  # doctest: +SKIP
         ...     (temporary / "note.txt").write_text("whole or not at all")
     """
     folder = Path(folder).resolve()

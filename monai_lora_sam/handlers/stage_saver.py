@@ -29,7 +29,7 @@ class StageSaver:
         save: writes the network; :func:`monai_lora_sam.stages.save_network` for a network without an encoder.
 
     Example:
-        >>> StageSaver(network, "models/vessels", "val_dice", {"task": "vessels"}).attach(evaluator)
+        >>> StageSaver(network, "models/liver", "val_dice", {"task": "liver"}).attach(evaluator)
         ... # doctest: +SKIP
     """
 

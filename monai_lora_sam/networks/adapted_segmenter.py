@@ -43,7 +43,7 @@ class AdaptedSegmenter(StageNetwork):
         reads: Mapping[str, StageNetwork],
         *,
         out_channels: int = 1,
-        name: str = "vessels",
+        name: str = "stage",
         strategy: str = "lora",
         width: int | None = None,
         last_n: int = 2,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,13 @@ class HeadEntry:
     Attributes:
         head: the class. ``head_type`` is its name, ``config`` the arguments that build it again, as JSON holds them.
         network: the class that joins encoder, adapters and head.
+        old_card: recognises this head by the entry ``head`` of a card that was written before cards named the type;
+            None for a head that has no such cards.
     """
 
     head: type[nn.Module]
     network: type[StageNetwork]
+    old_card: Callable[[Mapping[str, Any]], bool] | None = None
 
 
 def head_card(head: nn.Module) -> dict[str, Any]:

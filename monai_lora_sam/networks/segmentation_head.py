@@ -29,9 +29,9 @@ class ConvBlock(nn.Sequential):
 class SegmentationHead(nn.Module):
     """Predict one logit map a class from a feature pyramid and the image.
 
-    A pyramid whose finest level has a stride of 3.5 (SAM 3) or 16 (SAM) cannot hold vessels of two or
-    three pixels. A small convolutional stem therefore reads the image at strides 1, 2 and 4, and the fused
-    pyramid joins it at stride 4, as in a U-Net.
+    A pyramid whose finest level has a stride of 3.5 (SAM 3) or 16 (SAM) cannot hold thin structures. A
+    small convolutional stem therefore reads the image at strides 1, 2 and 4, and the fused pyramid joins it at
+    stride 4, as in a U-Net.
 
     Args:
         channels: channels of the pyramid's levels, finest first.

@@ -30,7 +30,7 @@ class StageNetwork(nn.Module):
     """
 
     head_reads_image = True
-    #: Roles of other stages whose outputs it reads, such as ``("vessels", "segments")``.
+    #: Roles of other stages whose outputs it reads, such as ``("organs", "tumours")``.
     roles: tuple[str, ...] = ()
 
     def __init__(

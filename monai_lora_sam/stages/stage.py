@@ -8,10 +8,14 @@ from typing import Any
 
 from monai_lora_sam.adapters import AdapterStack, load_extra, tensors_fingerprint, verify_folder
 from monai_lora_sam.encoders import ImageEncoder, build_encoder
-from monai_lora_sam.networks import HEADS, HeadEntry, StageNetwork, build_head, head_card
-
-#: Types of the heads in cards that were written before cards named them, by the keys that such a card has.
-_UNNAMED_HEADS = {"out_channels": "view_segmentation", "in_channels": "lesions"}
+from monai_lora_sam.networks import (
+    HEADS,
+    HeadEntry,
+    SegmentationHead,
+    StageNetwork,
+    build_head,
+    head_card,
+)
 
 
 def new_stage(
@@ -39,7 +43,7 @@ def new_stage(
         ValueError: if the trained stage is damaged, has another base, strategy or head, or reads other stages.
 
     Example:
-        >>> network = new_stage(build_encoder("tiny", True), "models/vessels/best")  # doctest: +SKIP
+        >>> network = new_stage(build_encoder("tiny", True), "models/liver/best")  # doctest: +SKIP
     """
     stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)
     if parents:
@@ -96,10 +100,10 @@ def save_stage(
     Args:
         network: whose adapter (or moved base parameters) and head are written.
         folder: replaced as a whole if it exists.
-        task: name of the structures that the network finds, such as ``vessels``.
+        task: name of the structures that the network finds, such as ``liver``.
         class_names: of the logit maps, in their order, or of the objects found.
         metrics: scores to write into the card.
-        modality: DICOM's term, such as ``XA`` for X-ray angiography; "" where unknown.
+        modality: DICOM's term, such as ``CT``; "" where unknown.
         version: of this stage.
         more: further entries of the card.
 
@@ -154,7 +158,7 @@ def load_stage(
             is missing or is another version; the message says which was expected and which found.
 
     Example:
-        >>> network = load_stage("models/vessels/best")  # doctest: +SKIP
+        >>> network = load_stage("models/liver/best")  # doctest: +SKIP
     """
     card = read_stage_card(folder)
     _check_roles(folder, card, reads or {})
@@ -194,19 +198,23 @@ def read_stage_card(folder: str | Path) -> dict[str, Any]:
     if not isinstance(head, dict):
         raise ValueError(f"{folder}: expected a stage with a head, found task {card.get('task')!r}")
     if "type" not in head:
-        named = [name for key, name in _UNNAMED_HEADS.items() if key in head]
-        if not named:
-            raise ValueError(f"{folder}: expected the head's type, found {head}")
-        card["head"] = {"type": named[0], **head}
+        card["head"] = {"type": _type_of_old_card(folder, head), **head}
     return card
+
+
+def _type_of_old_card(folder: str | Path, head: Mapping[str, Any]) -> str:
+    for name in HEADS.names():
+        entry: HeadEntry = HEADS.load(name)
+        if entry.old_card is not None and entry.old_card(head):
+            return name
+    raise ValueError(f"{folder}: expected the head's type, found {head}")
 
 
 def _trained_head(folder: str | Path, card: dict[str, Any], stack: AdapterStack) -> Any:
     head = card["head"]
-    if (
-        "out_channels" in head and "channels" not in head
-    ):  # a card from before heads named all their arguments
-        head = {**head, "channels": list(stack.encoder.channels)}
+    if issubclass(HEADS.load(head["type"]).head, SegmentationHead):
+        # Cards did not always name the channels.
+        head = {"channels": list(stack.encoder.channels), **head}
     built = build_head(head)
     built.load_state_dict(load_extra(folder, "head"))
     return built

@@ -44,7 +44,7 @@ def save_network(
         task: of the network; :func:`load_network` asks for it.
         class_names: of the maps that the network returns.
         metrics: scores to write into the card.
-        modality: DICOM's term, such as ``XA`` for X-ray angiography; "" where unknown.
+        modality: DICOM's term, such as ``CT``; "" where unknown.
         version: of these weights.
         more: further entries of the card.
 
@@ -55,7 +55,7 @@ def save_network(
         ValueError: if a weight is NaN or infinite.
 
     Example:
-        >>> save_network(LumenRefiner(), "models/refiner", task="lumen")  # doctest: +SKIP
+        >>> save_network(EdgeRefiner(), "models/refiner", task="edges")  # doctest: +SKIP
     """
     state = network.state_dict()
     card = {
@@ -94,7 +94,7 @@ def load_network(cls: type[Loaded], folder: str | Path, *, task: str, mixed_prec
             are named.
 
     Example:
-        >>> refiner = load_network(LumenRefiner, "models/refiner", task="lumen")  # doctest: +SKIP
+        >>> refiner = load_network(EdgeRefiner, "models/refiner", task="edges")  # doctest: +SKIP
     """
     card = verify_folder(folder)
     if card.get("task") != task or WEIGHTS not in card["files"] or not isinstance(card.get("network"), dict):

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from peft.tuners.lora import LoraLayer
 
-from monai_lora_sam.adapters import AdapterStack, layer_indices, target_modules
+from monai_lora_sam.adapters import AdapterStack, target_modules
+from monai_lora_sam.adapters.presets import layer_indices
 from monai_lora_sam.encoders import ENCODERS
 
 ATTENTION = {"sam3": "attention", "sam": "attn"}

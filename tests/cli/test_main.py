@@ -29,7 +29,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stage(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    network = build_segmenter(build_encoder("tiny", base, image_size=84), "view_segmentation")
+    network = build_segmenter(build_encoder("tiny", base, image_size=84), "view_segmentation", name="vessels")
     for parameter in network.stack.parameters():
         parameter.data += 0.01 * torch.randn_like(parameter) if parameter.requires_grad else 0
     folder = tmp_path_factory.mktemp("stages") / "best"

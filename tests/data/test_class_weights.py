@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_lora_sam.data import class_counts, class_weights
+from monai_lora_sam.data import class_weights
+from monai_lora_sam.data.class_weights import class_counts
 
 
 def _labels(folder: Path) -> list[dict]:

@@ -89,3 +89,18 @@ def test_other_files_are_refused(tmp_path, content):
         read_datalist(tmp_path / "d.json")
     with pytest.raises(FileNotFoundError, match=r"none\.json: expected a datalist, found nothing"):
         read_datalist(tmp_path / "none.json")
+
+
+def test_further_paths_are_those_that_the_caller_names(files):
+    entry = {
+        "image": str(files / "set/images/a.png"),
+        "depth": str(files / "set/labels/a.png"),
+        "site": "a/b.c",
+    }
+    path = _write(files, training=[entry])
+    stored = {"image": "images/a.png", "depth": "labels/a.png", "site": "a/b.c"}
+    assert json.loads(path.read_text())["training"] == [stored]
+    assert read_datalist(path, ["depth"])["training"] == [entry]
+    assert read_datalist(path)["training"][0]["depth"] == "labels/a.png"
+    with pytest.raises(ValueError, match="site: expected a file, found nothing at"):
+        read_datalist(path, ["site"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import pickle
@@ -167,7 +168,7 @@ def test_an_empty_shard(cache: FeatureCache):
 # ---- keys --------------------------------------------------------------------------------------------------------
 
 
-def test_a_key_follows_pixels_shape_and_view():
+def test_a_key_follows_pixels_shape_and_conditions():
     image = torch.rand(3, 4, 6)
     changed = image.clone()
     changed[2, 3, 5] += 1e-6
@@ -176,8 +177,25 @@ def test_a_key_follows_pixels_shape_and_view():
         image_key(image),
         image_key(changed),
         image_key(image.reshape(3, 6, 4)),
-        image_key(image, view),
-        image_key(image, torch.tensor([30.0, 0.0])),
+        image_key(image, {"view": view}),
+        image_key(image, {"view": torch.tensor([30.0, 0.0])}),
+        image_key(image, {"view": view, "age": torch.tensor(60)}),
+        image_key(image, {"view": view, "age": None}),
     ]
     assert len(set(keys)) == len(keys)
-    assert image_key(image.clone().to(memory_format=torch.contiguous_format), view.clone()) == keys[3]
+    assert (
+        image_key(image.clone().to(memory_format=torch.contiguous_format), {"view": view.clone()}) == keys[3]
+    )
+    assert image_key(image, {"age": torch.tensor(60), "view": view}) == keys[5], "whatever their order"
+
+
+@pytest.mark.parametrize(
+    ("angles", "expected"),
+    [([30.5, math.nan], "[30.5, nan]"), ([30.0, -20.25], "[30.0, -20.25]"), (None, "None")],
+)
+def test_keys_of_views_are_those_of_caches_on_disk(angles: list[float] | None, expected: str):
+    image = torch.arange(24.0).reshape(3, 2, 4)
+    view = None if angles is None else torch.tensor(angles)
+    digest = hashlib.sha256(f"(3, 2, 4)|{expected}|".encode() + image.numpy().tobytes()).hexdigest()
+    assert image_key(image, {"view": view}) == digest
+    assert (image_key(image) == digest) == (view is None)

@@ -61,7 +61,7 @@ def transform(random: bool = False) -> Compose:
 def make(entries: list[dict[str, Any]], folder: Path, reader: Any, **more: Any) -> FeatureDataset:
     cache = FeatureCache.under(folder, IDENTITY)
     more = {"transform": transform(), "progress": False, "batch_size": 2} | more
-    return FeatureDataset(entries, cache=cache, read=reader, **more)
+    return FeatureDataset(entries, cache=cache, read=reader, condition_keys=["view"], **more)
 
 
 def test_features_take_the_place_of_the_image(entries, tmp_path):
@@ -266,3 +266,29 @@ def test_a_disk_that_is_too_small(entries, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 100}))
     with pytest.raises(ValueError, match=r"GB of free disk for the features, found 0\.0 GB"):
         make(entries, tmp_path / "features", Reader())
+
+
+# ---- conditions --------------------------------------------------------------------------------------------------
+
+
+def test_conditions_reach_the_network_by_name(tmp_path: Path):
+    entries = [{"image": torch.full((3, 2, 2), float(n)), "age": torch.tensor(n)} for n in range(3)]
+    entries.append({"image": torch.full((3, 2, 2), 3.0)})
+    calls = []
+
+    def read(image: torch.Tensor, age: torch.Tensor | None, view: torch.Tensor | None) -> torch.Tensor:
+        calls.append(age if age is None else age.tolist())
+        assert view is None
+        return image
+
+    cache = FeatureCache.under(tmp_path, IDENTITY)
+    options = {"batch_size": 8, "progress": False}
+    FeatureDataset(entries, Compose([]), cache, read, condition_keys=["view", "age"], **options)
+    assert calls == [[0, 1, 2], None], "an image whose age is unknown is read apart"
+
+
+def test_a_network_without_conditions_reads_images_alone(tmp_path: Path):
+    entries = [{"image": torch.ones(3, 2, 2), "view": torch.zeros(2)}]
+    cache = FeatureCache.under(tmp_path, IDENTITY)
+    items = FeatureDataset(entries, Compose([]), cache, lambda image: image / 2, progress=False)
+    assert items[0]["features"].unique().tolist() == [0.5]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_lora_sam.data import group_cases, split_by_case
+from monai_lora_sam.data import split_by_case
+from monai_lora_sam.data.splits import group_cases
 
 
 def _entries(count, per_case=1, **extra):

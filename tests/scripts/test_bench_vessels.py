@@ -72,7 +72,7 @@ def test_a_stage_is_scored_through_the_pipeline_both_ways(script, datalist, tmp_
     torch.manual_seed(0)
     encoder = build_encoder("tiny", image_size=56)
     save_encoder(encoder, tmp_path / "base")
-    network = build_segmenter(encoder, "view_segmentation", strategy="frozen")
+    network = build_segmenter(encoder, "view_segmentation", name="vessels", strategy="frozen")
     save_stage(network, tmp_path / "stage", task="vessels", class_names=["vessel"])
     bench = script("bench_vessels")
     bench.main(

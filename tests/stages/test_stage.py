@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from monai_lora_sam.adapters import AdapterStack, read_card
+from monai_lora_sam.adapters import AdapterStack, read_card, write_folder
 from monai_lora_sam.encoders import save_encoder
-from monai_lora_sam.networks import AdaptedSegmenter, build_segmenter
-from monai_lora_sam.stages import load_stage, new_stage, save_stage
+from monai_lora_sam.networks import HEADS, AdaptedSegmenter, HeadEntry, build_segmenter
+from monai_lora_sam.stages import load_stage, new_stage, read_stage_card, save_stage
 
 STRATEGIES = ("lora", "frozen", "last_n", "full")
 IMAGE = torch.randn(1, 3, 56, 56, generator=torch.Generator().manual_seed(3))
@@ -201,3 +201,29 @@ def test_a_stage_of_another_strategy_or_with_other_maps_cannot_go_on(
 
 def test_without_a_trained_stage_the_head_is_fresh(random_encoder: Callable):
     assert new_stage(random_encoder(), strategy="frozen", **ARGUMENTS).head.width == 8
+
+
+# ---- cards from before heads had a type ----------------------------------------------------------------------------
+
+
+def test_the_entry_that_knows_an_old_card_names_its_head(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    entries = {
+        "plain": HeadEntry(torch.nn.Identity, AdaptedSegmenter),
+        "deep": HeadEntry(torch.nn.Identity, AdaptedSegmenter, old_card=lambda head: "depth" in head),
+    }
+    monkeypatch.setattr(HEADS, "names", lambda: list(entries))
+    monkeypatch.setattr(HEADS, "load", entries.__getitem__)
+    card = {
+        "name": "stage",
+        "version": "1",
+        "task": "liver",
+        "strategy": "frozen",
+        "fingerprint": "",
+        "encoder": {},
+    }
+    for name, head in (("old", {"depth": 3}), ("unknown", {"height": 3})):
+        (tmp_path / name).mkdir()
+        write_folder(tmp_path / name, {**card, "parents": [], "modules": [], "head": head}, {}, None)
+    assert read_stage_card(tmp_path / "old")["head"] == {"type": "deep", "depth": 3}
+    with pytest.raises(ValueError, match=r"unknown: expected the head's type, found {'height': 3}"):
+        read_stage_card(tmp_path / "unknown")

@@ -15,6 +15,9 @@ TASK_CLASS_NAMES = {
     "stenosis": ["background", "stenosis"],
 }
 
+#: Keys of a phantom's further files.
+_PATH_KEYS = ("segments", "truth")
+
 
 def read_task(path: str | Path, task: str) -> dict[str, Any]:
     """Read a datalist for one task: `label` is then that task's.
@@ -38,7 +41,7 @@ def read_task(path: str | Path, task: str) -> dict[str, Any]:
         raise ValueError(f"task: expected one of {sorted(TASK_CLASS_NAMES)}, found {task!r}")
     path = Path(path)
     path = path / "datalist.json" if path.is_dir() else path
-    content = read_datalist(path)
+    content = read_datalist(path, _PATH_KEYS)
     own = content.get("class_names") == TASK_CLASS_NAMES[task]
     entries = [entry for split in SPLITS for entry in content[split]]
     carries = {
@@ -66,7 +69,8 @@ def read_split(datalist: str | Path, split: str, task: str | None = None) -> lis
         ValueError: if there are none: MONAI's engines pass over an empty loader with a warning; or if the data
             set does not serve the task.
     """
-    entries = (read_datalist(datalist) if task is None else read_task(datalist, task)).get(split)
+    content = read_datalist(datalist, _PATH_KEYS) if task is None else read_task(datalist, task)
+    entries = content.get(split)
     if not entries:
         raise ValueError(f"{datalist}: expected images under {split!r}, found none")
     return entries

@@ -8,9 +8,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from monai_lora_sam.coronary.data import read_split
 from monai_lora_sam.coronary.phantom import MEASUREMENT_CONFIG, prepare_phantoms
 from monai_lora_sam.coronary.stages import SHIPPED
-from monai_lora_sam.data import read_datalist
 
 #: Shipped vessel stages whose maps the networks learn to read.
 STAGES = ("vessels", "vessels_phantom")
@@ -40,8 +40,7 @@ def training_phantoms(
         path = prepare_phantoms(
             folder, total, seed, held_out / total, lambda *_: bar.update(), MEASUREMENT_CONFIG
         )
-    content = read_datalist(path)
-    return {split: content[split] for split in ("training", "validation")}
+    return {split: read_split(path, split) for split in ("training", "validation")}
 
 
 def version_of(folder: Path) -> str:

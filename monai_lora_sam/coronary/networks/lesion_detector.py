@@ -233,4 +233,4 @@ def build_detector(vessels: AdaptedSegmenter, segments: AdaptedSegmenter, **argu
 
 
 #: The entry of the lesion head.
-LESIONS = HeadEntry(LesionHead, LesionDetector)
+LESIONS = HeadEntry(LesionHead, LesionDetector, old_card=lambda head: "in_channels" in head)

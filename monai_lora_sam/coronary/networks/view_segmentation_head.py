@@ -45,4 +45,6 @@ def _from_stored_names(module: Any, state: dict[str, Tensor], prefix: str, *_: A
 
 
 #: The entry of this head.
-VIEW_SEGMENTATION = HeadEntry(ViewSegmentationHead, AdaptedSegmenter)
+VIEW_SEGMENTATION = HeadEntry(
+    ViewSegmentationHead, AdaptedSegmenter, old_card=lambda head: "out_channels" in head
+)

@@ -20,7 +20,11 @@ def network() -> AdaptedSegmenter:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return build_segmenter(
-            build_encoder("tiny", image_size=56), "view_segmentation", width=8, mixed_precision=False
+            build_encoder("tiny", image_size=56),
+            "view_segmentation",
+            name="vessels",
+            width=8,
+            mixed_precision=False,
         )
 
 
