@@ -23,7 +23,9 @@ def encoder() -> ViewAngleEncoder:
 def train(encoder: ViewAngleEncoder, steps: int = 80) -> float:
     """Teach it a target that asks for coarse steps of the angles only; return the last loss."""
     generator = torch.Generator().manual_seed(1)
-    head = nn.Linear(16, 2)
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        head = nn.Linear(16, 2)
     optimiser = torch.optim.Adam([*encoder.parameters(), *head.parameters()], lr=0.003)
     for _ in range(steps):
         view = (torch.rand(64, 2, generator=generator) - 0.5) * torch.tensor([240.0, 80.0])
