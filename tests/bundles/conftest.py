@@ -179,13 +179,56 @@ def below(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
     return random_stages(tmp_path_factory.mktemp("below"), base)
 
 
+#: Overrides that make the lumen networks small, by bundle.
+SMALL_NETWORKS: dict[str, dict[str, Any]] = {
+    "lumen_refinement": {"features": [4, 4, 4, 4, 4, 4], "crop_window": 96, "crop_side": 64},
+    "lumen_diameter": {"features": [4, 4, 4], "along": 4, "crops_per_epoch": 16},
+}
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give both lumen bundles one folder, so that the phantoms are drawn once."""
+    return tmp_path_factory.mktemp("phantoms")
+
+
+@pytest.fixture(scope="session")
+def lumen_options(phantoms: Path) -> Settings:
+    """Return overrides that train a lumen bundle on four phantoms; more of them may be given."""
+
+    def make(bundle: str, output: Path, **more: Any) -> dict[str, Any]:
+        common = {
+            "dataset_dir": str(phantoms),
+            "output_dir": str(output),
+            "phantoms": 4,
+            "held_out": 1,
+            "phantom_seed": 5,
+            "epochs": 2,
+            "batch_size": 2,
+            "learning_rate": 0.02,
+            "warm_up": 0.0,
+            "mixed_precision": False,
+            "show_progress": False,
+            "device": "cpu",
+        }
+        return common | SMALL_NETWORKS[bundle] | more
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def bundle_options(
-    settings: Settings, named_pictures: Path, narrowed_pictures: Path, below: dict[str, str]
+    settings: Settings,
+    lumen_options: Settings,
+    named_pictures: Path,
+    narrowed_pictures: Path,
+    below: dict[str, str],
 ) -> Settings:
     """Return overrides that make the training of a bundle small; more of them may be given."""
 
     def make(bundle: str, output: Path, **more: Any) -> dict[str, Any]:
+        if bundle in SMALL_NETWORKS:
+            return lumen_options(bundle, output, **more)
         if bundle == "segment_classification":
             return settings(output, dataset_dir=str(named_pictures), vessels=below["vessels"]) | more
         if bundle == "stenosis_detection":
@@ -204,7 +247,7 @@ def train_bundle(bundle_options: Settings, tmp_path_factory: pytest.TempPathFact
     @cache
     def train(bundle: str) -> Path:
         output = tmp_path_factory.mktemp(bundle)
-        epochs = 2 if bundle == "vessel_segmentation" else 3
+        epochs = {"vessel_segmentation": 2, **dict.fromkeys(SMALL_NETWORKS, 6)}.get(bundle, 3)
         run_bundle(bundle, overrides=bundle_options(bundle, output, epochs=epochs))
         return output
 

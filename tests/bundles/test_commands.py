@@ -12,13 +12,32 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from monai_lora_sam.coronary.stages import SHIPPED
+from monai_lora_sam.coronary.stages import SHIPPED, SHIPPED_DIAMETER_NETWORK, SHIPPED_REFINER
 from monai_lora_sam.workflows import bundle_folder
 
-BUNDLES = ("vessel_segmentation", "segment_classification", "stenosis_detection", "coronary_pipeline")
-STAGES = dict(zip(BUNDLES, ("vessels", "segments", "stenosis"), strict=False))
+#: Shipped networks of the trained bundles.
+STAGES = {
+    "vessel_segmentation": SHIPPED / "vessels",
+    "segment_classification": SHIPPED / "segments",
+    "stenosis_detection": SHIPPED / "stenosis",
+    "lumen_refinement": SHIPPED_REFINER,
+    "lumen_diameter": SHIPPED_DIAMETER_NETWORK,
+}
+BUNDLES = (*STAGES, "coronary_pipeline")
 REPOSITORY = Path(__file__).resolve().parents[2]
-SHORT = {"epochs": 1, "image_size": 56, "batch_size": 2, "device": "cpu", "show_progress": False}
+SHORT = {"epochs": 1, "batch_size": 2, "device": "cpu", "show_progress": False}
+#: Settings of a test's training that also shorten a documented command.
+SHORTENING = (
+    "image_size",
+    "phantoms",
+    "held_out",
+    "phantom_seed",
+    "features",
+    "crop_window",
+    "crop_side",
+    "along",
+)
+SHORTENING += ("crops_per_epoch",)
 
 #: Run commands one after another as `python -m` does, in one process: its imports take longer than most commands.
 RUNNER = """
@@ -50,7 +69,9 @@ def documented_commands() -> Iterator[tuple[Path, list[str]]]:
                 yield folder, words[2:]
 
 
-def with_paths(folder: Path, words: list[str], data: dict[str, str], image: str, out: Path) -> list[str]:
+def with_paths(
+    folder: Path, words: list[str], options: dict[str, dict[str, Any]], image: str, out: Path
+) -> list[str]:
     """Replace the paths of a command by others, and make its training short."""
     given = dict(zip(words[2::2], words[3::2], strict=True))
     files = given["--config_file"]
@@ -59,11 +80,12 @@ def with_paths(folder: Path, words: list[str], data: dict[str, str], image: str,
         one = Path(image) if given["--dataset_dir"].endswith(".png") else Path(image).parent
         given |= {"--dataset_dir": str(one), "--device": "cpu"}
         if "--stage_folder" in given:
-            given["--stage_folder"] = str(SHIPPED / STAGES[name])
+            given["--stage_folder"] = str(STAGES[name])
         given["--output_dir"] = str(out / f"{name}_results")
     else:
-        given["--dataset_dir"] = data[name]
-        given |= {f"--{key}": str(value) for key, value in SHORT.items()}
+        given["--dataset_dir"] = options[name]["dataset_dir"]
+        short = {key: value for key, value in options[name].items() if key in SHORTENING} | SHORT
+        given |= {f"--{key}": str(value) for key, value in short.items()}
         given["--output_dir"] = str(out / (name + "_" + given.get("--strategy", "default")))
         given |= {f"--{key}": str(SHIPPED / key) for key in ("vessels", "segments") if f"--{key}" in given}
     return [*words[:2], *(word for pair in given.items() for word in pair)]
@@ -79,12 +101,12 @@ def test_commands_are_found():
 def test_documented_commands_run(
     bundle_options: Callable[..., dict[str, Any]], pictures: Path, tmp_path: Path
 ):
-    data = {name: bundle_options(name, tmp_path)["dataset_dir"] for name in STAGES}
+    options = {name: bundle_options(name, tmp_path) for name in STAGES}
     (tmp_path / "study").mkdir()
     image = tmp_path / "study" / "4.png"
     image.write_bytes((pictures / "4.png").read_bytes())
     jobs = [
-        (str(folder), ["monai.bundle", *with_paths(folder, words, data, str(image), tmp_path)[1:]])
+        (str(folder), ["monai.bundle", *with_paths(folder, words, options, str(image), tmp_path)[1:]])
         for folder, words in documented_commands()
     ]
     # Evaluation reads what training wrote.

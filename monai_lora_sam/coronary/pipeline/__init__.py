@@ -2,7 +2,7 @@
 
 from monai_lora_sam.coronary.pipeline.analysis import CoronaryPipeline, CoronaryResult
 from monai_lora_sam.coronary.pipeline.diameter_finder import diameter_finder
-from monai_lora_sam.coronary.pipeline.evaluation import ReadAngiogramd, WriteResults
+from monai_lora_sam.coronary.pipeline.evaluation import FindVesselsd, ReadAngiogramd, WriteResults
 from monai_lora_sam.coronary.pipeline.files import (
     AngiogramRun,
     CaseOutcome,
@@ -29,6 +29,7 @@ __all__ = [
     "Catheter",
     "CoronaryPipeline",
     "CoronaryResult",
+    "FindVesselsd",
     "FoundImages",
     "LastStage",
     "ReadAngiogramd",

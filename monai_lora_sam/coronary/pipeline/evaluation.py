@@ -1,14 +1,18 @@
-"""Ends of a MONAI evaluator's chain: read the images of a run, write the results of each."""
+"""Ends of a MONAI evaluator's chain: read the images of a run, find their vessels, write the results of each."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
+import torch
 from ignite.engine import Engine, Events
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
+from monai_lora_sam.coronary.images import Angiogram
+from monai_lora_sam.coronary.pipeline.analysis import CoronaryPipeline
 from monai_lora_sam.coronary.pipeline.files import AngiogramRun
 from monai_lora_sam.transforms import as_meta_tensor
 
@@ -31,6 +35,35 @@ class ReadAngiogramd(MapTransform):
             angiogram = self.run.read(item[key]).angiogram
             item[key] = as_meta_tensor(angiogram.pixels, str(angiogram.path))
             item["view"] = angiogram.view
+        return item
+
+
+class FindVesselsd(MapTransform):
+    """Put the vessel probability (1, H, W) of angiograms (1, H, W) from 0 to 1 under a key of its own.
+
+    Args:
+        keys: of the angiograms.
+        pipeline: finds the vessels.
+        map_key: gets the probability.
+        view_key: of the view angles in degrees, or None.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        pipeline: CoronaryPipeline,
+        map_key: str = "probability",
+        view_key: str = "view",
+    ) -> None:
+        super().__init__(keys)
+        self.pipeline, self.map_key, self.view_key = pipeline, map_key, view_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            pixels = torch.as_tensor(item[key])[0].cpu().numpy()
+            angiogram = Angiogram(pixels, None, item[self.view_key], "", Path())
+            item[self.map_key] = torch.from_numpy(self.pipeline.probability(angiogram))[None]
         return item
 
 
