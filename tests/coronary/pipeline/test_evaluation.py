@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from monai.data import DataLoader, IterableDataset
 from monai.engines import PrepareBatchExtraInput, SupervisedEvaluator
 from monai.transforms import Compose
 from PIL import Image
 
+from monai_lora_sam.coronary.images import read_angiogram
 from monai_lora_sam.coronary.pipeline import (
     AngiogramRun,
     CoronaryPipeline,
+    FindVesselsd,
     LastStage,
     ReadAngiogramd,
     RunOptions,
     WriteResults,
 )
 from monai_lora_sam.networks import AdaptedSegmenter
+from monai_lora_sam.transforms import as_meta_tensor
 
 Make = Callable[..., tuple[AngiogramRun, SupervisedEvaluator]]
 
@@ -94,3 +99,18 @@ def test_a_missing_folder_is_an_error(network: AdaptedSegmenter, tmp_path: Path)
     pipeline = CoronaryPipeline(network, refiner=None, diameter_network=None, device="cpu")
     with pytest.raises(FileNotFoundError, match="nowhere: expected a file or a folder"):
         list(AngiogramRun([tmp_path / "nowhere"], tmp_path / "out", pipeline))
+
+
+def test_vessels_found_in_an_item_are_those_of_the_pipeline(network: AdaptedSegmenter, picture: Path):
+    pipeline = CoronaryPipeline(network, refiner=None, diameter_network=None, device="cpu")
+    angiogram = replace(read_angiogram(picture), view=(10.0, 5.0))
+    item = {"image": as_meta_tensor(angiogram.pixels, str(picture)), "view": angiogram.view, "case": "a"}
+    found = FindVesselsd("image", pipeline)(item)
+    np.testing.assert_array_equal(found["probability"][0].numpy(), pipeline.probability(angiogram))
+    assert found["image"] is item["image"] and found["case"] == "a" and "probability" not in item
+
+
+def test_vessels_are_found_with_view_angles(network: AdaptedSegmenter):
+    pipeline = CoronaryPipeline(network, refiner=None, diameter_network=None, device="cpu")
+    with pytest.raises(KeyError, match="view"):
+        FindVesselsd("image", pipeline)({"image": torch.zeros(1, 56, 56)})
