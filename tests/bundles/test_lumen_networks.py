@@ -80,5 +80,5 @@ def test_inference_finds_in_a_phantom_the_map_and_diameters_of_the_pipeline(
     maps = [np.load(folder / "probability.npz")["vessels"] for folder in folders]
     np.testing.assert_array_equal(*maps)
     reports = [json.loads((folder / "report.json").read_text()) for folder in folders]
-    assert reports[0]["lumen"] and reports[0]["gauge"] and reports[0]["vessels"]["branches"]
+    assert reports[0]["refiner"] and reports[0]["diameter_network"] and reports[0]["vessels"]["branches"]
     assert [report.pop("timings_s") for report in reports] and reports[0] == reports[1]

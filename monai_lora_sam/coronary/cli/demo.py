@@ -57,10 +57,10 @@ def run_demo(out: Path, angiogram: Path | None) -> Path:
     """
     import torch
 
+    from monai_lora_sam.coronary.data import read_split
     from monai_lora_sam.coronary.phantom import PhantomConfig, prepare_phantoms
     from monai_lora_sam.coronary.pipeline import CoronaryPipeline, write_result
     from monai_lora_sam.coronary.report import result_sections, write_demo_report
-    from monai_lora_sam.data import read_datalist
     from monai_lora_sam.handlers import read_history
     from monai_lora_sam.workflows import run_bundle
 
@@ -89,7 +89,7 @@ def run_demo(out: Path, angiogram: Path | None) -> Path:
     seconds = time.perf_counter() - started
     network = run.parser.get_parsed_content("network_def")
     console.print("[bold]3/4[/] running the vessel stage just trained")
-    entries = read_datalist(datalist)["validation"]
+    entries = read_split(datalist, "validation")
     pipeline = CoronaryPipeline(out / "models" / "best")
     comparisons = [_compare(entry, pipeline, out) for entry in entries[:PICTURES]]
     console.print("[bold]4/4[/] running the three stages that come with the package")

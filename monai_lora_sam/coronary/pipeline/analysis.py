@@ -156,8 +156,8 @@ class CoronaryPipeline:
             "identity": self.networks.identity(),
             "graph": self.graph,
             "inference": self.inference,
-            "lumen": self.networks.refiner is not None,
-            "gauge": self.networks.diameter_network is not None,
+            "refiner": self.networks.refiner is not None,
+            "diameter_network": self.networks.diameter_network is not None,
             "score_threshold": self.score_threshold,
         }
 

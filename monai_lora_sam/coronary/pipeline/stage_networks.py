@@ -209,7 +209,7 @@ class StageNetworks(nn.Module):
                 "version": network.card.get("version", "unsaved"),
                 "fingerprint": network.card.get("fingerprint"),
             }
-            for name, network in (("lumen", self.refiner), ("gauge", self.diameter_network))
+            for name, network in (("refiner", self.refiner), ("diameter_network", self.diameter_network))
         }
 
     def identity(self) -> str | None:

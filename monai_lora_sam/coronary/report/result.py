@@ -145,7 +145,9 @@ def result_sections(
     if "vessels" in report:
         sections.append(Section("Vessels", _vessels(report)))
     if "stages" in report:
-        lumen = [{"stage": name, **report[name]} for name in ("lumen", "gauge") if report.get(name)]
+        lumen = [
+            {"stage": name, **report[name]} for name in ("refiner", "diameter_network") if report.get(name)
+        ]
         sections.append(Section("Stages", [_table([*report["stages"], *lumen])]))
     if "timings_s" in report:
         sections.append(

@@ -62,8 +62,11 @@ def test_the_pipeline_measures_by_it_unless_told_otherwise(
     probability = np.zeros((8, 8), np.float32)
     for none in (None, False):
         assert pipeline(none).lumen_finder(probability) is lumen_diameters
-        assert pipeline(none).settings["gauge"] is False and pipeline(none)(picture).report["gauge"] is None
+        assert (
+            pipeline(none).settings["diameter_network"] is False
+            and pipeline(none)(picture).report["diameter_network"] is None
+        )
     for some in (own, folder, SHIPPED_DIAMETER_NETWORK, True):
         assert pipeline(some).lumen_finder(probability) is not lumen_diameters
-        assert pipeline(some).settings["gauge"] is True
-    assert pipeline(folder)(picture).report["gauge"]["version"] == "3"
+        assert pipeline(some).settings["diameter_network"] is True
+    assert pipeline(folder)(picture).report["diameter_network"]["version"] == "3"

@@ -78,8 +78,8 @@ def test_where_stage_1_finds_nothing_there_is_nothing(refiner: LumenRefiner):
 @pytest.mark.parametrize("none", [None, False])
 def test_without_it_the_map_is_stage_1s(network: AdaptedSegmenter, picture: Path, none: bool | None):
     pipeline = CoronaryPipeline(network, refiner=none, device="cpu")
-    assert pipeline.networks.refiner is None and pipeline.settings["lumen"] is False
-    assert pipeline(picture).report["lumen"] is None
+    assert pipeline.networks.refiner is None and pipeline.settings["refiner"] is False
+    assert pipeline(picture).report["refiner"] is None
 
 
 def test_what_the_stages_say_and_read_stays_the_same(
@@ -110,7 +110,7 @@ def test_identity_and_report_name_it(stages: SimpleNamespace, picture: Path, tmp
     pipelines = [with_refiner(given) for given in (None, True, SHIPPED_REFINER, other)]
     without, shipped, by_folder, changed = [pipeline.settings["identity"] for pipeline in pipelines]
     assert shipped == by_folder and len({without, shipped, changed}) == 3
-    lumen = pipelines[-1](picture).report["lumen"]
+    lumen = pipelines[-1](picture).report["refiner"]
     assert lumen["version"] == "7" and len(lumen["fingerprint"]) == 64
     assert with_refiner(LumenRefiner((4, 4, 4, 4, 4, 4))).settings["identity"] is None  # was never saved
 
