@@ -12,7 +12,6 @@ from monai_lora_sam.coronary.cli import demo
 from monai_lora_sam.coronary.cli.demo import _lesion_found
 
 
-@pytest.mark.slow
 def test_a_small_demonstration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     small = {"PHANTOMS": 6, "EPOCHS": 1, "PICTURES": 1, "STAGED_PICTURES": 1, "IMAGE_SIZE": 84}
     for name, value in small.items():
