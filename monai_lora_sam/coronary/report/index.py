@@ -62,9 +62,9 @@ def _syntax_section(confirmed: Mapping[str, Any]) -> Section:
         parts += [f"{name}: {points:g}" for name, points in lesion["adverse"].items()]
         reason = lesion.get("not_counted")
         points = f"not counted, {reason}" if reason else "; ".join(parts)
-        rows.append([lesion["lesion"], lesion["percent_diameter_stenosis"], points, lesion["points"]])
+        rows.append([lesion["lesion"], lesion["percent_diameter_stenosis"], points, f"{lesion['points']:g}"])
     if confirmed["diffuse_points"]:
-        rows.append([None, None, "diffuse disease", confirmed["diffuse_points"]])
+        rows.append([None, None, "diffuse disease", f"{confirmed['diffuse_points']:g}"])
     table = Table(["Lesion", "%DS", "Points of", "Points"], rows)
     note = Text("Of lesions whose segments and figures a reader has confirmed.")
     title = f"SYNTAX score {confirmed['syntax_score']:g}, {confirmed['dominance']} dominance"
