@@ -41,17 +41,17 @@ def test_the_loss_falls_and_the_written_networks_load(bundle: str, train_bundle:
 
 
 def test_two_processes_train_and_one_goes_on(
-    lumen_options: Settings, bundle_command: Callable, phantoms: Path, tmp_path: Path
+    lumen_options: Settings, bundle_command: Callable, tmp_path: Path
 ):
     """Both bundles lay the same file over their training."""
     files = [bundle_folder(bundle) / "configs" / "multi_gpu_train.yaml" for bundle in BUNDLES]
     assert files[0].read_text() == files[1].read_text()
     launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
-    options = lumen_options(DIAMETER, tmp_path, batch_size=1)
+    options = lumen_options(DIAMETER, tmp_path, batch_size=1, held_out=2)
     command = bundle_command(DIAMETER, ["train.yaml", "multi_gpu_train.yaml"], options, launcher)
     done = subprocess.run(command.words, env=command.environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    run_bundle(DIAMETER, overrides=lumen_options(DIAMETER, tmp_path, epochs=3))
+    run_bundle(DIAMETER, overrides=lumen_options(DIAMETER, tmp_path, epochs=3, held_out=2))
     lines = read_history(tmp_path / "history.jsonl")
     assert [line["epoch"] for line in lines] == [1, 2, 3] and lines[2]["loss"] < lines[0]["loss"]
 
