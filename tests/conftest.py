@@ -32,6 +32,15 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_cases(shared_data: Path) -> Path:
+    """Return the folder of small inputs that once went wrong, or skip where it is missing."""
+    folder = shared_data.parent / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"inputs that once went wrong are missing: {folder}")
+    return folder
+
+
 @pytest.fixture
 def random_encoder() -> Callable[..., ImageEncoder]:
     """Build the tiny encoder with random weights for 56-pixel images; equal seeds give equal weights."""
