@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pytest
@@ -21,6 +21,33 @@ if TYPE_CHECKING:
     from monai_lora_sam.networks import AdaptedSegmenter
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+#: Words in the reason of a skip for a missing package or program.
+MISSING = ("could not import", "is not installed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that continuous integration skips for a missing package."""
+    return fail_if_missing((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail a file of tests that continuous integration skips for a missing package."""
+    return fail_if_missing((yield))
+
+
+def fail_if_missing(report: Report) -> Report:
+    """Turn a skip for a missing package into a failure where the environment has ``CI``."""
+    if os.environ.get("CI") and report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2]
+        if any(word in reason for word in MISSING):
+            report.outcome = "failed"
+            report.longrepr = f"expected all packages of the extra 'dev', found: {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")
