@@ -8,17 +8,21 @@ from monai_lora_sam.images.dicom_files import (
     read_dataset,
 )
 from monai_lora_sam.images.frames import Frames, read_frames
-from monai_lora_sam.images.image_files import detect_format, is_image_name
+from monai_lora_sam.images.image_files import detect_format, is_image_name, looks_like_dicom
 from monai_lora_sam.images.read_image import GreyImage, read_image
 from monai_lora_sam.images.read_label import read_label
+from monai_lora_sam.images.size_limits import MAXIMUM_PIXELS, MAXIMUM_STACK_PIXELS
 
 __all__ = [
     "DICOM_DIRECTORY",
+    "MAXIMUM_PIXELS",
+    "MAXIMUM_STACK_PIXELS",
     "Frames",
     "GreyImage",
     "detect_format",
     "element_numbers",
     "is_image_name",
+    "looks_like_dicom",
     "naming_file",
     "number_of_frames",
     "read_dataset",

@@ -22,7 +22,7 @@ class LoadLabeld(MapTransform):
         allow_missing_keys: pass items that lack a key.
 
     Raises:
-        ValueError: values that are no class, or a size other than the image's.
+        ValueError: values that are no class, a size other than the image's, or an image that is not loaded yet.
 
     Example:
         >>> LoadLabeld(keys="label", image_key=None)({"label": "mask.png"})["label"].unique()
@@ -47,7 +47,12 @@ class LoadLabeld(MapTransform):
         for key in self.key_iterator(item):
             label = read_label(item[key], self.classes)
             if self.image_key is not None:
-                expected = tuple(item[self.image_key].shape[-2:])
+                expected = tuple(getattr(item[self.image_key], "shape", ())[-2:])
+                if len(expected) < 2:
+                    raise ValueError(
+                        f"{self.image_key}: expected the image to be loaded before its label, found "
+                        f"{item[self.image_key]!r}; or give image_key=None"
+                    )
                 if label.shape != expected:
                     name = getattr(item[self.image_key], "meta", {}).get("filename_or_obj", self.image_key)
                     raise ValueError(

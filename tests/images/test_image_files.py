@@ -36,11 +36,14 @@ def test_formats_are_told_by_content(tmp_path, name, found):
         np.testing.assert_array_equal(to_grey(read_frame(path)), GREY)
 
 
-def test_a_wrong_extension_is_refused(tmp_path):
+@pytest.mark.parametrize("name", ["a.jpg", "a.XA", "a", "a.nii.gz", "RCA.LAO30"])
+def test_content_decides_and_not_the_name(tmp_path, name):
     Image.fromarray(GREY).save(tmp_path / "a.png")
-    (tmp_path / "a.png").rename(tmp_path / "a.jpg")
-    with pytest.raises(ValueError, match=r"found PNG by content; rename it to \.png"):
-        detect_format(tmp_path / "a.jpg")
+    (tmp_path / "a.png").rename(tmp_path / name)
+    np.testing.assert_array_equal(read_frame(tmp_path / name), GREY)
+    nibabel.save(nibabel.Nifti1Image(GREY.T, np.eye(4)), tmp_path / "b.nii.gz")
+    (tmp_path / "b.nii.gz").rename(tmp_path / f"b{name}")
+    np.testing.assert_array_equal(read_frame(tmp_path / f"b{name}"), GREY)
 
 
 @pytest.mark.parametrize(

@@ -189,13 +189,8 @@ def test_other_bad_files_are_named(tmp_path):
     ):
         read_angiogram(tmp_path / "text.png")
     (tmp_path / "text.dcm").write_text("no image at all" * 50)
-    with pytest.raises(ValueError, match=r"text\.dcm: expected a readable DICOM image"):
+    with pytest.raises(ValueError, match=r"text\.dcm: expected PNG, JPEG, .* or DICOM, found"):
         read_angiogram(tmp_path / "text.dcm")
-    _save(tmp_path / "a.png", "L").rename(tmp_path / "a.jpg")
-    with pytest.raises(
-        ValueError, match=r"a\.jpg: expected what the extension '\.jpg' says, found PNG by content"
-    ):
-        read_angiogram(tmp_path / "a.jpg")
 
 
 def test_nan_is_refused(tmp_path):
