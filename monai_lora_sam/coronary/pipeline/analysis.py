@@ -212,13 +212,19 @@ class CoronaryPipeline:
             case: the frame.
             probability, class_probability, detections: as of :meth:`predict`.
             watch: with the seconds that were taken before; they go into the report.
+
+        Raises:
+            ValueError: the vessels are wider or more branched than coronary arteries; the file is named.
         """
         watch = watch or Stopwatch()
         angiogram = case.angiogram
         vessels = probability >= THRESHOLD
         spacing = angiogram.pixel_spacing_mm
         known = case.calibration or calibration_of(angiogram)
-        tree = build_vessel_tree(vessels)
+        try:
+            tree = build_vessel_tree(vessels)
+        except ValueError as error:
+            raise ValueError(f"{angiogram.path}: {error}") from error
         watch.lap("vessels")
         segments = None
         if class_probability is not None:
