@@ -5,7 +5,7 @@
 
 Each image goes through the whole pipeline, once for each choice of lumen networks: none, the refiner of the vessel
 map, or both the refiner and the diameter network. %DS and MLD are compared over the lesions found within 20 pixels of
-a true lesion: as the report has them, measured on the contours where that is possible, and as stage 3 itself says.
+a true lesion: as the report has them, measured on the contours where that is possible, and as stage 3 estimates them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rich.table import Table
 from monai_lora_sam.cli.console import one_line_errors
 from monai_lora_sam.coronary.data import read_split
 from monai_lora_sam.coronary.metrics import lesions_to_instances, score_arcade_stenoses, score_lesions
-from monai_lora_sam.coronary.pipeline import CoronaryPipeline
+from monai_lora_sam.coronary.pipeline import CoronaryPipeline, read_case
 from monai_lora_sam.data.datalist import write_json
 
 QUICK = 10
@@ -85,16 +85,19 @@ def score(
     """Return the scores of a pipeline on the images of a datalist."""
     if pipeline.networks.stenosis is None:
         raise ValueError("expected a stage 3 to score, found none")
-    found, instances, seconds = [], [], []
+    found, estimated, instances, seconds = [], [], [], []
     for entry in entries:
         started = time.perf_counter()
-        result = pipeline(entry["image"], entry.get("view"), entry.get("pixel_spacing_mm"))
+        case = read_case(entry["image"]).stated(entry.get("view"), entry.get("pixel_spacing_mm"))
+        predicted = pipeline.predict(case.angiogram)
+        result = pipeline.analyse(case, *predicted)
         seconds.append(time.perf_counter() - started)
         found.append([as_detection(row) for row in result.report["lesions"]])
+        estimated.append(predicted[-1])
         instances.append(lesions_to_instances(found[-1], result.vessels))
         done()
     true = [entry["lesions"] for entry in entries]
-    figures = summary(found, true)
+    figures = summary(found, estimated, true)
     figures |= {"seconds_per_image": float(np.median(seconds))}
     if all("polygons_xy" in lesion for lesions in true for lesion in lesions):
         published = [lesions_to_instances(lesions) for lesions in true]
@@ -105,15 +108,14 @@ def score(
 
 def as_detection(row: dict[str, Any]) -> dict[str, Any]:
     """Return a lesion of a report in the coordinates of datalists, where the image spans 0 to its width."""
-    kept = ("score", "percent_diameter_stenosis", "mld_px", *(f"{key}_network" for key in MEASURED))
+    kept = ("score", *MEASURED)
     return {**{key: row.get(key) for key in kept}, "box_xyxy": [value + 0.5 for value in row["box_xy"]]}
 
 
-def summary(found: list[list[dict]], true: list[list[dict]]) -> dict[str, Any]:
+def summary(found: list[list[dict]], estimated: list[list[dict]], true: list[list[dict]]) -> dict[str, Any]:
     """Return the scores of the report's lesions, and the agreement of the network's own %DS and MLD."""
     reported = score_lesions(found, true, 0.0, centre_distance_px=CENTRE_DISTANCE_PX).as_dict()
-    own = [[{**one, **{key: one[f"{key}_network"] for key in MEASURED}} for one in of] for of in found]
-    network = score_lesions(own, true, 0.0, centre_distance_px=CENTRE_DISTANCE_PX).as_dict()
+    network = score_lesions(estimated, true, 0.0, centre_distance_px=CENTRE_DISTANCE_PX).as_dict()
     figures = {**reported, **{f"network_{k}": v for k, v in network.items() if k.startswith(MEASURED)}}
     return {key: None if value != value else value for key, value in figures.items()}
 

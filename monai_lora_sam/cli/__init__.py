@@ -1,6 +1,7 @@
 """The command ``monai-lora-sam``: thin commands over the rooms of the package."""
 
 from monai_lora_sam.cli.console import (
+    check_json_file,
     console,
     console_beside,
     errors,
@@ -12,6 +13,7 @@ from monai_lora_sam.cli.prepare import DatalistFolder, tell_datalist
 
 __all__ = [
     "DatalistFolder",
+    "check_json_file",
     "console",
     "console_beside",
     "errors",

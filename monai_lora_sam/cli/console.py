@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from monai_lora_sam.files import atomic_write
+from monai_lora_sam.files import atomic_write, check_output_file
 
 console = Console()
 errors = Console(stderr=True)
@@ -49,6 +49,12 @@ def write_json(data: Any, file: Path) -> None:
         typer.echo(text)
     else:
         atomic_write(file, text)
+
+
+def check_json_file(file: Path | None) -> None:
+    """Refuse a file for JSON that could not be written, before the work; see `check_output_file`."""
+    if file not in (None, STANDARD_OUTPUT):
+        check_output_file(file)
 
 
 def console_beside(json_file: Path | None) -> Console:

@@ -1,6 +1,14 @@
 """Write files and folders so that a killed run leaves the old version or the new one, whole. No torch."""
 
 from monai_lora_sam.files.atomic import atomic_folder, recover_folder
+from monai_lora_sam.files.places import check_output_file, check_output_folder
 from monai_lora_sam.files.write import atomic_file, atomic_write
 
-__all__ = ["atomic_file", "atomic_folder", "atomic_write", "recover_folder"]
+__all__ = [
+    "atomic_file",
+    "atomic_folder",
+    "atomic_write",
+    "check_output_file",
+    "check_output_folder",
+    "recover_folder",
+]

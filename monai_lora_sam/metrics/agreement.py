@@ -19,6 +19,8 @@ class Agreement:
         bias: mean of measured - reference; NaN without a pair.
         standard_deviation: of measured - reference, with n - 1; NaN below two pairs.
         lower_limit, upper_limit: 95 % limits of agreement, bias ± 1.96 standard deviations.
+        error_of_constant: mean absolute error of the best constant in place of the measured values, the median of the
+            references; a measurement with a larger error tells nothing. NaN without a pair.
     """
 
     n: int
@@ -28,6 +30,7 @@ class Agreement:
     standard_deviation: float
     lower_limit: float
     upper_limit: float
+    error_of_constant: float
 
 
 def _numbers(values: Sequence[float | None], name: str) -> np.ndarray:
@@ -56,8 +59,10 @@ def agreement(measured: Sequence[float | None], reference: Sequence[float | None
             "expected as many measured values as references, "
             f"found {len(measured)} measured and {len(reference)} references"
         )
-    difference = _numbers(measured, "measured") - _numbers(reference, "reference")
-    known = difference[~np.isnan(difference)]
+    true = _numbers(reference, "reference")
+    difference = _numbers(measured, "measured") - true
+    paired = ~np.isnan(difference)
+    known, true = difference[paired], true[paired]
     skipped = len(difference) - len(known)
     bias = float(known.mean()) if len(known) else float("nan")
     deviation = float(known.std(ddof=1)) if len(known) > 1 else float("nan")
@@ -69,4 +74,5 @@ def agreement(measured: Sequence[float | None], reference: Sequence[float | None
         standard_deviation=deviation,
         lower_limit=bias - 1.96 * deviation,
         upper_limit=bias + 1.96 * deviation,
+        error_of_constant=float(np.abs(true - np.median(true)).mean()) if len(true) else float("nan"),
     )

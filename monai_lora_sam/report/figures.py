@@ -36,6 +36,6 @@ def figure(key: str, value: Any) -> Any:
         return None
     if key.endswith("_interval"):
         return "–".join(f"{number:.0f}" if "percent" in key else f"{number:.2f}" for number in value)
-    if key.startswith("percent_"):
+    if key.startswith("percent_") and not isinstance(value, str):
         return round(value)
     return value

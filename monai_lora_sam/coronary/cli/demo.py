@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monai_lora_sam.cli import console, one_line_errors, progress
+from monai_lora_sam.files import check_output_folder
 
 if TYPE_CHECKING:
     from monai_lora_sam.coronary.pipeline import CoronaryPipeline
     from monai_lora_sam.coronary.report import Comparison
-    from monai_lora_sam.report import Section
+    from monai_lora_sam.report import Section, Table
 
 PHANTOMS = 96
 EPOCHS = 6
@@ -36,6 +37,7 @@ def demo(
 ) -> None:
     """Train a vessel adapter on synthetic angiograms and show its findings: a few minutes on a laptop."""
     with one_line_errors():
+        check_output_folder(out)
         page = run_demo(out, angiogram)
     console.print(f"Open [bold]{page}[/] in a browser.", soft_wrap=True)
 
@@ -147,7 +149,6 @@ def _staged(entry: dict, pipeline: CoronaryPipeline, out: Path) -> list[Section]
     from monai_lora_sam.coronary.anatomy import segment_name, syntax_from_arcade_id
     from monai_lora_sam.coronary.pipeline import write_result
     from monai_lora_sam.coronary.report import result_sections
-    from monai_lora_sam.report import Table
 
     result = pipeline(entry["image"], entry["view"], entry["pixel_spacing_mm"])
     name = Path(entry["image"]).stem
@@ -158,22 +159,45 @@ def _staged(entry: dict, pipeline: CoronaryPipeline, out: Path) -> list[Section]
     shown[0] = replace(shown[0], title=f"Three stages on {name}, a synthetic angiogram")
     numbers = np.unique(np.asarray(Image.open(entry["segments"])))
     true = [segment_name(syntax_from_arcade_id(int(number))) for number in numbers if number]
-    found = {row["name"] for row in result.report.get("segments", [])}
-    rows = [["segment", segment, "found" if segment in found else "missed"] for segment in true]
-    rows += [["segment", "–", f"{segment} found, but not there"] for segment in sorted(found - set(true))]
-    for lesion in entry["lesions"]:
-        described = f"{lesion['segment']}: {lesion['percent_diameter_stenosis']:.0f} %DS, MLD {lesion['mld_mm']:.2f} mm"
-        rows.append(["lesion", described, _lesion_found(lesion, result.report.get("lesions", []))])
-    truth = Table(["structure", "truth", "result"], rows)
-    shown[0] = replace(shown[0], blocks=[*shown[0].blocks, truth])
+    shown[0] = replace(
+        shown[0], blocks=[*shown[0].blocks, _truth_table(true, entry["lesions"], result.report)]
+    )
     return shown
 
 
-def _lesion_found(lesion: dict, rows: list[dict]) -> str:
-    """Return a description of the row whose box holds a true lesion's centre, or "missed"."""
-    for row in rows:
-        left, top, right, bottom = row["box_xy"]
-        x, y = lesion["centre_xy"]
-        if left <= x - 0.5 <= right and top <= y - 0.5 <= bottom:
-            return f"lesion {row['id']}: {row['percent_diameter_stenosis']:.0f} %DS"
-    return "missed"
+def _truth_table(segments: list[str], lesions: list[dict], report: dict) -> Table:
+    """Set true segments and lesions beside those of a report: found, missed, and found where there is none."""
+    from monai_lora_sam.report import Table
+
+    found = [row["name"] for row in report.get("segments", [])]
+    extra = [name for name in found if name not in segments]
+    rows = [["segment", name, "found" if name in found else "missed"] for name in segments]
+    rows += [["segment", "–", f"{name}: found, but not there"] for name in extra]
+    counts = [_counts("Segments", len(segments), sum(name in found for name in segments), len(extra))]
+    reported = report.get("lesions", [])
+    held = [[row for row in reported if _holds(row, lesion)] for lesion in lesions]
+    false = [row for row in reported if not any(row in rows_of_one for rows_of_one in held)]
+    for lesion, rows_of_one in zip(lesions, held, strict=True):
+        percent, mld = lesion["percent_diameter_stenosis"], lesion["mld_mm"]
+        described = "; ".join(map(_described, rows_of_one)) or "missed"
+        rows.append(["lesion", f"{lesion['segment']}: {percent:.0f} %DS, MLD {mld:.2f} mm", described])
+    rows += [["lesion", "–", f"{_described(row)}: found, but not there"] for row in false]
+    counts.append(_counts("Lesions", len(lesions), sum(map(bool, held)), len(false)))
+    return Table(["structure", "truth", "result"], rows, " ".join(counts))
+
+
+def _counts(name: str, true: int, found: int, false: int) -> str:
+    return f"{name}: {found} of {true} found, {true - found} missed, {false} found but not there."
+
+
+def _holds(row: dict, lesion: dict) -> bool:
+    """Say whether the box of a report's lesion holds the centre of a true one."""
+    left, top, right, bottom = row["box_xy"]
+    x, y = lesion["centre_xy"]
+    # In datalists the image spans 0 to its width; in reports 0 is the middle of the first pixel.
+    return left <= x - 0.5 <= right and top <= y - 0.5 <= bottom
+
+
+def _described(row: dict) -> str:
+    percent = row["percent_diameter_stenosis"]
+    return f"lesion {row['id']}: " + ("not measurable" if percent is None else f"{percent:.0f} %DS")

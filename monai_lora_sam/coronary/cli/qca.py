@@ -9,7 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from monai_lora_sam.cli import console_beside, one_line_errors, write_json
+from monai_lora_sam.cli import check_json_file, console_beside, one_line_errors, write_json
 
 EPILOG = (
     "Examples:\n\nmonai-lora-sam qca mask.png\n\nmonai-lora-sam qca mask.png --spacing 0.3 --json lesions.json\n\n"
@@ -52,16 +52,17 @@ def qca(
 
         if spacing is not None and not 0 < spacing < float("inf"):
             raise ValueError(f"--spacing: expected millimetres per pixel above 0, found {spacing}")
-        vessels = read_vessel_mask(mask)
-        calibration = None if spacing is None else Calibration.of(spacing)
         given = [option is not None for option in (image, catheter_french, catheter)]
         if any(given) and not all(given):
             raise ValueError(
                 "expected --image, --catheter-french and --catheter together, found some of them"
             )
+        if any(given) and spacing is not None:
+            raise ValueError("expected --spacing or a catheter, found both")
+        check_json_file(json_file)
+        vessels = read_vessel_mask(mask)
+        calibration = None if spacing is None else Calibration.of(spacing)
         if image is not None and catheter_french is not None and catheter is not None:
-            if spacing is not None:
-                raise ValueError("expected --spacing or a catheter, found both")
             x0, y0, x1, y1 = catheter
             pixels = read_angiogram(image).pixels
             if pixels.shape != vessels.shape:
@@ -76,7 +77,10 @@ def qca(
                 f"{calibration.expected_error_percent:.1f} %.",
                 highlight=False,
             )
-        result = measure(vessels, pixel_spacing_mm=spacing)
+        try:
+            result = measure(vessels, pixel_spacing_mm=spacing)
+        except ValueError as error:
+            raise ValueError(f"{mask}: {error}") from error
         lesions = result.to_json(calibration)["lesions"]
         if json_file is not None:
             write_json(lesions, json_file)

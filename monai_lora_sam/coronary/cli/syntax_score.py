@@ -9,7 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from monai_lora_sam.cli import console_beside, one_line_errors, write_json
+from monai_lora_sam.cli import check_json_file, console_beside, one_line_errors, write_json
 
 if TYPE_CHECKING:
     from monai_lora_sam.coronary.qca import ConfirmedScore
@@ -37,6 +37,7 @@ def syntax_score_command(
     with one_line_errors():
         from monai_lora_sam.coronary.qca import score_confirmed
 
+        check_json_file(json_file)
         found = score_confirmed(lesions)
         if json_file is not None:
             write_json(found.to_json(), json_file)

@@ -27,6 +27,7 @@ from monai_lora_sam.coronary.pipeline.report_rows import (
     assemble_report,
     calibration_of,
     lesion_rows,
+    proven_estimates,
     segment_rows,
 )
 from monai_lora_sam.coronary.pipeline.stage_networks import THRESHOLD, StageNetworks, shipped_stages
@@ -141,12 +142,18 @@ class CoronaryPipeline:
         self.extra_inputs = {"view": "view", "picture": "picture"} if tiled else {"view": "view"}
 
     def _score_threshold(self, given: float | None) -> float:
-        if given is None and self.networks.stenosis is not None:
-            given = self.networks.stack.record(self.networks.stenosis.name).card.get("score_threshold")
+        if given is None:
+            given = self._lesion_card.get("score_threshold")
         given = SCORE_THRESHOLD if given is None else float(given)
         if not 0 <= given <= 1:
             raise ValueError(f"score_threshold: expected 0 to 1, found {given}")
         return given
+
+    @property
+    def _lesion_card(self) -> Mapping[str, Any]:
+        """The card of stage 3; empty without it."""
+        stenosis = self.networks.stenosis
+        return {} if stenosis is None else self.networks.stack.record(stenosis.name).card
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -205,13 +212,19 @@ class CoronaryPipeline:
             case: the frame.
             probability, class_probability, detections: as of :meth:`predict`.
             watch: with the seconds that were taken before; they go into the report.
+
+        Raises:
+            ValueError: the vessels are wider or more branched than coronary arteries; the file is named.
         """
         watch = watch or Stopwatch()
         angiogram = case.angiogram
         vessels = probability >= THRESHOLD
         spacing = angiogram.pixel_spacing_mm
         known = case.calibration or calibration_of(angiogram)
-        tree = build_vessel_tree(vessels)
+        try:
+            tree = build_vessel_tree(vessels)
+        except ValueError as error:
+            raise ValueError(f"{angiogram.path}: {error}") from error
         watch.lap("vessels")
         segments = None
         if class_probability is not None:
@@ -236,7 +249,8 @@ class CoronaryPipeline:
             report["segments"] = segment_rows(segments, measurement)
         if detections is not None:
             spacing_error = 0.0 if known is None else known.expected_error_percent
-            report["lesions"] = lesion_rows(detections, measurement, segments, spacing_error)
+            estimates = proven_estimates(self._lesion_card)
+            report["lesions"] = lesion_rows(detections, measurement, segments, spacing_error, estimates)
             add_measurements(report.get("segments", ()), measurement, report["lesions"])
         watch.lap("measurement")
         report = assemble_report(angiogram, self.networks, report, watch.seconds, known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -30,10 +30,14 @@ from monai_lora_sam.coronary.qca import (
     stenosis_at,
     with_units,
 )
+from monai_lora_sam.coronary.report import SCHEMA
 
 PACKAGES = ("monai", "torch", "transformers", "peft")
 LOW_CONFIDENCE = 0.5  # of a lesion's score
 DISAGREEMENT_PERCENT = 25.0  # between the %DS of the contours and the network's
+#: Figure that stage 3 estimates → its mean absolute error among the metrics of the stage's card; that of the best
+#: constant has the same name and `_of_constant`.
+ESTIMATE_ERRORS = {"percent_diameter_stenosis": "val_percent_error", "mld_px": "val_mld_error"}
 
 
 def segment_rows(segments: np.ndarray, measurement: QcaResult) -> list[dict[str, Any]]:
@@ -111,16 +115,36 @@ def _positions(lesion: Lesion, spacing: float | None) -> dict[str, float | None]
     return with_units({name: float(arc[index]) for name, index in positions.items()}, spacing)
 
 
+def proven_estimates(card: Mapping[str, Any]) -> list[str]:
+    """Return the figures that a stage's network estimates better than a constant, as the metrics of its card say.
+
+    Example:
+        >>> proven_estimates({"metrics": {"val_mld_error": 1.1, "val_mld_error_of_constant": 1.5}})
+        ['mld_px']
+    """
+    metrics = card.get("metrics") or {}
+    errors = {
+        figure: (metrics.get(name), metrics.get(f"{name}_of_constant"))
+        for figure, name in ESTIMATE_ERRORS.items()
+    }
+    return [
+        figure
+        for figure, (own, constant) in errors.items()
+        if own is not None and constant is not None and own < constant
+    ]
+
+
 def lesion_rows(
     detections: Sequence[Mapping[str, Any]],
     measurement: QcaResult,
     segments: np.ndarray | None,
     calibration_error_percent: float = 0.0,
+    estimates: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Return a row for each lesion that stage 3 found, best first, measured where it lies.
 
     Two detections within one measured lesion become one row. Where the measurement finds no stenosis
-    in a detection's box, the network's own figures stand, and ``measured_by`` says so;
+    in a detection's box, %DS and MLD are None, and ``not_measurable_because`` says why;
     ``percent_diameter_stenosis_contours`` is that of the narrowest lumen in the box.
 
     Args:
@@ -128,6 +152,8 @@ def lesion_rows(
         measurement: of the same image.
         segments: (H, W) ARCADE category ids, or None.
         calibration_error_percent: of the spacing, for the intervals in mm.
+        estimates: figures of the network, as of :func:`proven_estimates`, that stand under their name and
+            ``_network``; the others are None there.
     """
     rows: list[dict[str, Any]] = []
     taken: list[Lesion] = []
@@ -147,28 +173,33 @@ def lesion_rows(
                 **_positions(lesion, spacing),
                 "id": number,
                 "measured_by": "contours",
+                "not_measurable_because": None,
             }
             row["profile"] = _profile(lesion)
         else:
-            narrowest = lesion_at(measurement, tuple(box))
-            row |= {
-                "measured_by": "network",
-                "percent_diameter_stenosis_contours": _rounded(
-                    None if narrowest is None else narrowest.percent_diameter_stenosis
-                ),
-                "percent_diameter_stenosis": _rounded(detection["percent_diameter_stenosis"]),
-                "mld_px": _rounded(detection["mld_px"]),
-            }
-            if spacing is not None and detection["mld_px"] is not None:
-                row["mld_mm"] = _rounded(detection["mld_px"] * spacing)
+            row |= _not_measurable(lesion_at(measurement, tuple(box)), spacing)
         row["box_xy"] = box
-        row["percent_diameter_stenosis_network"] = _rounded(detection["percent_diameter_stenosis"])
-        row["mld_px_network"] = _rounded(detection["mld_px"])
+        for figure in ESTIMATE_ERRORS:
+            row[f"{figure}_network"] = _rounded(detection[figure]) if figure in estimates else None
         segment = (lesion.segment_id if lesion is not None else 0) or _segment_in(box, segments)
         row["segment_id"] = segment or None
         row["segment"] = segment_name(syntax_from_arcade_id(segment)) if segment else None
         rows.append(row)
     return rows
+
+
+def _not_measurable(narrowest: Lesion | None, spacing: float | None) -> dict[str, Any]:
+    """Return the fields of a lesion that the network found and the contours do not show."""
+    percent = None if narrowest is None else _rounded(narrowest.percent_diameter_stenosis)
+    return {
+        "percent_diameter_stenosis": None,
+        **with_units({"mld": None}, spacing),
+        "measured_by": None,
+        "not_measurable_because": "no vessel could be measured there"
+        if percent is None
+        else f"no stenosis could be delineated there, {percent:.0f} % at the narrowest place",
+        "percent_diameter_stenosis_contours": percent,
+    }
 
 
 def _same(one: Lesion, other: Lesion) -> bool:
@@ -219,7 +250,7 @@ def assemble_report(
     source = angiogram.pixel_spacing_source or "the file"
     calibration = {} if known is None else {"calibration": {"source": source, **known.to_json()}}
     return {
-        "schema": "monai-lora-sam/report/1",
+        "schema": SCHEMA,
         "image": {
             "file": angiogram.path.name,
             "height": height,
@@ -262,25 +293,26 @@ def report_warnings(angiogram: Angiogram, found: Mapping[str, Any]) -> list[str]
         warnings.append(
             "Foreshortening is unknown: one projection shows lengths no longer than they are, often shorter."
         )
-    for lesion in found.get("lesions", ()):
-        name, network = f"Lesion {lesion['id']}", lesion["percent_diameter_stenosis_network"]
+    return warnings + _lesion_warnings(found.get("lesions", ()))
+
+
+def _lesion_warnings(lesions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each kind of doubt, with the lesions that it is about."""
+    kinds: dict[str, list[str]] = {}
+    for lesion in lesions:
+        number, reason = lesion["id"], lesion["not_measurable_because"]
+        percent, network = lesion["percent_diameter_stenosis"], lesion["percent_diameter_stenosis_network"]
         if lesion["score"] < LOW_CONFIDENCE:
-            warnings.append(f"{name}: low confidence (score {lesion['score']:.2f}).")
-        if lesion["measured_by"] == "network":
-            narrowest = lesion["percent_diameter_stenosis_contours"]
-            contours = (
-                "no vessel could be measured there"
-                if narrowest is None
-                else f"no stenosis could be delineated there ({max(narrowest, 0):.0f} % at the narrowest place)"
+            kinds.setdefault("Low confidence", []).append(f"{number} (score {lesion['score']:.2f})")
+        if reason is not None:
+            kinds.setdefault("Not measurable", []).append(f"{number} ({reason})")
+        elif network is not None and abs(percent - network) > DISAGREEMENT_PERCENT:
+            kinds.setdefault("Contours and network disagree on the %DS", []).append(
+                f"{number} ({percent:.0f} % and {network:.0f} %)"
             )
-            warnings.append(f"{name}: {contours}; its figures are the network's estimate.")
-        elif network is not None:
-            percent = lesion["percent_diameter_stenosis"]
-            if abs(percent - network) > DISAGREEMENT_PERCENT:
-                warnings.append(
-                    f"{name}: the contours give {percent:.0f} % diameter stenosis, the network {network:.0f} %."
-                )
-    return warnings
+    return [
+        f"{kind}: lesion{'s' if len(which) > 1 else ''} {', '.join(which)}." for kind, which in kinds.items()
+    ]
 
 
 def _segment_in(box: Sequence[float], segments: np.ndarray | None) -> int:

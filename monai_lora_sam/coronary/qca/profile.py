@@ -18,7 +18,9 @@ RECENTRE_SIGMA_PX = 3.0  # of the regression by which the midline moves
 RECENTRE_LIMIT_PX = 3.0  # by which the midline moves at most
 DIAMETER_SIGMA_PX = 2.0  # of the regression that smooths the diameters
 END_REACH = 1.5  # radii before a free end that are left out
-EMPTY_PX = 0.25  # diameter by the probability, below which there is no lumen
+# Diameter by the probability, below which there is no lumen: half of the error of a mask's wall, and less than any pixel
+# of a mask shows.
+EMPTY_PX = 0.25
 UNSEEN_PX = 0.9  # the same by the angiogram
 LEAST_TRUSTED = 12  # points of a vessel, for a fit to the angiogram
 BLUNT_PX = 3.0  # length on either side of a gap over which the vessel's width is looked at
@@ -26,7 +28,8 @@ FLANK = 0.15  # of the width; between this and the rest a vessel is narrowing
 ROUND_ENDS = 0.46  # of the width: over so long both of two half-circles narrow
 HARD_PX, SOFT_PX = 2.2, 4.2  # length of narrowing that the mask's grid, or a blur of a pixel, adds to that
 BLUR_PX = 1.2  # of a soft mask, at most; more in a gap than its blurred ends leave there is lumen
-SHORT_GAP_PX = 3.0  # length; gaps up to here, or half a diameter, are breaks of the mask and no occlusion
+# Length of a gap, in px or in diameters, up to which it is a break of the mask (a wire's shadow, say) and no occlusion.
+BREAK_PX, BREAK_DIAMETERS = 3.0, 0.25
 # Diameter of a cross-section of this vessel alone, at most: a ratio to its clearance, and px besides. Half an
 # oblique or steep cross-section is less than 1.5 radii.
 OBLIQUE_RATIO, OBLIQUE_PX = 3.0, 1.5
@@ -47,7 +50,7 @@ class VesselProfile:
         reference_px: (N,) diameter that the vessel would have without disease.
         segment_ids: (N,) uint8 ARCADE category ids, 0 where unknown.
         beside: (N,) bool: beside a bifurcation or another vessel.
-        occluded: (N,) bool: within a gap of the mask that was bridged.
+        occluded: (N,) bool: without lumen, within a gap of the mask that was bridged.
         overlapped: (N,) bool: so much wider than the reference that another vessel must lie over it.
         direction_known: whether which end is proximal follows from labels or from the vessel it leaves.
         reading_error_px: standard deviation of the diameters where they were read in the angiogram, 0 where they are
@@ -218,7 +221,7 @@ def _gaps(path: VesselPath, lumen: _Lumen, probability: np.ndarray) -> _Gaps:
         bridged |= inside
         empty = inside & (diameter < (UNSEEN_PX if lumen.in_angiogram else EMPTY_PX))
         # Half a pixel between samples.
-        if empty.sum() * SPACING_PX > max(SHORT_GAP_PX, 0.5 * width):
+        if empty.sum() * SPACING_PX > max(BREAK_PX, BREAK_DIAMETERS * width):
             occluded |= empty
         elif not lumen.in_angiogram and _is_break(diameter, inside, width, soft):
             breaks |= inside
@@ -261,7 +264,7 @@ def _is_blunt(diameter: np.ndarray, inside: np.ndarray, width: float, soft: bool
     first, last = np.flatnonzero(inside)[[0, -1]]
     reach = int(BLUNT_PX / SPACING_PX)
     beside = [diameter[max(first - reach, 0) : first], diameter[last + 1 : last + 1 + reach]]
-    if not all(len(part) > 0 and np.nanmean(part) > 0.5 * width for part in beside):
+    if not all(np.isfinite(part).any() and np.nanmean(part) > 0.5 * width for part in beside):
         return False
     relative = diameter[max(first - reach, 0) : last + 1 + reach] / np.nanmedian(np.concatenate(beside))
     narrowing = float(((relative > FLANK) & (relative < 1 - FLANK)).sum()) * SPACING_PX

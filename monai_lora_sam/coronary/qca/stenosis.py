@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import leastsq
 
 from monai_lora_sam.coronary.qca.paths import SPACING_PX
-from monai_lora_sam.coronary.qca.profile import VesselProfile
+from monai_lora_sam.coronary.qca.profile import EMPTY_PX, VesselProfile
 from monai_lora_sam.coronary.qca.samples import fill, smooth, stretches
 
 LEAST_STENOSIS = 0.20  # of the reference diameter
@@ -294,7 +294,10 @@ def minimum_sigma(begin: int, end: int) -> float:
 
 
 def _measured(profile: VesselProfile, relative: np.ndarray, begin: int, end: int) -> Stenosis:
-    """Measure the smallest diameter between two borders; 0 where the vessel is occluded there."""
+    """Measure the smallest diameter between two borders; 0 where the vessel is occluded there.
+
+    So it is in a gap, and where the lumen is smaller than the picture can show.
+    """
     inside = np.arange(begin, end + 1)
     occluded = inside[profile.occluded[inside]]
     if len(occluded):
@@ -307,9 +310,12 @@ def _measured(profile: VesselProfile, relative: np.ndarray, begin: int, end: int
     usable = profile.is_measured[inside] & np.isfinite(fitted)
     if not usable.any():
         lowest = begin + int(np.argmin(relative[inside]))
-        return Stenosis(begin, lowest, end, float(relative[lowest] * profile.reference_px[lowest]), False)
-    lowest = int(np.argmin(np.where(usable, fitted, np.inf)))
-    return Stenosis(begin, begin + lowest, end, float(max(fitted[lowest], 0.0)), False)
+        diameter = float(relative[lowest] * profile.reference_px[lowest])
+    else:
+        lowest = begin + int(np.argmin(np.where(usable, fitted, np.inf)))
+        diameter = float(fitted[lowest - begin])
+    closed = diameter < EMPTY_PX
+    return Stenosis(begin, lowest, end, 0.0 if closed else diameter, closed)
 
 
 def _without_overlap(stenoses: list[Stenosis]) -> list[Stenosis]:

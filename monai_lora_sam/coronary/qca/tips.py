@@ -72,20 +72,22 @@ def _tip(branch: Branch, node: Node, at_start: bool, radius: np.ndarray, label: 
     points = branch.centreline_rc if at_start else branch.centreline_rc[::-1]
     arc = np.linspace(0.0, branch.length_px, len(points))
     forks = node.kind == "bifurcation"
-    begin = min(node.radius_px if forks else 0.0, 0.4 * branch.length_px)
+    # Before a blunt end, as inside a bifurcation, a skeleton runs into a corner.
+    begin = min(node.radius_px, 0.4 * branch.length_px)
     widths = values_at(points, radius)
     widest = float(widths[(arc >= begin) & (arc <= begin + WIDEST_REACH_PX)].max(initial=LEAST_RADIUS_PX))
     # The last pixels of a vessel that narrows to its end point anywhere.
     reach = max(DIRECTION_REACH * (node.radius_px if forks else widest), LEAST_DIRECTION_PX)
     near = (arc >= begin) & (arc <= begin + reach)
     outward = points[near][0] - points[near][-1] if near.sum() > 1 else points[0] - points[-1]
+    outward = outward / max(float(np.linalg.norm(outward)), 1e-9)
     beyond = widths[(arc >= begin) & (arc <= begin + 3 * reach)]
     width = max(float(np.median(beyond)) if len(beyond) else node.radius_px, LEAST_RADIUS_PX)
     return Tip(
         branch=branch.id,
         at_start=at_start,
-        position=points[0],
-        outward=outward / max(float(np.linalg.norm(outward)), 1e-9),
+        position=points[0] if forks else points[near][0] + begin * outward,
+        outward=outward,
         radius_px=width,
         end_radius_px=node.radius_px,
         widest_px=max(widest, width),

@@ -46,10 +46,9 @@ COLUMNS = {
     "averaged_rvd": "RVD, averaged",
     "percent_area_stenosis": "Area stenosis (%)",
     "length": "Length",
-    "measured_by": "Measured by",
-    "percent_diameter_stenosis_network": "%DS, network",
     "score": "Score",
 }
+NOT_MEASURABLE = "not measurable"
 #: Field of a lesion's position → its title below the pictures.
 POSITION_TITLES = {
     "proximal_border": "Proximal border",
@@ -68,7 +67,16 @@ def lesion_sections(report: Mapping[str, Any], image: np.ndarray) -> list:
 
 def lesion_table(lesions: Sequence[Mapping[str, Any]]) -> Table:
     """Make a table of the figures that at least one lesion has, in mm where known, else in px."""
-    return figure_table(lesions, COLUMNS)
+    return figure_table([_shown(lesion) for lesion in lesions], COLUMNS)
+
+
+def _shown(lesion: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**lesion, "percent_diameter_stenosis": NOT_MEASURABLE} if _is_unmeasurable(lesion) else lesion
+
+
+def _is_unmeasurable(lesion: Mapping[str, Any]) -> bool:
+    """Say whether a lesion was found whose %DS could not be measured; it is null then."""
+    return lesion.get("percent_diameter_stenosis", 0.0) is None
 
 
 def lesion_marks(lesion: Mapping[str, Any], enlarged: bool = False, text_height_px: float = 7.0) -> Markup:
@@ -122,7 +130,9 @@ def lesion_labels(
 
 
 def lesion_label(lesion: Mapping[str, Any]) -> str:
-    """Return the text at a lesion: its number and %DS, such as "1 · 62 %"."""
+    """Return the text at a lesion: its number and %DS, such as "1 · 62 %" or "2 · not measurable"."""
+    if _is_unmeasurable(lesion):
+        return f"{lesion['id']} · {NOT_MEASURABLE}"
     percent = lesion.get("percent_diameter_stenosis")
     return f"{lesion['id']}" if percent is None else f"{lesion['id']} · {percent:.0f} %"
 
@@ -177,17 +187,15 @@ def _close_up(lesion: Mapping[str, Any], image: np.ndarray, spacing: float | Non
     if profile.get("diameter_px"):
         blocks.append(diameter_chart(lesion, spacing))
     details = _details(lesion)
-    return (
-        [Columns(title, [*blocks, *([Facts(details)] if len(blocks) == 2 and details else [])])]
-        if blocks
-        else []
-    )
+    return [Columns(title, [*blocks, *([Facts(details)] if details else [])])] if blocks else []
 
 
 def _details(lesion: Mapping[str, Any]) -> dict[str, Any]:
     """Return the positions of borders and smallest lumen, and the figures that the table leaves out."""
     unit = "mm" if lesion.get("mld_mm") is not None else "px"
     details: dict[str, Any] = {}
+    if lesion.get("not_measurable_because"):
+        details["Not measurable"] = lesion["not_measurable_because"]
     for field, title in POSITION_TITLES.items():
         position, point = lesion.get(f"{field}_position_{unit}"), lesion.get(f"{field}_xy")
         words = [] if position is None else [f"at {position:.1f} {unit}"]
@@ -201,6 +209,11 @@ def _details(lesion: Mapping[str, Any]) -> dict[str, Any]:
     percent = lesion.get("percent_diameter_stenosis_averaged_reference")
     if percent is not None:
         details["%DS by the averaged RVD"] = f"{percent:.0f} %"
+    percent, mld = lesion.get("percent_diameter_stenosis_network"), lesion.get("mld_px_network")
+    estimate = [] if percent is None else [f"{percent:.0f} % diameter stenosis"]
+    estimate += [] if mld is None else [f"MLD {mld:.1f} px"]
+    if estimate:
+        details["The network's estimate, no measurement"] = ", ".join(estimate)
     return details
 
 

@@ -44,7 +44,7 @@ from monai_lora_sam.report import (
     write_page,
 )
 
-SCHEMA = "monai-lora-sam/report/1"
+SCHEMA = "monai-lora-sam/report/2"
 PLOTTED_BRANCHES = 4
 #: Words that headings write in capitals.
 ABBREVIATIONS = frozenset({"mld", "rvd", "syntax", "cass"})
@@ -91,7 +91,7 @@ def write_report(
 
     Args:
         folder: folder to write to, made where missing.
-        report: the figures, plain JSON values, schema "monai-lora-sam/report/1".
+        report: the figures, plain JSON values, schema "monai-lora-sam/report/2".
         image: (H, W), 0..1.
         vessels: (H, W), bool.
         probability: (H, W), 0..1.
@@ -181,7 +181,8 @@ def _check(report, image, vessels, probability, segments) -> None:
 
 
 def _warnings(report: Mapping[str, Any]) -> list[Notes]:
-    return [Notes(report["warnings"])] if report.get("warnings") else []
+    warnings = list(dict.fromkeys(report.get("warnings", ())))
+    return [Notes(warnings)] if warnings else []
 
 
 def _facts(report: Mapping[str, Any]) -> Facts:

@@ -7,7 +7,7 @@ import math
 import networkx as nx
 import numpy as np
 from scipy import ndimage
-from skimage.morphology import remove_small_holes
+from skimage.morphology import remove_small_holes, skeletonize
 
 from monai_lora_sam.coronary.vessel_tree.centreline import smooth_centreline
 from monai_lora_sam.coronary.vessel_tree.prune import prune
@@ -15,6 +15,13 @@ from monai_lora_sam.coronary.vessel_tree.skeleton import skeleton_graph
 from monai_lora_sam.coronary.vessel_tree.tree import Branch, Node, VesselTree
 
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
+# Limits of a mask that can show coronary arteries. Beyond them the work grows with the square of the branches, or with
+# the picture's area times the width, to minutes.
+WIDEST_PX = 250.0  # diameter; a left main of 7 mm at 0.03 mm per pixel
+MOST_CENTRELINE_PX = (
+    50_000  # of skeleton; 2 400 on phantoms of 512 × 512 pixels, 20 000 if drawn eight times larger
+)
+MOST_BRANCHES = 400  # 58 on the same phantoms
 
 
 def build_vessel_tree(mask: np.ndarray, minimum_branch_length_px: float = 5.0) -> VesselTree:
@@ -38,7 +45,8 @@ def build_vessel_tree(mask: np.ndarray, minimum_branch_length_px: float = 5.0) -
 
     Raises:
         TypeError: the mask is not a bool array.
-        ValueError: the mask is not two-dimensional, or the length is negative or not a number.
+        ValueError: the mask is not two-dimensional, or the length is negative or not a number; the mask is wider or
+            more branched than coronary arteries, as noise is.
 
     Example:
         >>> mask = np.zeros((32, 64), dtype=bool)
@@ -48,10 +56,13 @@ def build_vessel_tree(mask: np.ndarray, minimum_branch_length_px: float = 5.0) -
     """
     _check(mask, minimum_branch_length_px)
     radius = ndimage.distance_transform_edt(mask)  # the picture's border is no wall
-    graph, loops = skeleton_graph(without_small_holes(mask, minimum_branch_length_px))
+    graph, loops = skeleton_graph(_skeleton(without_small_holes(mask, minimum_branch_length_px)))
     for node in graph:
         graph.nodes[node]["radius"] = _radius_at(radius, graph.nodes[node]["position"])
     loops, pruned = prune(graph, loops, minimum_branch_length_px)
+    count = graph.number_of_edges() + len(loops)
+    if count > MOST_BRANCHES:
+        raise ValueError(f"expected at most {MOST_BRANCHES} branches, found {count}, as of noise")
     for node in [node for node in graph if graph.degree(node) == 1]:
         graph.nodes[node]["radius"] = _radius_before_end(radius, graph, node)
     nodes = {
@@ -90,6 +101,22 @@ def _check(mask: np.ndarray, minimum_branch_length_px: float) -> None:
         raise ValueError(f"expected a mask of shape (height, width), found {mask.shape}")
     if not (np.isfinite(minimum_branch_length_px) and minimum_branch_length_px >= 0):
         raise ValueError(f"expected minimum_branch_length_px >= 0, found {minimum_branch_length_px}")
+
+
+def _skeleton(mask: np.ndarray) -> np.ndarray:
+    """Thin a mask (H, W), unless it is too wide or too full of lines."""
+    width = 2 * min(float(ndimage.distance_transform_edt(mask).max()), min(mask.shape) / 2)
+    if width > WIDEST_PX:
+        raise ValueError(
+            f"expected vessels of at most {WIDEST_PX:.0f} px across, found one of {width:.0f} px"
+        )
+    skeleton = skeletonize(mask)
+    length = int(skeleton.sum())
+    if length > MOST_CENTRELINE_PX:
+        raise ValueError(
+            f"expected centrelines of at most {MOST_CENTRELINE_PX} px in all, found {length} px, as of noise"
+        )
+    return skeleton
 
 
 def without_small_holes(mask: np.ndarray, diameter: float) -> np.ndarray:

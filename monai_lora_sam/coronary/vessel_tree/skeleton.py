@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import networkx as nx
 import numpy as np
-from skimage.morphology import skeletonize
 
 # One half of the eight neighbours, so that each pair of pixels is met once: straight steps, then diagonal
 # ones.
@@ -35,15 +34,15 @@ def pixel_graph(skeleton: np.ndarray) -> nx.Graph:
     return graph
 
 
-def skeleton_graph(mask: np.ndarray) -> tuple[nx.MultiGraph, list[np.ndarray]]:
-    """Turn a mask into a graph whose edges carry pixel paths.
+def skeleton_graph(skeleton: np.ndarray) -> tuple[nx.MultiGraph, list[np.ndarray]]:
+    """Turn a skeleton (H, W) of one pixel's width into a graph whose edges carry pixel paths.
 
     Returns:
         The graph (node attribute `position`, (2,) row and column; edge attribute `path`, (N, 2) from the
         edge's attribute `origin` to its other node) and the closed loops that touch no node, each an (N, 2)
         path whose last point is its first.
     """
-    pixels = pixel_graph(skeletonize(mask))
+    pixels = pixel_graph(skeleton)
     degree = dict(pixels.degree())
     graph = nx.MultiGraph()
     node_of: dict[tuple[int, int], int] = {}

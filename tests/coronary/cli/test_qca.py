@@ -140,6 +140,27 @@ def test_the_angiogram_has_the_masks_size(tmp_path: Path):
     assert "image.png: expected 200 × 90 pixels as in" in result.output and "found 48 × 64" in result.output
 
 
+@pytest.mark.parametrize("place", ["taken", "taken/lesions.json", "folder"])
+def test_a_place_where_no_file_can_be_is_said_before_the_analysis(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "taken").write_text("a file")
+    monkeypatch.setattr("monai_lora_sam.coronary.qca.measure", lambda *_, **__: pytest.fail("measured"))
+    result = run(app, ["qca", str(tmp_path / "nowhere.png"), "--json", str(tmp_path / place)])
+    assert result.exit_code == 1
+    # The file that is there may be replaced; then the missing mask is the first fault.
+    expected = {"taken": "nowhere.png", "folder": "found a folder"}.get(place, "taken: expected a folder")
+    assert expected in result.output.replace("\n", "")
+
+
+def test_noise_is_refused_by_name(shared_cases: Path):
+    mask = shared_cases / "k_broken" / "noise_mask.png"
+    result = run(app, ["qca", str(mask)])
+    assert result.exit_code == 1
+    assert "noise_mask.png: expected centrelines of at most 50000 px" in result.output.replace("\n", " ")
+
+
 def test_starts_without_torch(tmp_path: Path):
     mask = tmp_path / "mask.png"
     Image.fromarray(stripe((0, 255))).save(mask)

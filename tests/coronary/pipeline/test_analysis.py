@@ -159,7 +159,7 @@ def test_segments_and_lesions_of_a_drawn_vessel(
     assert lesion["mld_px"] == pytest.approx(5, abs=0.5)
     assert lesion["rvd_px"] == pytest.approx(12, abs=0.6)
     assert lesion["percent_diameter_stenosis"] == pytest.approx(100 * (1 - 5 / 12), abs=5)
-    assert lesion["percent_diameter_stenosis_network"] == pytest.approx(50)
+    assert lesion["percent_diameter_stenosis_network"] is None  # the card says nothing of its error
     assert lesion["mld_xy"] == pytest.approx([84, 80], abs=3)
     assert lesion["score"] == pytest.approx(0.9)
     assert lesion["box_xy"] == pytest.approx([65.5, 69.5, 102.5, 91.5])
@@ -185,20 +185,20 @@ def test_segments_and_lesions_of_a_drawn_vessel(
 def test_warnings_say_what_limits_the_figures(ideal: CoronaryPipeline, drawn: SimpleNamespace):
     drawn.outputs.lesions["score"][:] = 0.4
     drawn.outputs.lesions["percent_diameter_stenosis"][:] = 20.0
+    card = ideal.networks.stack.record("stenosis").card
+    card["metrics"] = {"val_percent_error": 8.0, "val_percent_error_of_constant": 15.5}
     text = " ".join(ideal(angiogram(drawn.pixels)).report["warnings"])
     for expected in ("Calibration is missing", "view angles are unknown", "Foreshortening is unknown"):
         assert expected in text
-    assert "Lesion 1: low confidence (score 0.40)" in text
-    assert "Lesion 1: the contours give" in text and "the network 20 %" in text
+    assert "Low confidence: lesion 1 (score 0.40)." in text
+    assert "Contours and network disagree on the %DS: lesion 1 (" in text and "and 20 %)" in text
 
 
-def test_a_detection_off_the_vessels_keeps_the_networks_figures(
-    ideal: CoronaryPipeline, drawn: SimpleNamespace
-):
+def test_a_detection_off_the_vessels_has_no_figures(ideal: CoronaryPipeline, drawn: SimpleNamespace):
     drawn.outputs.lesions["boxes"][:] = torch.tensor([20.0, 120.0, 50.0, 150.0])
     (lesion,) = ideal(angiogram(drawn.pixels, 0.5)).report["lesions"]
-    assert lesion["measured_by"] == "network" and lesion["segment"] is None
-    assert (lesion["percent_diameter_stenosis"], lesion["mld_px"], lesion["mld_mm"]) == (50.0, 6.0, 3.0)
+    assert lesion["measured_by"] is None and lesion["segment"] is None
+    assert (lesion["percent_diameter_stenosis"], lesion["mld_px"], lesion["mld_mm"]) == (None, None, None)
     assert "profile" not in lesion
 
 

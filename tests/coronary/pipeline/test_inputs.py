@@ -115,7 +115,7 @@ def test_results_of_earlier_runs_are_no_input(disc: Path, tmp_path: Path):
     for folder in (finished, stopped, out):
         folder.mkdir(parents=True)
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "vessels.png")
-    (finished / "report.json").write_text(json.dumps({"schema": "monai-lora-sam/report/1"}))
+    (finished / "report.json").write_text(json.dumps({"schema": "monai-lora-sam/report/2"}))
     (finished / "segmentation.dcm").write_bytes((disc / "IM0002").read_bytes())
     (stopped / "probability.npz").touch()
     own = tmp_path / "own"

@@ -219,6 +219,29 @@ def test_a_total_occlusion_is_a_gap_in_the_vessel(gap: float):
     assert lesion.length_px == pytest.approx(gap, abs=9)
 
 
+@pytest.mark.parametrize("width", [8.0, 12.0, 20.0])
+@pytest.mark.parametrize("diameters", [0.5, 0.75, 1.0, 2.0, 3.0])
+def test_a_gap_of_half_a_diameter_and_more_is_an_occlusion(width: float, diameters: float):
+    def broken(arc):
+        return np.where(np.abs(arc - MIDDLE) < diameters * width / 2, 0.0, width)
+
+    (lesion,) = measure(oblique(diameter=broken)).lesions
+    assert lesion.total_occlusion and lesion.percent_diameter_stenosis == 100
+
+
+@pytest.mark.parametrize("percent", [95, 97, 98, 99, 99.94, 100])
+def test_a_lumen_that_the_picture_cannot_show_is_an_occlusion(percent: float):
+    for soft in (False, True):
+        mask = oblique((MIDDLE, 40, percent), diameter=12.0)
+        if soft:
+            mask = vessel_at_four_times(mask.shape, (MIDDLE, 40, percent), 12.0)
+        (lesion,) = measure(mask).lesions
+        assert lesion.total_occlusion == (lesion.minimum_lumen_diameter_px == 0)
+        assert lesion.percent_diameter_stenosis == pytest.approx(percent, abs=3)
+        if not 96 < percent < 99.5:  # between 0.06 and 0.5 px the drawing decides
+            assert lesion.total_occlusion == (percent > 99)
+
+
 def test_islands_of_a_lumen_below_a_pixel_do_not_part_the_vessel():
     mask = oblique((MIDDLE, 60, 92), diameter=9.0)
     row, column = np.round((np.array(START) + STOP) / 2).astype(int)

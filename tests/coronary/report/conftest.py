@@ -19,7 +19,7 @@ def case():
     tree = build_vessel_tree(vessels)
     measurement = measure(probability, pixel_spacing_mm=0.3, tree=tree)
     report = {
-        "schema": "monai-lora-sam/report/1",
+        "schema": "monai-lora-sam/report/2",
         "image": {
             "file": "case.png",
             "height": 80,

@@ -7,7 +7,13 @@ import re
 import numpy as np
 import pytest
 
-from monai_lora_sam.coronary.report.lesions import diameter_chart, lesion_marks, lesion_sections, lesion_table
+from monai_lora_sam.coronary.report.lesions import (
+    diameter_chart,
+    lesion_label,
+    lesion_marks,
+    lesion_sections,
+    lesion_table,
+)
 
 
 @pytest.fixture
@@ -100,3 +106,17 @@ def test_a_lesion_without_contours_is_enlarged_with_its_box(lesion):
     assert 'class="box"' in lesion_marks(unmeasured, enlarged=True)
     assert 'class="box"' not in lesion_marks(lesion, enlarged=True)
     assert 'class="box"' in lesion_marks({**lesion, "box_xy": [10.0, 20.0, 40.0, 50.0]})
+
+
+@pytest.mark.parametrize("estimate", [None, 58.2])
+def test_a_lesion_that_was_not_measured_shows_no_figure(estimate):
+    row = {"id": 2, "box_xy": [10.0, 20.0, 40.0, 50.0], "percent_diameter_stenosis": None, "mld_px": None}
+    row |= {"not_measurable_because": "no vessel could be measured there"}
+    row |= {"percent_diameter_stenosis_network": estimate, "mld_px_network": None}
+    table, columns = lesion_sections({"image": {}, "lesions": [row]}, np.zeros((60, 60)))
+    assert (table.columns, table.rows) == (["Lesion", "%DS"], [[2, "not measurable"]])
+    assert lesion_label(row) == "2 · not measurable"
+    details = {"Not measurable": "no vessel could be measured there"}
+    if estimate is not None:
+        details["The network's estimate, no measurement"] = "58 % diameter stenosis"
+    assert columns.blocks[-1].facts == details

@@ -302,7 +302,7 @@ def test_wrong_arrays_are_refused_before_anything_is_written(tmp_path, case, pla
 
 def test_other_schema_is_refused(tmp_path, case):
     with pytest.raises(
-        ValueError, match="expected a report of schema 'monai-lora-sam/report/1', found 'other/2'"
+        ValueError, match="expected a report of schema 'monai-lora-sam/report/2', found 'other/2'"
     ):
         write_report(tmp_path, case[0] | {"schema": "other/2"}, *case[1:])
 

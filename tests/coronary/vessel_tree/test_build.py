@@ -221,3 +221,24 @@ def test_wrong_masks_are_refused(mask, error, message):
 def test_wrong_minimum_length_is_refused(length):
     with pytest.raises(ValueError, match="expected minimum_branch_length_px >= 0, found"):
         build_vessel_tree(np.zeros((4, 4), dtype=bool), length)
+
+
+@pytest.mark.parametrize(
+    ("mask", "found"),
+    [
+        (np.random.default_rng(0).random((512, 512)) < 0.3, "centrelines of at most 50000 px"),
+        (np.random.default_rng(0).random((256, 256)) < 0.3, "at most 400 branches"),
+        (np.ones((300, 400), dtype=bool), "vessels of at most 250 px across, found one of 300 px"),
+        (np.indices((600, 600)).sum(axis=0) % 2 == 0, "vessels of at most 250 px across, found one of 59"),
+        (np.indices((600, 600))[0] % 4 == 0, "centrelines of at most 50000 px"),
+    ],
+)
+def test_a_mask_that_no_artery_can_have_drawn_is_refused_before_the_work(mask, found):
+    with pytest.raises(ValueError, match=found):
+        build_vessel_tree(mask)
+
+
+def test_a_vessel_among_specks_is_kept():
+    mask = stroke((200, 200), [(100, 20, 100, 180)], 4)
+    specks = mask | (np.random.default_rng(0).random(mask.shape) < 0.01)
+    assert len(build_vessel_tree(specks).branches) == 1
