@@ -32,3 +32,8 @@ def check_output_file(file: str | Path) -> None:
     if file.is_dir():
         raise IsADirectoryError(f"{file}: expected a file or nothing, found a folder")
     check_output_folder(file.parent)
+
+
+def printable(path: str | Path) -> str:
+    """Return a path as text that can be written as UTF-8; bytes that are none become a replacement sign."""
+    return os.fsencode(path).decode("utf-8", "replace")

@@ -1,6 +1,7 @@
 """Heads, and the networks composed of encoder, adapters and head."""
 
 from monai_lora_sam.networks.adapted_segmenter import SEGMENTATION, AdaptedSegmenter, build_segmenter
+from monai_lora_sam.networks.device import choose_device
 from monai_lora_sam.networks.feature_identity import feature_identity
 from monai_lora_sam.networks.heads import HEADS, HeadEntry, build_head, head_card
 from monai_lora_sam.networks.segmentation_head import ConvBlock, SegmentationHead, resize_to
@@ -18,6 +19,7 @@ __all__ = [
     "TrainableState",
     "build_head",
     "build_segmenter",
+    "choose_device",
     "feature_identity",
     "head_card",
     "resize_to",

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from monai_lora_sam.cli import console, errors, one_line_errors, progress
+from monai_lora_sam.files import check_output_folder, printable
 
 EPILOG = (
     "Examples:\n\n"
@@ -21,6 +22,9 @@ EPILOG = (
 )
 
 app = typer.Typer()
+
+#: Number of skipped files that the console lists.
+SHOWN = 20
 
 
 @app.command(epilog=EPILOG)
@@ -35,11 +39,14 @@ def run(
         ),
     ],
     stages: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=1, max=3, help="How many run. 1: vessels. 2: named segments, too. 3: measured stenoses, too."
+            min=1,
+            max=3,
+            help="How many run. 1: vessels. 2: named segments, too. 3: measured stenoses, too. Default: all that there "
+            "are for the first one.",
         ),
-    ] = 3,
+    ] = None,
     vessels: Annotated[
         Path | None,
         typer.Option(help="Stage 1: the folder `best` of a training run. Default: the shipped one."),
@@ -85,7 +92,7 @@ def run(
         ),
     ] = None,
     frame: Annotated[
-        int | None, typer.Option(help="Frame of a cine, from 1. Default: the best one.", metavar="N")
+        int | None, typer.Option(min=1, help="Frame of a cine, from 1. Default: the best one.", metavar="N")
     ] = None,
     anonymise: Annotated[
         bool, typer.Option("--anonymise", help="Remove patient, study and file names from all results.")
@@ -124,13 +131,14 @@ def run(
             Catheter,
             CoronaryPipeline,
             RunOptions,
+            check_stated,
             find_images,
             run_files,
         )
         from monai_lora_sam.coronary.qca import score_confirmed
 
-        given = {"vessels": vessels, "segments": segments, "stenosis": stenosis}
-        folders = _stages(stages, given)
+        check_output_folder(out)
+        check_stated(view, spacing)
         key = {} if anonymise_key is None else {"anonymise_key": _key(anonymise_key)}
         tube = None
         if catheter_french is not None and catheter is not None:
@@ -141,6 +149,8 @@ def run(
             raise ValueError("expected --spacing or a catheter, found both")
         if confirmed is not None:
             score_confirmed(confirmed)  # before hours of work
+        given = {"vessels": vessels, "segments": segments, "stenosis": stenosis}
+        folders = _stages(stages, given)
         options = RunOptions(
             view,
             spacing,
@@ -171,54 +181,72 @@ def run(
                 bars.advance(bar)
                 if outcome.error is None:
                     how = "finished earlier" if outcome.skipped else f"{outcome.seconds:.1f} s"
-                    console.print(
-                        f"{outcome.path.name}: {outcome.summary} ({how})", highlight=False, soft_wrap=True
-                    )
+                    _say(outcome.path, f"{outcome.summary} ({how})")
                 else:
-                    console.print(
-                        f"{outcome.path.name}: [bold red]failed[/]", highlight=False, soft_wrap=True
-                    )
+                    _say(outcome.path, "[bold red]failed[/]")
 
             outcomes = run_files(images, out, pipeline, tell, options)
-    for path, reason in found.skipped:
-        console.print(f"{path.name}: skipped, {reason}", highlight=False, soft_wrap=True)
+    for path, reason in found.skipped[:SHOWN]:
+        _say(path, f"skipped, {escape(reason)}")
+    if len(found.skipped) > SHOWN:
+        console.print(f"… and {len(found.skipped) - SHOWN} more skipped, all listed in index.html")
     failed = [(path, error) for path, error in outcomes if error is not None]
     skipped = f", {len(found.skipped)} skipped" if found.skipped else ""
     console.print(
-        f"{len(outcomes) - len(failed)} of {count} done{skipped}: [bold]{out / 'index.html'}[/]",
+        f"{len(outcomes) - len(failed)} of {count} done{skipped}: [bold]{escape(printable(out / 'index.html'))}[/]",
         soft_wrap=True,
     )
     for path, error in failed:
-        errors.print(f"[bold red]failed:[/] {escape(f'{path}: {error}')}", highlight=False, soft_wrap=True)
+        errors.print(
+            f"[bold red]failed:[/] {escape(printable(f'{path}: {error}'))}", highlight=False, soft_wrap=True
+        )
     if failed:
         raise typer.Exit(1)
 
 
-def _stages(count: int, given: dict[str, Path | None]) -> dict[str, Any]:
+def _say(path: Path, words: str) -> None:
+    console.print(f"{escape(printable(path.name))}: {words}", highlight=False, soft_wrap=True)
+
+
+def _stages(count: int | None, given: dict[str, Path | None]) -> dict[str, Any]:
     """Return the folders of the first stages: those given, else those that come with the package.
 
     A shipped stage goes only with the shipped ones below it.
-    """
-    from monai_lora_sam.coronary.pipeline import shipped_stages
 
-    names = list(given)[:count]
-    beyond = [name for name in given if name not in names and given[name] is not None]
-    if beyond:
-        raise ValueError(
-            f"--{beyond[0]}: expected --stages {list(given).index(beyond[0]) + 1}, found {count}"
-        )
-    shipped = shipped_stages(count)
+    Args:
+        count: number of stages; None for all that go together.
+        given: folder of each stage, or None.
+
+    Raises:
+        ValueError: a stage of another task, one beyond `count`, or one that is missing.
+    """
+    from monai_lora_sam.coronary.pipeline import check_task, shipped_stages
+
+    names = list(given)
+    last = max((number for number, name in enumerate(names, 1) if given[name] is not None), default=0)
+    if count is not None and last > count:
+        raise ValueError(f"--{names[last - 1]}: expected --stages {last}, found {count}")
+    shipped = shipped_stages(count or len(names))
     folders: dict[str, Any] = {}
-    for name in names:
+    for number, name in enumerate(names[:count]):
+        own = next((below for below in folders if given[below] is not None), None)
         folder = given[name]
-        if folder is None and not any(given[below] for below in folders):
-            folder = shipped.get(name)
-        if folder is None:
-            later = [other for other in names[names.index(name) :] if given[other] is not None]
-            if later:
-                raise ValueError(f"--{later[0]}: expected the stage below it by --{name}, found none")
+        if folder is not None:
+            folders[name] = check_task(folder, name)
+        elif own is None and name in shipped:
+            folders[name] = shipped[name]
+        elif last > number:
+            raise ValueError(f"--{names[last - 1]}: expected the stage below it by --{name}, found none")
+        elif count is not None:
+            raise ValueError(
+                f"--stages {count}: expected --{name}, trained on the stage of --{own}, found none; the shipped one "
+                f"was trained on another"
+            )
+        else:
+            console.print(
+                f"Stages from {name} on are left out: the shipped ones were trained on another stage than --{own}."
+            )
             break
-        folders[name] = folder
     return folders
 
 

@@ -17,10 +17,11 @@ from monai_lora_sam.coronary.pipeline.stage_networks import (
     THRESHOLD,
     StageNetworks,
     StageOutputs,
+    check_task,
     shipped_stages,
 )
 from monai_lora_sam.coronary.pipeline.straightened_vessel import StraightenedVessel, straighten_vessel
-from monai_lora_sam.coronary.pipeline.study import Case, Catheter, read_case
+from monai_lora_sam.coronary.pipeline.study import Case, Catheter, check_stated, read_case
 
 __all__ = [
     "AngiogramRun",
@@ -41,6 +42,8 @@ __all__ = [
     "StraightenedVessel",
     "THRESHOLD",
     "WriteResults",
+    "check_stated",
+    "check_task",
     "find_images",
     "keep_near",
     "diameter_finder",

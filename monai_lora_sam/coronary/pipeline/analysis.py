@@ -40,7 +40,7 @@ from monai_lora_sam.coronary.qca import (
     summarise_tree,
 )
 from monai_lora_sam.coronary.vessel_tree import build_vessel_tree, label_pixels, label_tree, paint_segments
-from monai_lora_sam.networks import AdaptedSegmenter
+from monai_lora_sam.networks import AdaptedSegmenter, choose_device
 from monai_lora_sam.transforms import as_meta_tensor
 
 SCORE_THRESHOLD = 0.3  # of a lesion, where the stage's card names none
@@ -120,7 +120,7 @@ class CoronaryPipeline:
         stages = {name: stage for name, stage in given.items() if stage is not None}
         if "vessels" not in stages:
             stages = {**shipped_stages(1 if stages else 3), **stages}
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = choose_device(device)
         networks = StageNetworks.load(
             **stages,  # type: ignore[arg-type]
             pretrained=pretrained,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from monai.engines import Evaluator
 from PIL import Image
 
@@ -24,6 +25,15 @@ from monai_lora_sam.coronary.pipeline.analysis import (
     found_arrays,
 )
 from monai_lora_sam.coronary.pipeline.inputs import FoundImages, find_images
+from monai_lora_sam.coronary.pipeline.result_folder import (
+    REPORT,
+    ResultFolders,
+    file_hashes,
+    folder_name,
+    keep_other_files,
+    sha256,
+    whole_report,
+)
 from monai_lora_sam.coronary.pipeline.study import (
     Case,
     Catheter,
@@ -33,11 +43,8 @@ from monai_lora_sam.coronary.pipeline.study import (
     write_dicom,
 )
 from monai_lora_sam.coronary.qca import score_confirmed
-from monai_lora_sam.coronary.report import SCHEMA, write_index, write_report
-from monai_lora_sam.files import atomic_file
-
-#: Files of every finished case; the report is written last.
-FINISHED = ("vessels.png", "overlay.png", "report.html", "report.json")
+from monai_lora_sam.coronary.report import write_index, write_report, write_tables
+from monai_lora_sam.files import atomic_file, atomic_folder, atomic_write, check_output_folder, printable
 
 
 @dataclass(frozen=True)
@@ -96,14 +103,16 @@ def run_files(
     """Analyse files and folders of files, and write a folder for each image.
 
     A bad file does not stop the others: its error is kept, shown in ``out/index.html`` and returned. An image
-    that an earlier run has finished is skipped, if neither it nor the stages, their settings or this package
-    have changed since. Of a folder, DICOM files that are no angiograms are left out and named in ``out/index.html``.
+    that an earlier run has finished is skipped, if neither it nor its results, the stages, their settings or this
+    package have changed since. The results of an image are written as a whole and never over those of another.
+    Files of a folder that are no angiograms are left out and named in ``out/index.html``.
 
     Args:
         inputs: image files, or folders that are searched for images as :func:`find_images` does.
-        out: gets ``<stem>/`` for each image with ``vessels.png`` (0/255), ``segments.png`` (ARCADE category
-            ids), ``probability.npz``, ``report.json``, ``overlay.png`` and ``report.html``, for DICOM also
-            ``segmentation.dcm`` (SEG) and ``report.dcm`` (SR), and an ``index.html`` over all.
+        out: gets a folder for each image, named after it, with ``vessels.png`` (0/255), ``segments.png`` (ARCADE
+            category ids), ``probability.npz``, ``report.json``, ``overlay.png`` and ``report.html``, for DICOM also
+            ``segmentation.dcm`` (SEG) and ``report.dcm`` (SR), and over all images ``index.html``, ``images.csv`` and
+            ``lesions.csv``.
         pipeline: by default the one with the shipped weights.
         done: called after each image.
         options: see :class:`RunOptions`.
@@ -113,15 +122,20 @@ def run_files(
 
     Raises:
         FileNotFoundError: if an input does not exist or nothing was found in it.
-        ValueError: if a catheter is given for several images.
+        ValueError: if a catheter is given for several images, or another run writes into `out`.
+        OSError: if `out` cannot be written to.
     """
+    check_output_folder(out)
     run = AngiogramRun(inputs, out, pipeline or CoronaryPipeline(), options, done)
-    for item in run:
-        try:
-            run.write(run.pipeline(run.read(item["image"])))
-        except Exception as problem:  # one bad file among many; nothing is swallowed, all of it is reported
-            run.fail(problem)
-    return run.finish()
+    with run.alone():
+        for item in run:
+            try:
+                run.write(run.pipeline(run.read(item["image"])))
+            except (
+                Exception
+            ) as problem:  # one bad file among many; nothing is swallowed, all of it is reported
+                run.fail(problem)
+        return run.finish()
 
 
 class AngiogramRun:
@@ -157,6 +171,29 @@ class AngiogramRun:
         self._made_with: dict[str, Any] = {}  # image, stages and settings, as the report has them
         self._case: Case | None = None
         self._watch = Stopwatch()
+        self._folders = ResultFolders(self.out)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs out of the folder of results.
+
+        Raises:
+            ValueError: if another run writes into it.
+            OSError: if it cannot be written to.
+        """
+        check_output_folder(self.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.out / ".run.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise ValueError(
+                f"{self.out}: expected no other run to write into this folder, found one at work"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     @cached_property
     def found(self) -> FoundImages:
@@ -188,7 +225,8 @@ class AngiogramRun:
 
     def __iter__(self) -> Iterator[dict[str, str]]:
         while self._started < len(self.found.images):
-            path, self._name = self.found.images[self._started]
+            path = self.found.images[self._started]
+            self._name = ""
             self._started += 1
             self._watch = Stopwatch()
             try:
@@ -237,15 +275,21 @@ class AngiogramRun:
     def write(self, result: CoronaryResult) -> None:
         """Write the results of the image that was read last."""
         assert self._case is not None, "read comes before"
-        result.report["run"] = self._made_with
+        result.report["run"] = {**self._made_with}
         folder = self.out / self._name
-        write_dicom(self._case, result.report, result.vessels, result.segments, folder)
-        write_result(result, folder)
+        with atomic_folder(folder) as fresh:
+            write_dicom(self._case, result.report, result.vessels, result.segments, fresh)
+            write_result(result, fresh)
+            result.report["run"]["files"] = file_hashes(fresh)
+            atomic_write(
+                fresh / REPORT, json.dumps(result.report, indent=1, allow_nan=False, ensure_ascii=False)
+            )
+            keep_other_files(folder, fresh)
         self._add(summary=_summary(result.report))
 
     def fail(self, problem: Exception) -> None:
         """Note the error of the image at work."""
-        path = self.found.images[self._started - 1][0]
+        path = self.found.images[self._started - 1]
         while isinstance(problem, RuntimeError) and isinstance(problem.__cause__, Exception):
             problem = problem.__cause__  # MONAI says which transform was at work
         # An error that a user can mend needs no name of a class.
@@ -262,42 +306,61 @@ class AngiogramRun:
         """
         evaluator.logger.setLevel(logging.CRITICAL)  # errors are kept and listed here
         logging.getLogger("DataStats").setLevel(logging.CRITICAL)
-        while self._started < len(self.found.images):
-            evaluator.run()  # ends where an image fails
-        return self.finish()
+        with self.alone():
+            while self._started < len(self.found.images):
+                evaluator.run()  # ends where an image fails
+            return self.finish()
 
     def finish(self) -> list[tuple[Path, str | None]]:
         """Write ``index.html`` over all results, and return each image with None or its error."""
         options, outcomes = self.options, self.outcomes
         finished = list(dict.fromkeys(outcome.folder for outcome in outcomes if outcome.error is None))
-        # By the name of the result's folder, which no other image has.
-        failures = {
-            one.folder.name: f"{one.path.name}: {one.error}" for one in outcomes if one.error is not None
-        }
-        if options.anonymise:
-            failures = {name: _without_names(error, outcomes) for name, error in failures.items()}
-        left_out = [
-            (content_pseudonym(path, options.anonymise_key) if options.anonymise else path.name, reason)
-            for path, reason in self.found.skipped
+        failures = [
+            (self._shown(outcome.path), outcome.error) for outcome in outcomes if outcome.error is not None
         ]
+        if options.anonymise:
+            failures = [(name, _without_names(error, outcomes)) for name, error in failures]
+        left_out = [(self._shown(path), reason) for path, reason in self.found.skipped]
         earlier = _finished_earlier(self.out, {one.folder for one in outcomes}, options.anonymise)
         confirmed = options.confirmed and score_confirmed(options.confirmed).to_json()
+        write_tables(self.out, [*finished, *earlier], failures)
         write_index(self.out, [*finished, *earlier], failures, left_out, confirmed or None)
         return [(outcome.path, outcome.error) for outcome in outcomes]
 
     def _finished_report(self, path: Path) -> dict[str, Any] | None:
         """Return the report of an image that an earlier run finished with these very settings, or None."""
+        content = sha256(path)
         if self.options.anonymise:
-            self._name = content_pseudonym(path, self.options.anonymise_key)
-        image = self._name if self.options.anonymise else _sha256(path)
-        self._made_with = {**self.settings, "image": image}
+            self._name = self._folders.take(content_pseudonym(path, self.options.anonymise_key))
+            self._made_with = {**self.settings, "image": self._name}
+        else:
+            self._name = self._folders.claim(path, content)
+            self._made_with = {**self.settings, "image": content, "source": printable(path)}
         if self.options.again or self.settings["identity"] is None:
             return None
-        return _finished(self.out / self._name, self._made_with)
+        report = whole_report(self.out / self._name)
+        made_with = {key: value for key, value in report["run"].items() if key != "files"} if report else None
+        return report if made_with == json.loads(json.dumps(self._made_with)) else None
+
+    def _shown(self, path: Path) -> str:
+        """Return the name under which a file is listed."""
+        if not self.options.anonymise:
+            return printable(path.name)
+        try:
+            return content_pseudonym(path, self.options.anonymise_key)
+        except OSError:
+            return "a file that cannot be read"
 
     def _add(self, error: str | None = None, skipped: bool = False, summary: str = "") -> None:
-        path = self.found.images[self._started - 1][0]
-        outcome = CaseOutcome(path, self.out / self._name, error, skipped, self._watch.total, summary)
+        path = self.found.images[self._started - 1]
+        outcome = CaseOutcome(
+            path,
+            self.out / (self._name or folder_name(path.name)),
+            error,
+            skipped,
+            self._watch.total,
+            summary,
+        )
         self.outcomes.append(outcome)
         if self.done is not None:
             self.done(outcome)
@@ -306,9 +369,9 @@ class AngiogramRun:
 def _finished_earlier(out: Path, now: set[Path], anonymous: bool) -> list[Path]:
     """Return the results of other images that earlier runs left; beside anonymous ones only anonymous ones."""
     found = []
-    for path in sorted(out.glob("*/report.json")):
-        report = _report(path.parent)
-        named = report is None or not report.get("run", {}).get("anonymise")
+    for path in sorted(out.glob(f"*/{REPORT}")):
+        report = whole_report(path.parent)
+        named = report is None or not report["run"].get("anonymise")
         if report is not None and path.parent not in now and not (anonymous and named):
             found.append(path.parent)
     return found
@@ -322,23 +385,6 @@ def _without_names(error: str, outcomes: Sequence[CaseOutcome]) -> str:
     return error
 
 
-def _finished(folder: Path, run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the report of a case that was finished with these very settings, or None."""
-    report = _report(folder)
-    return report if report is not None and report.get("run") == json.loads(json.dumps(run)) else None
-
-
-def _report(folder: Path) -> dict[str, Any] | None:
-    """Return the report of a finished case, or None."""
-    if not all((folder / name).is_file() for name in FINISHED):
-        return None
-    try:
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return report if isinstance(report, dict) and report.get("schema") == SCHEMA else None
-
-
 def _summary(report: dict[str, Any]) -> str:
     counts = {"segment": report.get("segments"), "lesion": report.get("lesions")}
     words = [
@@ -347,11 +393,6 @@ def _summary(report: dict[str, Any]) -> str:
         if rows is not None
     ]
     return ", ".join(words) or f"{len(report['vessels']['branches'])} branches"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_result(result: CoronaryResult, folder: str | Path) -> None:

@@ -21,7 +21,7 @@ from monai_lora_sam.coronary.stages import (
     load_lumen_refiner,
 )
 from monai_lora_sam.networks import AdaptedSegmenter, StageNetwork
-from monai_lora_sam.stages import load_stage
+from monai_lora_sam.stages import load_stage, read_stage_card
 
 #: Vessel probability from which on a pixel is vessel.
 THRESHOLD = 0.5
@@ -46,6 +46,18 @@ def shipped_stages(stages: int = len(NAMES)) -> dict[str, Path]:
             break  # a later stage needs the earlier ones
         found[name] = SHIPPED / name
     return found
+
+
+def check_task(folder: str | Path, task: str) -> Path:
+    """Return the folder of a stage after a check that it was trained for a task.
+
+    Raises:
+        ValueError: the folder holds no stage, a damaged one, or one of another task.
+    """
+    found = read_stage_card(folder).get("task")
+    if found != task:
+        raise ValueError(f"{folder}: expected a stage of task {task!r}, found one of {found!r}")
+    return Path(folder)
 
 
 @dataclass(frozen=True)

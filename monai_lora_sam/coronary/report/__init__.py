@@ -4,6 +4,7 @@ from monai_lora_sam.coronary.report.comparison_sheet import LesionComparison, co
 from monai_lora_sam.coronary.report.demo import Comparison, write_demo_report
 from monai_lora_sam.coronary.report.index import write_index
 from monai_lora_sam.coronary.report.result import SCHEMA, result_sections, write_report
+from monai_lora_sam.coronary.report.tables import write_tables
 
 __all__ = [
     "Comparison",
@@ -14,4 +15,5 @@ __all__ = [
     "write_demo_report",
     "write_index",
     "write_report",
+    "write_tables",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ THUMBNAIL_PX = 192  # twice the size shown, for fine screens
 def write_index(
     folder: Path,
     reports: Sequence[Path],
-    failures: Mapping[str, str] | None = None,
+    failures: Sequence[tuple[str, str]] = (),
     skipped: Sequence[tuple[str, str]] = (),
     confirmed: Mapping[str, Any] | None = None,
 ) -> None:
@@ -30,7 +32,7 @@ def write_index(
     Args:
         folder: folder of the page.
         reports: folders that `write_report` wrote.
-        failures: error message by image name.
+        failures: (name, error) of each image that failed.
         skipped: (name, reason) of each file that was left out; these rows come last.
         confirmed: SYNTAX score of lesions that a reader has confirmed, see
             :meth:`monai_lora_sam.coronary.qca.ConfirmedScore.to_json`; it gets a section of its own.
@@ -39,19 +41,42 @@ def write_index(
         FileNotFoundError: a folder has no report.
 
     Example:
-        >>> write_index(Path("out"), [Path("out/1"), Path("out/2")], {"3.png": "3.png: not an image"})
+        >>> write_index(Path("out"), [Path("out/1"), Path("out/2")], [("3.png", "not an image")])
     """
-    folder, failures = Path(folder), failures or {}
+    folder = Path(folder)
+    contents = [
+        (Path(place), json.loads((Path(place) / "report.json").read_text(encoding="utf-8")))
+        for place in reports
+    ]
+    marks = _marks([warning for _, report in contents for warning in report.get("warnings", [])])
     failed = Markup('<span class="failed">failed</span> {}')
-    rows = [["", name, failed.format(message), None, None] for name, message in failures.items()]
-    rows += [_row(folder, Path(report)) for report in reports]
-    rows += [["", name, f"skipped: {reason}", None, None] for name, reason in skipped]
+    rows = [["", name, None, None, failed.format(message)] for name, message in failures]
+    rows += [_row(folder, place, report, marks) for place, report in contents]
+    rows += [["", name, None, None, f"skipped: {reason}"] for name, reason in skipped]
     counts = f"{len(reports)} done, {len(failures)} failed" + (f", {len(skipped)} skipped" if skipped else "")
-    table = Table(["", "Image", "Status", "Segments", "Lesions"], rows)
+    table = Table(["", "Image", "Lesions", "Segments", "Status"], rows)
     sections = [Section(counts, [table] if rows else [Text("No image.")])]
+    if marks:
+        listed = [[mark, text, count] for mark, text, count in marks.values()]
+        sections.append(Section("Warnings", [Table(["", "Warning", "Images"], listed)]))
     if confirmed is not None:
         sections.append(_syntax_section(confirmed))
     write_page(folder / "index.html", "Angiograms", sections)
+
+
+def _kind(warning: str) -> str:
+    """Return a warning without its figures: many images share the rest."""
+    return re.sub(r"\d+([.,]\d+)?", "…", warning)
+
+
+def _marks(warnings: Sequence[str]) -> dict[str, tuple[str, str, int]]:
+    """Give each kind of warning a number, and the first text of the kind, in the order of their frequency."""
+    counts = Counter(map(_kind, warnings))
+    first = {_kind(warning): warning for warning in reversed(warnings)}
+    return {
+        kind: (str(number), first[kind] if count == 1 else kind, count)
+        for number, (kind, count) in enumerate(counts.most_common(), 1)
+    }
 
 
 def _syntax_section(confirmed: Mapping[str, Any]) -> Section:
@@ -71,8 +96,9 @@ def _syntax_section(confirmed: Mapping[str, Any]) -> Section:
     return Section(title, [note, table])
 
 
-def _row(folder: Path, report_folder: Path) -> list:
-    report = json.loads((report_folder / "report.json").read_text(encoding="utf-8"))
+def _row(
+    folder: Path, report_folder: Path, report: Mapping[str, Any], marks: Mapping[str, tuple[str, str, int]]
+) -> list:
     link = quote(Path(os.path.relpath(report_folder / "report.html", folder)).as_posix())
     with Image.open(report_folder / "overlay.png") as picture:
         picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
@@ -87,18 +113,16 @@ def _row(folder: Path, report_folder: Path) -> list:
     return [
         thumbnail,
         name,
-        _status(report.get("warnings", [])),
-        None if segments is None else len(segments),
         None if lesions is None else ", ".join(named) or "none",
+        None if segments is None else len(segments),
+        _status(report.get("warnings", []), marks),
     ]
 
 
-def _status(warnings: Sequence[str]) -> Any:
-    """Return "done" with the warnings folded, since many images share them."""
-    if not warnings:
-        return "done"
-    count = f"{len(warnings)} warning{'' if len(warnings) == 1 else 's'}"
-    return Markup("<details><summary>done, {}</summary>{}</details>").format(count, " ".join(warnings))
+def _status(warnings: Sequence[str], marks: Mapping[str, tuple[str, str, int]]) -> str:
+    """Return "done" and the numbers of the warnings, which stand once below the table."""
+    numbers = sorted({int(marks[_kind(warning)][0]) for warning in warnings})
+    return "done" + (f", warnings {', '.join(map(str, numbers))}" if numbers else "")
 
 
 def _lesion(lesion: Mapping[str, Any]) -> str:

@@ -78,9 +78,15 @@ def test_the_index_shows_the_score_of_confirmed_lesions(run, picture: Path, tmp_
     [
         (
             ["--view", 300, 0],
-            "angiogram.png: view: expected a primary angle within 180 degrees of 0, found 300",
+            "error: view: expected a primary angle within 180 degrees of 0, found 300",
         ),
-        (["--spacing", 0], "angiogram.png: pixel spacing: expected millimetres above 0, found 0"),
+        (["--view", "nan", "nan"], "error: view: expected two angles in degrees, found nan and nan"),
+        (["--spacing", 0], "error: pixel spacing: expected 0.02 to 2 millimetres per pixel, found 0"),
+        (
+            ["--spacing", "1e300"],
+            "error: pixel spacing: expected 0.02 to 2 millimetres per pixel, found 1e+300",
+        ),
+        (["--stages", 3], "--stages 3: expected --segments, trained on the stage of --vessels, found none"),
         (["--frame", 7], "angiogram.png: expected frame 1 of a single picture, found frame 7"),
     ],
 )
@@ -167,21 +173,35 @@ def test_what_is_missing_is_said_in_one_line(run, tmp_path: Path):
     assert "nowhere.png" in result.output and "Traceback" not in result.output
 
 
-def test_the_shipped_stages_are_those_that_are_there(monkeypatch: pytest.MonkeyPatch):
+def test_the_shipped_stages_are_those_that_are_there(
+    monkeypatch: pytest.MonkeyPatch, stages: SimpleNamespace, capsys: pytest.CaptureFixture
+):
     nothing = dict.fromkeys(("vessels", "segments", "stenosis"))
     assert _stages(1, nothing) == {"vessels": SHIPPED / "vessels"}
     all_shipped = {name: SHIPPED / name for name in nothing}
     monkeypatch.setattr("monai_lora_sam.coronary.pipeline.shipped_stages", lambda _: all_shipped)
     assert _stages(3, nothing) == all_shipped
     # A shipped stage 2 was not trained on top of one's own stage 1.
-    own = Path("models/best")
-    assert _stages(3, {**nothing, "vessels": own}) == {"vessels": own}
-    assert _stages(3, {**nothing, "stenosis": own}) == {**all_shipped, "stenosis": own}
+    own = stages.vessels
+    assert _stages(None, {**nothing, "vessels": own}) == {"vessels": own}
+    assert "Stages from segments on are left out" in capsys.readouterr().out
+    with pytest.raises(
+        ValueError, match="--stages 3: expected --segments, trained on the stage of --vessels"
+    ):
+        _stages(3, {**nothing, "vessels": own})
+    assert _stages(3, {**nothing, "stenosis": stages.stenosis}) == {
+        **all_shipped,
+        "stenosis": stages.stenosis,
+    }
+    with pytest.raises(
+        ValueError, match=r"vessels: expected a stage of task 'stenosis', found one of 'vessels'"
+    ):
+        _stages(3, {**nothing, "stenosis": own})
 
 
-def test_stages_that_do_not_go_together_are_refused():
-    own = Path("models/best")
+def test_stages_that_do_not_go_together_are_refused(stages: SimpleNamespace):
+    own = stages.vessels
     with pytest.raises(ValueError, match="--segments: expected --stages 2, found 1"):
-        _stages(1, {"vessels": own, "segments": own, "stenosis": None})
+        _stages(1, {"vessels": own, "segments": stages.segments, "stenosis": None})
     with pytest.raises(ValueError, match="--stenosis: expected the stage below it by --segments, found none"):
-        _stages(3, {"vessels": own, "segments": None, "stenosis": own})
+        _stages(3, {"vessels": own, "segments": None, "stenosis": stages.stenosis})

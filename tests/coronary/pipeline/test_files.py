@@ -134,13 +134,21 @@ def test_what_is_finished_is_skipped_until_something_changes(
     assert not run(picture, out, pipeline).skipped
     monkeypatch.setattr("monai_lora_sam.coronary.pipeline.files.__version__", "99")
     assert not run(picture, out, pipeline).skipped
-    Image.fromarray(np.full((72, 54), 90, np.uint8)).save(picture)
+    before = (out / "vessel" / "vessels.png").read_bytes()
+    with (out / "vessel" / "vessels.png").open("ab") as file:  # bytes that no run wrote
+        file.write(b"0")
     assert not run(picture, out, pipeline).skipped
-    assert run(picture, out, pipeline).skipped
+    assert (out / "vessel" / "vessels.png").read_bytes() == before
+    (out / "vessel" / "notes.txt").write_text("of a reader")
+    assert not run(picture, out, pipeline, again=True).skipped
+    assert (out / "vessel" / "notes.txt").read_text() == "of a reader"
     (out / "vessel" / "vessels.png").unlink()
     assert not run(picture, out, pipeline).skipped
-    (out / "vessel" / "report.json").write_text("half a rep")
-    assert not run(picture, out, pipeline).skipped
+    Image.fromarray(np.full((72, 54), 90, np.uint8)).save(picture)  # another picture under the same name
+    other = run(picture, out, pipeline)
+    assert not other.skipped and other.folder == out / "vessel_png"
+    assert run(picture, out, pipeline).skipped
+    assert (out / "vessel" / "vessels.png").is_file()
 
 
 def test_other_stages_are_run_again_and_leave_nothing_of_the_earlier_ones(

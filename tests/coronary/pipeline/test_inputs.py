@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,10 @@ from monai_lora_sam.coronary.dicom import write_segmentation, write_structured_r
 from monai_lora_sam.coronary.phantom import PhantomConfig, generate_cine
 from monai_lora_sam.coronary.phantom.dicom import phantom_dataset
 from monai_lora_sam.coronary.pipeline import find_images
+from monai_lora_sam.images import detect_format
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
-
-
-def test_equal_stems_get_folders_of_their_own(tmp_path: Path, picture: Path):
-    for name in ("a/frame.png", "b/frame.png", "b/frame.jpg"):
-        path = tmp_path / "in" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture.read_bytes())
-    names = [name for _, name in find_images([tmp_path / "in"]).images]
-    assert len(set(names)) == 3
 
 
 def test_an_image_given_twice_is_run_once(picture: Path):
@@ -72,7 +65,7 @@ def disc(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_is_no_angiogram_is_left_out_and_named(disc: Path):
     found = find_images([disc])
-    assert [path.name for path, _ in found.images] == ["IM0001"]
+    assert [path.name for path in found.images] == ["IM0001"]
     assert {path.name: reason for path, reason in found.skipped} == {
         "IM0002": "not an angiogram (Segmentation Storage, modality SEG)",
         "IM0003.dcm": "not an angiogram (Comprehensive SR Storage, modality SR)",
@@ -85,7 +78,7 @@ def test_what_is_no_angiogram_is_left_out_and_named(disc: Path):
 
 def test_a_file_that_is_given_itself_is_never_left_out(disc: Path):
     found = find_images([disc / "IM0003.dcm", disc])
-    assert {path.name for path, _ in found.images} == {"IM0001", "IM0003.dcm"}
+    assert {path.name for path in found.images} == {"IM0001", "IM0003.dcm"}
     assert "IM0003.dcm" not in {path.name for path, _ in found.skipped}
 
 
@@ -104,9 +97,7 @@ def test_damaged_files_are_not_left_out(disc: Path, tmp_path: Path):
 
 def test_a_folder_of_nothing_but_other_files_is_an_error(disc: Path, tmp_path: Path):
     (tmp_path / "dose.dcm").write_bytes((disc / "IM0003.dcm").read_bytes())
-    with pytest.raises(
-        FileNotFoundError, match=r"found 1 DICOM files that are no angiograms \(Comprehensive SR"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"found 1 other files \(not an angiogram \(Comprehensive SR"):
         find_images([tmp_path])
 
 
@@ -125,22 +116,58 @@ def test_results_of_earlier_runs_are_no_input(disc: Path, tmp_path: Path):
     for folder in (tmp_path, own):
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "frame.png")
     found = find_images([tmp_path], out)
-    assert [path.relative_to(tmp_path).as_posix() for path, _ in found.images] == [
+    assert [path.relative_to(tmp_path).as_posix() for path in found.images] == [
         "frame.png",
         "own/frame.png",
     ]
-    assert not found.skipped
+    assert [path.name for path, _ in found.skipped] in ([], ["report.json"])
     # The results may go into the folder of the images itself.
     assert len(find_images([own], own).images) == 1
 
 
 def test_a_link_that_leads_back_is_not_followed(picture: Path):
     (picture.parent / "again").symlink_to(picture.parent)
-    assert len(find_images([picture.parent]).images) == 1
+    found = find_images([picture.parent])
+    assert len(found.images) == 1
+    assert [(path.name, reason) for path, reason in found.skipped] == [("again", "a link to a folder")]
+
+
+def test_the_search_goes_on_past_what_cannot_be_read(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "bad.png").write_bytes(picture.read_bytes())
+    latin = Path(os.fsdecode(os.fsencode(tmp_path) + b"/art\xe8re.png"))
+    latin.write_bytes(picture.read_bytes())
+    listing, detect = Path.iterdir, detect_format
+
+    def iterdir(folder: Path):
+        if folder.name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return listing(folder)
+
+    def read(path: Path) -> str:
+        if path.name == "bad.png":
+            raise PermissionError(13, "Permission denied")
+        return detect(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setattr("monai_lora_sam.coronary.pipeline.inputs.detect_format", read)
+    found = find_images([tmp_path])
+    assert {path.name for path in found.images} == {picture.name, latin.name}
+    assert {path.name: reason for path, reason in found.skipped} == {
+        "locked": "a folder that cannot be read (Permission denied)",
+        "notes.txt": "not a picture",
+        "gone.png": "a link to nothing",
+        "bad.png": "cannot be read (Permission denied)",
+    }
 
 
 def test_dicom_without_an_extension_is_found_by_content(tmp_path: Path):
     (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM" + bytes(8))
     (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM" + bytes(8))
+    (tmp_path / "old").write_bytes(bytes.fromhex("0800 0500 0a00 0000") + b"ISO_IR 100" + bytes(8))
     (tmp_path / "notes").write_text("no image")
-    assert [path.name for path, _ in find_images([tmp_path]).images] == ["IM0001"]
+    assert [path.name for path in find_images([tmp_path]).images] == ["IM0001", "old"]

@@ -18,7 +18,7 @@ def test_index_lists_every_image_failed_ones_first(tmp_path, case):
     write_report(odd, *case)
     write_report(tmp_path / "two", *case)
     write_index(
-        tmp_path, [odd, tmp_path / "two"], {"<script>x.png": "x.png: expected an image, found 0 bytes"}
+        tmp_path, [odd, tmp_path / "two"], [("<script>x.png", "x.png: expected an image, found 0 bytes")]
     )
     html = (tmp_path / "index.html").read_text()
     assert "2 done, 1 failed" in html
@@ -41,7 +41,7 @@ def test_index_shows_lesions_and_what_was_skipped(tmp_path, case):
     assert "2 done, 0 failed, 1 skipped" in html
     assert "62 % in 7 LAD mid" in html and ">none<" in html
     assert html.index("case.png") < html.index("skipped: a dose report")
-    assert "<summary>done, 1 warning</summary>The view is a guess.</details>" in html
+    assert "done, warnings 1" in html and html.count("The view is a guess.") == 1
 
 
 def test_index_without_any_image(tmp_path):
