@@ -26,10 +26,8 @@ KEPT = frozenset(
             "ImageType",
             "SOPClassUID",
             "Modality",
-            "Manufacturer",
-            "ManufacturerModelName",
         ),
-        *("SeriesNumber", "AcquisitionNumber", "InstanceNumber", "PatientOrientation", "Laterality"),
+        *("SeriesNumber", "AcquisitionNumber", "InstanceNumber", "Laterality"),
         *("BodyPartExamined", "BurnedInAnnotation", "LossyImageCompression", "LossyImageCompressionRatio"),
         *("LossyImageCompressionMethod", "PresentationLUTShape"),
         # pixels
@@ -75,6 +73,63 @@ KEPT = frozenset(
         *("FrameVOILUTSequence", "FrameAcquisitionNumber", "DimensionIndexValues"),
     )
 )
+#: Terms that kept elements of text may have. Any other text may hold a name, whatever the element is for.
+TERMS = frozenset(
+    (
+        *(
+            "ISO_IR 192",
+            "ISO_IR 100",
+            "ISO_IR 6",
+            "ORIGINAL",
+            "DERIVED",
+            "PRIMARY",
+            "SECONDARY",
+            "SINGLE PLANE",
+        ),
+        *(
+            "BIPLANE A",
+            "BIPLANE B",
+            "SINGLE A",
+            "SINGLE B",
+            "XA",
+            "RF",
+            "OT",
+            "L",
+            "R",
+            "B",
+            "U",
+            "HEART",
+            "CHEST",
+        ),
+        *("CORONARYARTERY", "CORONARY", "YES", "NO", "00", "01", "ISO_10918_1", "ISO_14495_1", "ISO_15444_1"),
+        *(
+            "IDENTITY",
+            "INVERSE",
+            "MONOCHROME1",
+            "MONOCHROME2",
+            "PALETTE COLOR",
+            "RGB",
+            "YBR_FULL",
+            "YBR_FULL_422",
+        ),
+        *(
+            "YBR_RCT",
+            "YBR_ICT",
+            "US",
+            "LIN",
+            "LOG",
+            "DISP",
+            "OTHER",
+            "SC",
+            "GR",
+            "CONTINUOUS",
+            "PULSED",
+            "ROUND",
+        ),
+        *("RECTANGLE", "HEXAGONAL", "GEOMETRY", "FIDUCIAL", "STATIC", "DYNAMIC", "CARM", "COLUMN", "NONE"),
+    )
+)
+_TEXT = ("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT")
 _NEW_UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 # Type 2: present without a value.
 _EMPTIED = (
@@ -88,8 +143,9 @@ def anonymise(dataset: Dataset, key: bytes | None = None) -> Dataset:
     """Return a copy of an angiogram's data set without the patient's identity.
 
     SEG, SR and report made from the copy hold no identity either. The copy keeps only the technical attributes of
-    `KEPT`, which is stricter than the profile. Keyed hashes (HMAC-SHA256) replace UIDs and the patient's id: equal
-    values stay equal under one key, and cannot be traced back without it. Pixels are not changed.
+    `KEPT`, and of their texts only the `TERMS`, which is stricter than the profile. Keyed hashes (HMAC-SHA256)
+    replace UIDs and the patient's id: equal values stay equal under one key, and cannot be traced back without it.
+    Pixels are not changed.
 
     Args:
         dataset: data set with or without pixels; it is not changed.
@@ -147,7 +203,7 @@ def anonymous_name(dataset: Dataset, key: bytes | None = None) -> str:
 
 
 def _kept(dataset: Dataset) -> Dataset:
-    """Copy the elements of `KEPT`, in sequences too."""
+    """Copy the elements of `KEPT`, in sequences too; of text those values alone that are among `TERMS`."""
     result = Dataset()
     for tag in dataset.keys():  # noqa: SIM118 - elements are converted only when they are asked for
         if tag not in KEPT:
@@ -155,6 +211,11 @@ def _kept(dataset: Dataset) -> Dataset:
         element = dataset[tag]
         if element.VR == "SQ":
             setattr(result, element.keyword, [_kept(item) for item in element.value])
+        elif element.VR in _TEXT:
+            values = [element.value] if element.VM == 1 else list(element.value or ())
+            setattr(
+                result, element.keyword, [value for value in values if str(value).strip() in TERMS] or None
+            )
         else:
             result[tag] = copy.deepcopy(element)
     return result

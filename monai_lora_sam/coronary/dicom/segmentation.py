@@ -38,8 +38,9 @@ def write_segmentation(
     """Write the masks of one frame as a DICOM segmentation of that frame (PS3.3 A.51, type BINARY).
 
     Segment 1 is the vessel tree; each coronary segment that occurs follows, by rising ARCADE id, coded by CID 3014
-    (:mod:`monai_lora_sam.coronary.dicom.codes`) and labelled "SYNTAX 6, CASS 12". The patient, the study, the frame
-    of reference and the pixel spacing are the source's own, each only where the source has it.
+    (:mod:`monai_lora_sam.coronary.dicom.codes`) and labelled "SYNTAX 6, CASS 12". The patient, the study and the
+    frame of reference are the source's own, each only where the source has it. A projection's pixel spacing stays in
+    the source: GDCM and highdicom take a spacing for that of a plane in the patient.
 
     Args:
         path: file to write.
@@ -93,8 +94,9 @@ def write_segmentation(
         series_description="Coronary segmentation (research)",
     )
     shared = result.SharedFunctionalGroupsSequence[0]
-    if "PixelMeasuresSequence" in shared and not shared.PixelMeasuresSequence[0]:
-        del shared.PixelMeasuresSequence
+    if "PlaneOrientationSequence" not in shared:
+        # A projection has no plane in the patient; readers that find a pixel spacing look for one.
+        shared.pop("PixelMeasuresSequence", None)
     # highdicom shares this item with the Common Instance Reference, where a frame number has no place.
     result.SourceImageSequence = copy.deepcopy(result.SourceImageSequence)
     frames = [frame.DerivationImageSequence[0] for frame in result.PerFrameFunctionalGroupsSequence]

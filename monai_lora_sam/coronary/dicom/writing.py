@@ -42,7 +42,7 @@ def require(module: str) -> ModuleType:
         package = module.split(".")[0]
         raise ImportError(
             f"DICOM results need the package {package}, which could not be imported ({error}): "
-            'pip install "monai-lora-sam[dicom]"'
+            'pip install "highdicom>=0.28" "pydicom>=3.0"'
         ) from error
 
 
@@ -114,7 +114,13 @@ def single_frame_header(source: Dataset, frame_index: int) -> Dataset:
         if source.get("PixelSpacing"):
             shared.PixelMeasuresSequence[0].PixelSpacing = source.PixelSpacing
     header.SharedFunctionalGroupsSequence = [shared]
-    if "PerFrameFunctionalGroupsSequence" in header:
+    groups = source.get("PerFrameFunctionalGroupsSequence")
+    if groups is not None:
+        if frame_index >= len(groups):
+            raise ValueError(
+                f"{name_of(source)}: expected functional groups of frame {frame_index + 1}, found those of "
+                f"{len(groups)} frames"
+            )
         header.PerFrameFunctionalGroupsSequence = [source.PerFrameFunctionalGroupsSequence[frame_index]]
     return header
 

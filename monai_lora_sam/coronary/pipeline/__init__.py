@@ -3,16 +3,11 @@
 from monai_lora_sam.coronary.pipeline.analysis import CoronaryPipeline, CoronaryResult
 from monai_lora_sam.coronary.pipeline.diameter_finder import diameter_finder
 from monai_lora_sam.coronary.pipeline.evaluation import FindVesselsd, ReadAngiogramd, WriteResults
-from monai_lora_sam.coronary.pipeline.files import (
-    AngiogramRun,
-    CaseOutcome,
-    RunOptions,
-    run_files,
-    write_result,
-)
+from monai_lora_sam.coronary.pipeline.files import AngiogramRun, run_files, write_result
 from monai_lora_sam.coronary.pipeline.inference import LastStage, RefineVesselMapd, StagesInferer
 from monai_lora_sam.coronary.pipeline.inputs import FoundImages, find_images
 from monai_lora_sam.coronary.pipeline.refine_map import keep_near, refine_map
+from monai_lora_sam.coronary.pipeline.run_options import CaseOutcome, RunOptions
 from monai_lora_sam.coronary.pipeline.stage_networks import (
     THRESHOLD,
     StageNetworks,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,63 +32,18 @@ from monai_lora_sam.coronary.pipeline.result_folder import (
     sha256,
     whole_report,
 )
+from monai_lora_sam.coronary.pipeline.run_options import CaseOutcome, RunOptions
 from monai_lora_sam.coronary.pipeline.study import (
     Case,
-    Catheter,
     can_write_dicom,
     content_pseudonym,
     read_case,
+    without_values,
     write_dicom,
 )
 from monai_lora_sam.coronary.qca import score_confirmed
 from monai_lora_sam.coronary.report import write_index, write_report, write_tables
 from monai_lora_sam.files import atomic_file, atomic_folder, atomic_write, check_output_folder, printable
-
-
-@dataclass(frozen=True)
-class CaseOutcome:
-    """Hold the outcome of one image.
-
-    Attributes:
-        path: the image.
-        folder: of its results.
-        error: the reason why it failed, or None.
-        skipped: whether an earlier run had finished it with the same settings.
-        seconds: of work on it.
-        summary: counts in words, such as "5 segments, 2 lesions".
-    """
-
-    path: Path
-    folder: Path
-    error: str | None = None
-    skipped: bool = False
-    seconds: float = 0.0
-    summary: str = ""
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Hold how the images of a run are read and written.
-
-    Attributes:
-        view, pixel_spacing_mm: of all images, see :meth:`CoronaryPipeline.__call__`.
-        frame: of all cines, see :func:`read_case`.
-        anonymise: remove patient, study and file names from all results.
-        anonymise_key: secret from which the new names are derived; runs with the same key give the same names, so
-            that a second run skips finished images. By default a random one.
-        catheter: by which the spacing is measured, in a run of one image; of a cine with `frame`.
-        again: analyse images that are finished, too.
-        confirmed: JSON of lesions that a reader has confirmed; ``index.html`` shows their SYNTAX score.
-    """
-
-    view: tuple[float, float] | None = None
-    pixel_spacing_mm: float | None = None
-    frame: int | None = None
-    anonymise: bool = False
-    anonymise_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
-    catheter: Catheter | None = None
-    again: bool = False
-    confirmed: Path | None = None
 
 
 def run_files(
@@ -319,7 +272,7 @@ class AngiogramRun:
             (self._shown(outcome.path), outcome.error) for outcome in outcomes if outcome.error is not None
         ]
         if options.anonymise:
-            failures = [(name, _without_names(error, outcomes)) for name, error in failures]
+            failures = [(name, without_values(_without_names(error, outcomes))) for name, error in failures]
         left_out = [(self._shown(path), reason) for path, reason in self.found.skipped]
         earlier = _finished_earlier(self.out, {one.folder for one in outcomes}, options.anonymise)
         confirmed = options.confirmed and score_confirmed(options.confirmed).to_json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from math import isfinite
@@ -111,7 +112,23 @@ class Case:
             ValueError: if the file says that text is burned into its pixels.
         """
         header = None if self.header is None else anonymise(self.header, key)
-        return replace(self, header=header, angiogram=replace(self.angiogram, path=Path(name)))
+        angiogram = replace(
+            self.angiogram,
+            path=Path(name),
+            # Without the file's own description of the calibration, which stands behind a colon.
+            pixel_spacing_source=self.angiogram.pixel_spacing_source.partition(": ")[0],
+        )
+        return replace(self, header=header, angiogram=angiogram)
+
+
+def without_values(text: str) -> str:
+    """Return a message without the values that it quotes: a file's text may be a name.
+
+    Example:
+        >>> without_values("expected numbers in DICOM tag (0018,1510), found 'Doe 30'")
+        'expected numbers in DICOM tag (0018,1510), found …'
+    """
+    return re.sub(r"""'[^']*'|"[^"]*"|b'.*'""", "…", text)
 
 
 def check_stated(view: tuple[float, float] | None = None, pixel_spacing_mm: float | None = None) -> None:
@@ -175,25 +192,35 @@ def can_write_dicom() -> bool:
 
 
 def write_dicom(case: Case, report: dict[str, Any], vessels: Any, segments: Any, folder: Path) -> None:
-    """Write the masks as DICOM SEG and the measurements as DICOM SR; say in the report's warnings if it cannot be."""
+    """Write the masks as DICOM SEG and the measurements as DICOM SR; say in the report's warnings if one cannot be.
+
+    The libraries raise errors of any type at a source that departs from the standard (a retired object class, missing
+    functional groups): masks and report are worth having without them.
+    """
     if case.header is None:
-        _remove_dicom(folder)
         return
+    if not can_write_dicom():
+        report["warnings"].append(
+            'DICOM SEG and SR were not written: highdicom is missing (pip install "highdicom>=0.28" "pydicom>=3.0").'
+        )
+        return
+    header, frame = case.header, case.frame_index
+    segmentation = None
     try:
-        if not can_write_dicom():
-            raise ValueError('highdicom is missing: pip install "monai-lora-sam[dicom]"')
-        segmentation = write_segmentation(
-            folder / SEGMENTATION, case.header, case.frame_index, vessels, segments
-        )
-        write_structured_report(
-            folder / STRUCTURED_REPORT, case.header, case.frame_index, report, segmentation
-        )
-    except ValueError as error:
-        _remove_dicom(folder)
-        report["warnings"].append(f"DICOM SEG and SR were not written: {error}.")
+        segmentation = write_segmentation(folder / SEGMENTATION, header, frame, vessels, segments)
+    except Exception as error:
+        report["warnings"].append(f"DICOM SEG was not written: {_reason(error)}.")
+    try:
+        write_structured_report(folder / STRUCTURED_REPORT, header, frame, report, segmentation)
+    except Exception as error:
+        report["warnings"].append(f"DICOM SR was not written: {_reason(error)}.")
 
 
-def _remove_dicom(folder: Path) -> None:
-    """Remove the DICOM results of an earlier run."""
-    for name in (SEGMENTATION, STRUCTURED_REPORT):
-        (folder / name).unlink(missing_ok=True)
+def _reason(error: Exception) -> str:
+    """Return an error in one line; those of the libraries with their kind."""
+    line = (str(error).strip().splitlines() or [""])[-1].rstrip(".")
+    return (
+        line
+        if isinstance(error, ValueError)
+        else f"the source departs from the standard ({type(error).__name__}: {line})"
+    )

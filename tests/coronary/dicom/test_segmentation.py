@@ -148,7 +148,46 @@ def test_geometry_is_only_what_the_source_has(tmp_path, xa_source, masks):
     source = xa_source(FrameOfReferenceUID="1.2.3", PixelSpacing=[0.21, 0.21])
     calibrated = write_segmentation(tmp_path / "calibrated.dcm", source, 3, *masks)
     assert calibrated.FrameOfReferenceUID == "1.2.3"
-    assert calibrated.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing == [0.21, 0.21]
+    assert "PixelMeasuresSequence" not in calibrated.SharedFunctionalGroupsSequence[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"PixelSpacing": [0.21, 0.21], "FrameOfReferenceUID": "1.2.3"},
+        {"PixelSpacing": [0.21, 0.21], "ImagerPixelSpacing": None},
+        {"frames": 1, "PixelSpacing": [0.21, 0.21]},
+        {"frames": 1, "ImagerPixelSpacing": None},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.12.1.1", "PixelSpacing": [0.21, 0.21]},
+    ],
+)
+def test_other_readers_read_every_segmentation(tmp_path, xa_source, masks, changes):
+    source = xa_source(**changes)
+    if source.SOPClassUID.endswith(".12.1.1"):  # enhanced XA with its spacing in the functional groups
+        measures = pydicom.Dataset()
+        measures.PixelSpacing = [0.21, 0.21]
+        group = pydicom.Dataset()
+        group.PixelMeasuresSequence = [measures]
+        source.SharedFunctionalGroupsSequence = [group]
+        source.PerFrameFunctionalGroupsSequence = [pydicom.Dataset() for _ in range(5)]
+    frame = 0 if source.get("NumberOfFrames") is None else 3
+    write_segmentation(tmp_path / "seg.dcm", source, frame, *masks)
+    expected = [masks[0], *(masks[1] == label for label in (6, 7, 13))]
+    seg = hd.seg.segread(tmp_path / "seg.dcm")
+    if frame:
+        read = seg.get_pixels_by_source_frame(source.SOPInstanceUID, [frame + 1], combine_segments=False)[0]
+    else:
+        read = seg.get_pixels_by_source_instance([source.SOPInstanceUID], combine_segments=False)[0]
+    assert np.array_equal(np.moveaxis(read, -1, 0), expected)
+    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "seg.dcm"))) > 0, expected)
+
+
+def test_missing_functional_groups_of_a_frame_are_named(tmp_path, xa_source, masks):
+    source = xa_source(SOPClassUID="1.2.840.10008.5.1.4.1.1.12.1.1")
+    source.PerFrameFunctionalGroupsSequence = [pydicom.Dataset()]
+    with pytest.raises(ValueError, match="expected functional groups of frame 4, found those of 1 frames"):
+        write_segmentation(tmp_path / "seg.dcm", source, 3, *masks)
 
 
 def test_a_single_frame_is_referred_to_without_number(tmp_path, xa_source, masks):
@@ -220,5 +259,5 @@ def test_highdicom_is_imported_nowhere_at_the_top():
 
 def test_without_highdicom_the_extra_is_named(tmp_path, xa_source, masks, monkeypatch):
     monkeypatch.setitem(sys.modules, "highdicom.seg", None)
-    with pytest.raises(ImportError, match=r'pip install "monai-lora-sam\[dicom\]"'):
+    with pytest.raises(ImportError, match=r'pip install "highdicom'):
         write_segmentation(tmp_path / "seg.dcm", xa_source(), 0, masks[0])

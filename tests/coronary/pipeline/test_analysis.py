@@ -252,8 +252,14 @@ def test_view_and_spacing_given_by_hand(ideal: CoronaryPipeline, drawn: SimpleNa
             {"view": (0.0, -95.0)},
             r"vessel\.png: view: expected a secondary angle within 90 degrees of 0, found -95",
         ),
-        ({"pixel_spacing_mm": 0.0}, r"vessel\.png: pixel spacing: expected 0.02 to 2 millimetres per pixel, found 0"),
-        ({"pixel_spacing_mm": float("nan")}, "pixel spacing: expected 0.02 to 2 millimetres per pixel, found nan"),
+        (
+            {"pixel_spacing_mm": 0.0},
+            r"vessel\.png: pixel spacing: expected 0.02 to 2 millimetres per pixel, found 0",
+        ),
+        (
+            {"pixel_spacing_mm": float("nan")},
+            "pixel spacing: expected 0.02 to 2 millimetres per pixel, found nan",
+        ),
     ],
 )
 def test_angles_and_spacing_out_of_range(network: AdaptedSegmenter, picture: Path, given: dict, message: str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_lora_sam.coronary.pipeline import CaseOutcome, CoronaryPipeline, RunOptions, run_files
+from monai_lora_sam.coronary.pipeline import (
+    AngiogramRun,
+    CaseOutcome,
+    CoronaryPipeline,
+    RunOptions,
+    run_files,
+)
 from monai_lora_sam.networks import AdaptedSegmenter
 
 
@@ -177,6 +184,78 @@ def test_a_stopped_run_leaves_no_finished_case(
         with pytest.raises(KeyboardInterrupt):
             run_files([picture], tmp_path / "out", pipeline)
     assert not run(picture, tmp_path / "out", pipeline).skipped
+
+
+@pytest.mark.parametrize("place", ["vessels.png", "segments.png", "probability.npz", "overlay.png", "report"])
+def test_a_run_killed_at_any_file_leaves_the_old_results_or_none(
+    pipeline: CoronaryPipeline, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+):
+    result = pipeline(picture)
+    monkeypatch.setattr(CoronaryPipeline, "__call__", lambda *_, **__: copy.deepcopy(result))
+    out, rename = tmp_path / "out", os.replace
+
+    def killed(source, target):
+        if Path(target).name.startswith(place):
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    for before in (None, "an earlier result"):
+        if before:
+            run(picture, out, pipeline)
+        old = {path.name: path.read_bytes() for path in out.glob("vessel/*")}
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                run(picture, out, pipeline, again=True)
+        assert {path.name: path.read_bytes() for path in out.glob("vessel/*")} == old
+    assert run(picture, out, pipeline).skipped
+
+
+def test_two_patients_with_one_file_name_keep_their_results(
+    network: AdaptedSegmenter, picture: Path, tmp_path: Path
+):
+    pipeline, out = CoronaryPipeline(network, device="cpu"), tmp_path / "out"
+    paths = [tmp_path / f"patient{number}" / "IM0001.png" for number in (1, 2)]
+    for number, path in enumerate(paths):
+        path.parent.mkdir()
+        pixels = np.asarray(Image.open(picture))
+        Image.fromarray(np.roll(pixels, 9 * number, axis=1)).save(path)
+        assert run_files([path], out, pipeline) == [(path, None)]
+    masks = {path.parent.name: path.read_bytes() for path in out.glob("*/probability.npz")}
+    assert set(masks) == {"IM0001", "IM0001_png"} and len(set(masks.values())) == 2
+    sources = {
+        path.parent.name: json.loads(path.read_text())["run"]["source"] for path in out.glob("*/report.json")
+    }
+    assert sources == {"IM0001": str(paths[0]), "IM0001_png": str(paths[1])}
+    rows = (out / "images.csv").read_text().splitlines()
+    assert len(rows) == 3 and rows[0].startswith("image,folder,status,error,")
+
+
+def test_names_that_lead_elsewhere_stay_inside(network: AdaptedSegmenter, picture: Path, tmp_path: Path):
+    latin = os.fsdecode(os.fsencode(tmp_path) + b"/art\xe8re.png")
+    paths = [tmp_path / "...png", tmp_path / "[b] =1.png", Path(latin)]
+    for path in paths:
+        path.write_bytes(picture.read_bytes())
+    out = tmp_path / "results" / "out"
+    assert [error for _, error in run_files(paths, out, CoronaryPipeline(network, device="cpu"))] == [
+        None
+    ] * 3
+    assert {path.name for path in out.iterdir() if path.is_dir()} == {"image", "[b] =1", "art_re"}
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+    assert "art\ufffdre" in (out / "index.html").read_text(encoding="utf-8")
+
+
+def test_two_runs_do_not_write_into_one_folder(network: AdaptedSegmenter, picture: Path, tmp_path: Path):
+    pipeline, out = CoronaryPipeline(network, device="cpu"), tmp_path / "out"
+    first = AngiogramRun([picture], out, pipeline)
+    with (
+        first.alone(),
+        pytest.raises(ValueError, match="out: expected no other run to write into this folder"),
+    ):
+        run_files([picture], out, pipeline)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        run_files([picture], tmp_path / "file", pipeline)
 
 
 def test_results_inside_the_folder_of_images_are_no_images(

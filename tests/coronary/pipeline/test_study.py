@@ -142,6 +142,78 @@ def test_anonymised_results_say_nothing_of_the_patient(
     assert (folder / "segmentation.dcm").is_file() and (folder / "report.dcm").is_file()
 
 
+def mark(dataset: pydicom.Dataset, keep: tuple[str, ...]) -> None:
+    """Write a marker into every element of text, dates and private elements included, in sequences too."""
+    for element in list(dataset):
+        if element.VR == "SQ":
+            for item in element.value:
+                mark(item, keep)
+        elif element.keyword not in keep and element.VR in ("CS", "SH", "AE", "DA", "TM"):
+            element.value = {"DA": "19991231", "TM": "235959"}.get(element.VR, "ZORRO")
+        elif element.keyword not in keep and element.VR in ("LO", "LT", "PN", "ST", "UT", "UC", "UR"):
+            element.value = "Zorro Zorro"
+
+
+def test_no_text_of_the_source_reaches_anonymised_results(
+    pipeline: CoronaryPipeline, study: Path, tmp_path: Path
+):
+    dataset = pydicom.dcmread(study)
+    texts = ("LO", "LT", "PN", "ST", "UT", "CS", "SH", "AE")
+    for tag, entry in pydicom.datadict.DicomDictionary.items():
+        vr = entry[0]
+        if vr in texts and tag not in dataset and tag >> 16 in (0x8, 0x10, 0x18, 0x20, 0x28, 0x32, 0x40):
+            dataset.add_new(tag, vr, "")
+    dataset.PixelSpacing, dataset.PixelSpacingCalibrationType = [0.2, 0.2], "FIDUCIAL"
+    inner = pydicom.Dataset()
+    inner.PatientName, inner.InstitutionName = "", ""
+    dataset.RequestAttributesSequence = [inner]
+    block = dataset.private_block(0x0019, "ZORRO", create=True)
+    block.add_new(1, "LO", "Zorro")
+    keep = ("Modality", "PhotometricInterpretation", "PixelSpacingCalibrationType", "SpecificCharacterSet")
+    mark(dataset, (*keep, "BurnedInAnnotation"))
+    dataset.BurnedInAnnotation = "NO"
+    marked = tmp_path / "Zorro.dcm"
+    dataset.save_as(marked, enforce_file_format=True)
+    bad = tmp_path / "Zorro_bad.dcm"
+    dataset.Modality = "ZORRO"
+    dataset.save_as(bad, enforce_file_format=True)
+    out = tmp_path / "out"
+    outcomes = run_files([marked, bad], out, pipeline, options=RunOptions(anonymise=True, frame=2))
+    assert [error is None for _, error in outcomes] == [True, False]
+    written = [path for path in out.rglob("*") if path.is_file()]
+    assert {"report.json", "report.html", "report.dcm", "segmentation.dcm", "lesions.csv", "index.html"} <= {
+        path.name for path in written
+    }
+    for path in written:
+        content = path.read_bytes().lower()
+        assert b"zorro" not in content and b"19991231" not in content, path.name
+        assert "zorro" not in str(path.relative_to(out)).lower()
+    report = json.loads(next(out.glob("*/report.json")).read_text())
+    assert report["calibration"]["source"].startswith("calibrated on an object of known size")
+
+
+@pytest.mark.parametrize("change", ["retired class", "no groups", "no number of frames in the groups"])
+def test_a_source_that_departs_from_the_standard_costs_its_dicom_results_alone(
+    pipeline: CoronaryPipeline, study: Path, tmp_path: Path, change: str
+):
+    dataset = pydicom.dcmread(study)
+    if change == "retired class":
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.12.3"
+    else:
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.12.1.1"
+        count = 4 if change == "no groups" else 0
+        dataset.PerFrameFunctionalGroupsSequence = [pydicom.Dataset() for _ in range(count)]
+    path = tmp_path / "odd.dcm"
+    dataset.save_as(path, enforce_file_format=True)
+    assert run_files([path], tmp_path / "out", pipeline, options=RunOptions(frame=6)) == [(path, None)]
+    folder = tmp_path / "out" / "odd"
+    report = json.loads((folder / "report.json").read_text())
+    said = [warning for warning in report["warnings"] if "was not written: " in warning]
+    assert said and all("\n" not in warning for warning in said)
+    assert (folder / "vessels.png").is_file() and not (folder / "segmentation.dcm").exists()
+    assert said[0] in (folder / "report.html").read_text().replace("&#39;", "'").replace("&#34;", '"')
+
+
 def test_a_source_that_cannot_be_referred_to_is_a_warning(
     pipeline: CoronaryPipeline, study: Path, tmp_path: Path
 ):
@@ -152,7 +224,7 @@ def test_a_source_that_cannot_be_referred_to_is_a_warning(
     assert run_files([path], tmp_path / "out", pipeline, options=RunOptions(frame=1)) == [(path, None)]
     folder = tmp_path / "out" / "bare"
     report = json.loads((folder / "report.json").read_text())
-    assert any("SEG and SR were not written" in warning for warning in report["warnings"])
+    assert sum("was not written: " in warning for warning in report["warnings"]) == 2
     assert not list(folder.glob("*.dcm"))
 
 
@@ -162,7 +234,7 @@ def test_without_highdicom_everything_else_is_written(
     monkeypatch.setattr("monai_lora_sam.coronary.pipeline.study.can_write_dicom", lambda: False)
     run_files([study], tmp_path, pipeline, options=RunOptions(frame=1))
     report = json.loads((tmp_path / "Doe_Jane" / "report.json").read_text())
-    assert any('pip install "monai-lora-sam[dicom]"' in warning for warning in report["warnings"])
+    assert any('pip install "highdicom' in warning for warning in report["warnings"])
 
 
 def test_files_that_are_no_angiograms_are_refused_by_name(study: Path, tmp_path: Path):
