@@ -122,13 +122,18 @@ class Case:
 
 
 def without_values(text: str) -> str:
-    """Return a message without the values that it quotes: a file's text may be a name.
+    """Return a message without the values that it found in a file: any text there may be a name.
 
     Example:
         >>> without_values("expected numbers in DICOM tag (0018,1510), found 'Doe 30'")
-        'expected numbers in DICOM tag (0018,1510), found …'
+        'expected numbers in DICOM tag (0018,1510), found another'
+        >>> without_values("expected a frame from 1 to 6, found frame 9")
+        'expected a frame from 1 to 6, found frame 9'
     """
-    return re.sub(r"""'[^']*'|"[^"]*"|b'.*'""", "…", text)
+    text = re.sub(r"""'[^']*'|"[^"]*\"""", "…", text)
+    return re.sub(
+        r", found (?!frame \d+$|nothing|an empty file|[\d.]+ ).*", ", found another", text, flags=re.DOTALL
+    )
 
 
 def check_stated(view: tuple[float, float] | None = None, pixel_spacing_mm: float | None = None) -> None:

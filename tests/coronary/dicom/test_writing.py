@@ -70,5 +70,5 @@ def test_files_are_written_whole(tmp_path, xa_source):
 
 
 def test_a_missing_package_is_named():
-    with pytest.raises(ImportError, match='need the package no_such_package.*pip install "highdicom'):
+    with pytest.raises(ImportError, match=r'need the package no_such_package.*pip install "highdicom'):
         require("no_such_package.sr")
