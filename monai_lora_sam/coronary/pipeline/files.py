@@ -306,9 +306,10 @@ class AngiogramRun:
 
     def _add(self, error: str | None = None, skipped: bool = False, summary: str = "") -> None:
         path = self.found.images[self._started - 1]
+        nameless = "unreadable" if self.options.anonymise else folder_name(path.name)
         outcome = CaseOutcome(
             path,
-            self.out / (self._name or folder_name(path.name)),
+            self.out / (self._name or nameless),
             error,
             skipped,
             self._watch.total,

@@ -31,6 +31,7 @@ from monai_lora_sam.coronary.qca import (
     with_units,
 )
 from monai_lora_sam.coronary.report import SCHEMA
+from monai_lora_sam.files import printable
 
 PACKAGES = ("monai", "torch", "transformers", "peft")
 LOW_CONFIDENCE = 0.5  # of a lesion's score
@@ -252,7 +253,7 @@ def assemble_report(
     return {
         "schema": SCHEMA,
         "image": {
-            "file": angiogram.path.name,
+            "file": printable(angiogram.path.name),
             "height": height,
             "width": width,
             "pixel_spacing_mm": spacing,
