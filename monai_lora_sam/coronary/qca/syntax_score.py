@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from monai_lora_sam.coronary.anatomy import Dominance, SyntaxSegment, exists_in, syntax_from_arcade_id
-from monai_lora_sam.coronary.qca.lesion import ONE_LESION_DIAMETERS, Lesion
+from monai_lora_sam.coronary.qca.lesion import ONE_LESION_DIAMETERS, Lesion, percent_narrowed, segment_at
+from monai_lora_sam.coronary.qca.paths import SPACING_PX
+from monai_lora_sam.coronary.qca.profile import VesselProfile
 from monai_lora_sam.coronary.qca.result import QcaResult
 from monai_lora_sam.coronary.qca.stenosis import Stenosis
+from monai_lora_sam.coronary.qca.vessels import SHORTEST_PX
 
 LEAST_PERCENT = 50.0  # of diameter stenosis; shallower ones do not count
 LEAST_VESSEL_MM = 1.5  # reference diameter; narrower vessels do not count
@@ -249,7 +252,7 @@ def scored_lesions(result: QcaResult) -> list[ScoredLesion]:
 
 def _counts(one: Stenosis, lesion: Lesion, spacing: float) -> bool:
     reference = float(lesion.profile.reference_px[one.minimum])
-    percent = 100.0 * (1.0 - one.minimum_lumen_diameter_px / reference)
+    percent = percent_narrowed(one.minimum_lumen_diameter_px, reference)
     return percent >= LEAST_PERCENT and reference * spacing >= LEAST_VESSEL_MM
 
 
@@ -271,19 +274,25 @@ def _scored(stenoses: Sequence[Stenosis], lesion: Lesion) -> ScoredLesion:
     segments: list[SyntaxSegment] = []
     occluded = None
     for one in stenoses:
-        inside = np.arange(one.begin, one.end + 1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            half = profile.smoothed_px[inside] <= (1 - LEAST_PERCENT / 100) * profile.reference_px[inside]
-        where = inside[half | profile.occluded[inside]]
-        ids = [int(_id) for _id in profile.segment_ids[[one.minimum, *where]] if _id]
+        place = segment_at(profile, one)
+        # The lumen's narrowing before an occlusion belongs to it.
+        ids = [place] if one.total_occlusion else [place, *_half_narrowed(profile, one)]
+        ids = [_id for _id in ids if _id]
         if not ids:
             row, column = profile.points_rc[one.minimum]
             raise UnsupportedScore(
                 f"expected a named segment at the stenosis at x={column:.0f}, y={row:.0f}, found none"
             )
         if one.total_occlusion:
-            first = next(int(_id) for _id in profile.segment_ids[inside] if _id)
-            ids = [first]
-            occluded = occluded or syntax_from_arcade_id(first)
+            occluded = occluded or syntax_from_arcade_id(place)
         segments += [syntax_from_arcade_id(_id) for _id in dict.fromkeys(ids)]
     return ScoredLesion(tuple(dict.fromkeys(segments)), occluded)
+
+
+def _half_narrowed(profile: VesselProfile, one: Stenosis) -> list[int]:
+    """Return the ARCADE category ids that a stenosis narrows by half and more over a stretch, not in a few points."""
+    inside = np.arange(one.begin, one.end + 1)
+    with np.errstate(invalid="ignore"):
+        half = profile.smoothed_px[inside] <= (1 - LEAST_PERCENT / 100) * profile.reference_px[inside]
+    ids, points = np.unique(profile.segment_ids[inside[half]], return_counts=True)
+    return [int(_id) for _id, count in zip(ids, points, strict=True) if count * SPACING_PX >= SHORTEST_PX]
