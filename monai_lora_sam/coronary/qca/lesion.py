@@ -147,7 +147,7 @@ class Lesion:
 def segment_at(profile: VesselProfile, stenosis: Stenosis) -> int:
     """Return the ARCADE category id where a stenosis is narrowest, or where the lumen ends before an occlusion.
 
-    A gap has no label of its own: the last one before it counts, else the first one behind it. 0 where nothing is known.
+    A gap has no label of its own: the last one before it counts, else the first one behind it. 0 where none is known.
     """
     if not stenosis.total_occlusion:
         return int(profile.segment_ids[stenosis.minimum])
