@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from monai_lora_sam.coronary.anatomy import Dominance, SyntaxSegment, exists_in, syntax_from_arcade_id
+from monai_lora_sam.coronary.qca.junctions import check_anatomy
 from monai_lora_sam.coronary.qca.lesion import ONE_LESION_DIAMETERS, Lesion, percent_narrowed, segment_at
 from monai_lora_sam.coronary.qca.paths import SPACING_PX
 from monai_lora_sam.coronary.qca.profile import VesselProfile
@@ -88,7 +89,9 @@ class AdverseCharacteristics:
                 f"found {self.unseen_segments} and {self.trifurcation_segments}"
             )
         if self.medina is not None and (
-            len(self.medina) != 3 or set(self.medina) - {0, 1} or not any(self.medina)
+            len(self.medina) != 3
+            or not all(type(part) is int and part in (0, 1) for part in self.medina)
+            or not any(self.medina)
         ):
             raise ValueError(f"expected a Medina class as three of 0 and 1, not all 0, found {self.medina}")
         if self.medina is not None and self.trifurcation_segments:
@@ -183,7 +186,8 @@ def syntax_score(
 
     Raises:
         UnsupportedScore: for co-dominance.
-        ValueError: a segment that does not exist under the dominance.
+        ValueError: a lesion that the arteries have no place for: a segment that does not exist under the dominance,
+            segments that do not adjoin, or a bifurcation, a trifurcation or an aorto-ostial lesion elsewhere.
 
     Example:
         >>> syntax_score([ScoredLesion((SyntaxSegment.LAD_PROXIMAL,))], "right").total
@@ -195,7 +199,11 @@ def syntax_score(
             "expected right or left dominance, found co-dominance, for which the SYNTAX score has no points"
         )
     rows: list[dict[str, Any]] = []
-    for lesion in lesions:
+    for number, lesion in enumerate(lesions, 1):
+        try:
+            check_anatomy(lesion, dominance)
+        except ValueError as error:
+            raise ValueError(f"lesion {number}: {error}") from error
         segments = {
             segment.value: segment_points(segment, dominance)
             * (OCCLUDED if segment is lesion.occluded else STENOSED)

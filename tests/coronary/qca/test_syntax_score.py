@@ -97,9 +97,9 @@ def test_left_main_cases_of_the_tutorial(involved, adverse, points):
     ],
 )
 def test_adverse_characteristics(adverse, points):
-    occluded = ScoredLesion(segments("1"), SyntaxSegment("1"), AdverseCharacteristics(**adverse))
+    occluded = ScoredLesion(segments("5", "6"), SyntaxSegment("5"), AdverseCharacteristics(**adverse))
     score = syntax_score([occluded], "right")
-    assert score.total == 5 + points
+    assert score.total == 5 * 5 + 2 * 3.5 + points
     assert sum(score.rows[0]["adverse"].values()) == points
 
 
