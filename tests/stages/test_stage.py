@@ -219,11 +219,14 @@ def test_the_entry_that_knows_an_old_card_names_its_head(monkeypatch: pytest.Mon
         "task": "liver",
         "strategy": "frozen",
         "fingerprint": "",
-        "encoder": {},
+        "encoder": {"name": "tiny", "family": "sam3", "fingerprint": ""},
+        "adapters": [],
+        "input_size": 56,
     }
+    tensors = {"head.safetensors": {"weight": torch.ones(1)}}
     for name, head in (("old", {"depth": 3}), ("unknown", {"height": 3})):
         (tmp_path / name).mkdir()
-        write_folder(tmp_path / name, {**card, "parents": [], "modules": [], "head": head}, {}, None)
+        write_folder(tmp_path / name, {**card, "parents": [], "modules": [], "head": head}, tensors, None)
     assert read_stage_card(tmp_path / "old")["head"] == {"type": "deep", "depth": 3}
     with pytest.raises(ValueError, match=r"unknown: expected the head's type, found {'height': 3}"):
         read_stage_card(tmp_path / "unknown")
