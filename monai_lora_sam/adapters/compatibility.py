@@ -24,8 +24,8 @@ class Weights:
     moves_encoder: bool
 
 
-def check_new_name(name: str, taken: Collection[str], encoder: nn.Module) -> None:
-    """Raise a ``ValueError`` unless a new adapter can have this name.
+def check_new_name(name: str, taken: Collection[str], encoder: nn.Module, where: str = "") -> None:
+    """Raise a ``ValueError``, which ``where`` begins, unless a new adapter can have this name.
 
     PEFT tells adapters apart by looking for ``.<name>.`` in parameter names and keeps them in a
     ``ModuleDict``: the name of a module of the encoder, or of an attribute of ``ModuleDict``, would mix
@@ -33,14 +33,14 @@ def check_new_name(name: str, taken: Collection[str], encoder: nn.Module) -> Non
     """
     check_name(name)
     if name in taken:
-        raise ValueError(f"an adapter {name!r} is on the stack already: {list(taken)}")
+        raise ValueError(f"{where}an adapter {name!r} is on the stack already: {list(taken)}")
     parts = {
         part for key in (*dict(encoder.named_modules()), *encoder.state_dict()) for part in key.split(".")
     }
     in_peft = name in "lora_" or "lora_" in name or name in ("base_model", "base_layer")
     if name in parts or in_peft or hasattr(nn.ModuleDict(), name):
         raise ValueError(
-            f"adapter name {name!r} is also that of a part of the encoder or of PEFT: choose another"
+            f"{where}adapter name {name!r} is also that of a part of the encoder or of PEFT: choose another"
         )
 
 

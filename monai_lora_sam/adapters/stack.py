@@ -295,7 +295,7 @@ class AdapterStack(nn.Module):
         saved = open_adapter(folder)
         folder, card = saved.folder, saved.card
         name = card["name"] if name is None else name
-        check_new_name(name, self.names, self.encoder)
+        check_new_name(name, self.names, self.encoder, f"{folder}: ")
         check_base(folder, card, self.encoder.family, self.encoder.name, self._fingerprint)
         present = {
             key: Weights(self._fingerprint_of(key), bool(s.modules))

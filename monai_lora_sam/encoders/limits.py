@@ -63,6 +63,4 @@ def build_checked(build: Callable[[], Network], config: Any, source: str | Path)
         return build()
     except Exception as error:  # a stranger's arguments end in almost any type
         reason = str(error).split("\n", 1)[0]
-        raise ValueError(
-            f"{source}: expected a network's configuration, found {config!r:.200}: {reason}"
-        ) from error
+        raise ValueError(f"{source}: expected its own arguments, found {config!r:.200}: {reason}") from error
