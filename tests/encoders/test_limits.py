@@ -51,7 +51,6 @@ def test_the_fingerprint_covers_the_architecture(tiny, entries):
         {"hidden_size": "144"},
         {"num_attention_heads": 0},
         {"hidden_act": "nothing"},
-        {"global_attn_indexes": None},
         {"patch_size": -14},
     ],
 )
@@ -89,7 +88,7 @@ def test_broken_archives_are_one_line(tmp_path):
         try:
             build_encoder("sam_vit_b", path)
         except ValueError as error:
-            assert str(path) in str(error) and "\n" not in str(error)  # noqa: PT017
+            assert str(path) in str(error) and "\n" not in str(error)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", bytes(2 * 10**6))
     with pytest.raises(
@@ -106,6 +105,5 @@ def test_broken_safetensors_are_one_line(tiny, header):
 
 
 def test_the_table_takes_no_arguments():
-    for argument, code in (("--help", 0), ("tiny", 2)):
-        command = [sys.executable, "-m", "monai_lora_sam.encoders", argument]
-        assert subprocess.run(command, capture_output=True, check=False).returncode == code
+    command = [sys.executable, "-m", "monai_lora_sam.encoders", "tiny"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 2
