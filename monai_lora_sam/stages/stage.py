@@ -175,19 +175,24 @@ def load_stage(
         encoder = loaded[0].stack
     if encoder is None:
         made_on = card["encoder"]
-        encoder = build_encoder(made_on["name"], pretrained=pretrained, image_size=card["input_size"])
+        try:
+            encoder = build_encoder(made_on["name"], pretrained=pretrained, image_size=card["input_size"])
+        except ValueError as error:
+            raise ValueError(f"{folder}: its encoder, as the card names it: {error}") from error
     stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)
     for parent in parents:
         stack.load(parent)
     sources = _load_reads(reads or {}, stack, mixed_precision)
     _check_reads(folder, card, sources)
     head = _trained_head(saved, card, stack)
+    name = stack.load(saved)
+    _check_adapters(folder, card, stack)
     entry: HeadEntry = HEADS.load(card["head"]["type"])
     network = entry.network.join(
         stack,
         head,
         sources,
-        name=stack.load(saved),
+        name=name,
         adapters=tuple(card["adapters"]),
         strategy=card["strategy"],
         mixed_precision=mixed_precision,
@@ -223,6 +228,8 @@ def _stage_card(saved: SavedAdapter) -> dict[str, Any]:
         "class_names": _are_texts(card.get("class_names", [])),
         "input_size": type(card.get("input_size")) is int and 0 < card["input_size"] <= LARGEST_SIDE,
         "encoder": bool(card["encoder"]),
+        "task": isinstance(card.get("task"), str),
+        "metrics": isinstance(card.get("metrics", {}), dict),
         "reads": isinstance(reads, dict) and all(isinstance(source, dict) for source in reads.values()),
     }.items():
         if not fits:
@@ -231,6 +238,16 @@ def _stage_card(saved: SavedAdapter) -> dict[str, Any]:
                 f"{folder}: card.json: expected the entry {entry!r} of a stage, found {found!r:.80}"
             )
     return card
+
+
+def _check_adapters(folder: str | Path, card: dict[str, Any], stack: AdapterStack) -> None:
+    """Refuse a card whose active adapters are not on the stack, not distinct, or lack the stage's own."""
+    names = card["adapters"]
+    own = [card["name"]] if card["strategy"] == "lora" else []
+    if len(set(names)) != len(names) or not set(own) <= set(names) <= set(stack.names):
+        raise ValueError(
+            f"{folder}: expected active adapters of {list(stack.names)} with {own}, found {names}"
+        )
 
 
 def _are_texts(value: Any) -> bool:
@@ -247,10 +264,10 @@ def _type_of_old_card(folder: str | Path, head: Mapping[str, Any]) -> str:
 
 def _trained_head(saved: SavedAdapter, card: dict[str, Any], stack: AdapterStack) -> Any:
     head = card["head"]
-    if issubclass(HEADS.load(head["type"]).head, SegmentationHead):
-        # Cards did not always name the channels.
-        head = {"channels": list(stack.encoder.channels), **head}
     try:
+        if issubclass(HEADS.load(head["type"]).head, SegmentationHead):
+            # Cards did not always name the channels.
+            head = {"channels": list(stack.encoder.channels), **head}
         built = build_head(head)
         built.load_state_dict(saved.extra("head"))
     except (RuntimeError, ValueError) as error:
