@@ -12,7 +12,8 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import SpatialImage
 from PIL import Image
 
-from monai_lora_sam.images.dicom_files import naming_file, number_of_frames, read_dataset, stored_pixels
+from monai_lora_sam.images.dicom_files import naming_file, read_dataset
+from monai_lora_sam.images.dicom_pixels import number_of_frames, stored_pixels
 
 # The first extension is the usual one. DICOM files often have none.
 EXTENSIONS = {
@@ -121,7 +122,7 @@ def _read_dicom(path: Path, _: str) -> np.ndarray:
     with naming_file(path):
         dataset = read_dataset(path)
         _require_one_frame(number_of_frames(dataset), int(dataset.Rows), int(dataset.Columns))
-        return stored_pixels(dataset, path)[0]
+        return stored_pixels(dataset, path).array[0]
 
 
 READERS = {

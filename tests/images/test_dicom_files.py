@@ -15,7 +15,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, RLE
 
 from monai_lora_sam.coronary.images import read_angiogram, read_cine
 from monai_lora_sam.images import read_dataset
-from monai_lora_sam.images.dicom_files import stored_pixels
+from monai_lora_sam.images.dicom_pixels import stored_pixels
 
 ROWS, COLUMNS = 30, 40
 SMOOTH = np.stack([np.add.outer(np.arange(ROWS) * 5, np.arange(COLUMNS)) + 7 * k for k in range(3)]).astype(
@@ -24,7 +24,7 @@ SMOOTH = np.stack([np.add.outer(np.arange(ROWS) * 5, np.arange(COLUMNS)) + 7 * k
 
 
 def _stored(path):
-    return stored_pixels(read_dataset(path), path)
+    return stored_pixels(read_dataset(path), path).array
 
 
 def _compressed(path, syntax, frames, **elements):
@@ -143,7 +143,7 @@ def test_lossy_jpeg_is_what_pillow_decodes(xa_file):
 )
 def test_an_unknown_compression_names_its_remedy(xa_file, monkeypatch, syntax, hint):
     monkeypatch.setattr(
-        "monai_lora_sam.images.dicom_files._decode_with_pydicom", _no_plugin
+        "monai_lora_sam.images.dicom_pixels._decode_with_pydicom", _no_plugin
     )  # whatever this environment has
     path = _compressed(xa_file(SMOOTH), syntax, [b"\xff\x4fnothing\xff\xd9"] * 3)
     with pytest.raises(ValueError, match=rf"cine\.dcm: expected a compression .* found .*{syntax}.*{hint}"):

@@ -2,15 +2,22 @@
 
 from monai_lora_sam.coronary.images.angiogram import Angiogram
 from monai_lora_sam.coronary.images.cine import ANGIOGRAPHY_MODALITIES, Cine, read_cine
-from monai_lora_sam.coronary.images.dicom_acquisition import SPACING_SOURCES, PixelSpacing
+from monai_lora_sam.coronary.images.dicom_acquisition import (
+    PLAUSIBLE_SPACING_MM,
+    SPACING_SOURCES,
+    PixelSpacing,
+    implausible_spacing,
+)
 from monai_lora_sam.coronary.images.read_angiogram import read_angiogram
 
 __all__ = [
     "ANGIOGRAPHY_MODALITIES",
     "Angiogram",
     "Cine",
+    "PLAUSIBLE_SPACING_MM",
     "PixelSpacing",
     "SPACING_SOURCES",
+    "implausible_spacing",
     "read_angiogram",
     "read_cine",
 ]

@@ -5,8 +5,22 @@ from __future__ import annotations
 import pytest
 from pydicom.dataset import Dataset
 
-from monai_lora_sam.coronary.images import SPACING_SOURCES
-from monai_lora_sam.coronary.images.dicom_acquisition import frame_times_ms, spacings, views
+from monai_lora_sam.coronary.images import SPACING_SOURCES, dicom_acquisition
+from monai_lora_sam.images import OptionalTags
+
+
+def views(dataset, frames, warnings=None):
+    return dicom_acquisition.views(OptionalTags(dataset, [] if warnings is None else warnings), frames)
+
+
+def spacings(dataset, frames, warnings=None):
+    return dicom_acquisition.spacings(OptionalTags(dataset, [] if warnings is None else warnings), frames)
+
+
+def frame_times_ms(dataset, frames, warnings=None):
+    return dicom_acquisition.frame_times_ms(
+        OptionalTags(dataset, [] if warnings is None else warnings), frames
+    )
 
 
 def _dataset(**elements) -> Dataset:
@@ -43,10 +57,11 @@ def test_one_increment_is_a_step_per_frame_and_many_are_offsets_from_the_first()
         PositionerSecondaryAngleIncrement=["-5", "-6"],
     )
     assert views(absolute, 2) == ((10.0, -5.0), (20.0, -6.0))
-    with pytest.raises(
-        ValueError, match="expected 1 or 4 values in PositionerPrimaryAngleIncrement, found 2"
-    ):
-        views(absolute, 4)
+    warnings = []
+    assert views(absolute, 4, warnings) == ((0.0, 0.0), None, None, None)
+    assert warnings[0] == (
+        "DICOM PositionerPrimaryAngleIncrement (0018,1520): expected 1 or 4 values, found 2; taken as unknown."
+    )
 
 
 def test_enhanced_xa_has_angles_and_distances_per_frame_or_shared():
@@ -120,10 +135,11 @@ def test_the_files_own_words_on_its_calibration_are_kept():
     assert spacings(dataset, 1)[0].description.endswith("(0028,0030): 6F catheter")
 
 
-def test_oblong_and_negative_spacings_are_refused():
-    for wrong in (["0.2", "0.3"], ["-0.2", "-0.2"]):
-        with pytest.raises(ValueError, match="expected square pixels of a positive spacing"):
-            spacings(_dataset(ImagerPixelSpacing=wrong, **DISTANCES), 1)
+def test_oblong_and_negative_spacings_are_unknown():
+    for wrong in (["0.2", "0.3"], ["-0.2", "-0.2"], ["0", "0"]):
+        warnings = []
+        assert spacings(_dataset(ImagerPixelSpacing=wrong, **DISTANCES), 1, warnings) == (None,)
+        assert "(0018,1164): expected square pixels of a positive spacing" in warnings[0]
 
 
 def test_times_come_from_the_vector_the_frame_time_or_the_rate():
