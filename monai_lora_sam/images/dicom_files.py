@@ -31,6 +31,8 @@ _FIRST_GROUPS = (0x0002, 0x0008)
 _VRS = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
 )
+# With a length of four bytes after two that are reserved (PS3.5 7.1.2).
+_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 
 
 def looks_like_dicom(path: str | Path) -> bool:
@@ -63,7 +65,7 @@ def _begins_with_elements(head: bytes, order: Literal["little", "big"]) -> bool:
         except KeyError:
             return False
         kind = head[place + 4 : place + 6]
-        if kind in (b"OB", b"OW", b"SQ", b"UN", b"UT", b"UC", b"UR"):
+        if kind in _LONG_VRS:
             start, length = place + 12, number(place + 8, 4)
         elif kind in _VRS:
             start, length = place + 8, number(place + 6, 2)
@@ -174,9 +176,11 @@ def _parse(path: Path, pixels: bool = True) -> pydicom.Dataset:
 
 def _check_inflated_size(path: Path) -> None:
     """Refuse a deflated file whose content is larger than the limit, before all of it is in memory."""
-    content = path.read_bytes()
-    meta = read_file_meta_info(path)
-    start = 132 + 12 + int(meta.get("FileMetaInformationGroupLength") or 0)
+    content, start = path.read_bytes(), 132
+    while content[start : start + 2] == b"\x02\0":  # the elements of the file's own group are not deflated
+        wide = content[start + 4 : start + 6] in _LONG_VRS
+        at, end = (start + 8, start + 12) if wide else (start + 6, start + 8)
+        start = end + int.from_bytes(content[at:end], "little")
     inflater, size, block = zlib.decompressobj(-zlib.MAX_WBITS), 0, content[start:]
     while block and not inflater.eof:
         size += len(inflater.decompress(block, 2**24))

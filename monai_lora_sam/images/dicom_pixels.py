@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -32,6 +33,7 @@ _UNCOMPRESSED = (_SYNTAXES, *(f"{_SYNTAXES}.{end}" for end in ("1", "1.99", "2")
 _GDCM_SYNTAXES = frozenset(
     f"{_SYNTAXES}.{end}" for end in ("4.50", "4.51", "4.57", "4.70", "4.80", "4.81", "4.90", "4.91", "5")
 )
+_ADDRESS = re.compile(r"\(0x[0-9a-f]+\)")
 #: Beginning of a compression's UID → way to decode it.
 _REMEDIES = {
     "4.5": "pip install pylibjpeg pylibjpeg-libjpeg",
@@ -183,7 +185,7 @@ def _count(dataset: pydicom.Dataset, layout: _Layout) -> tuple[int, int | None, 
     data = bytes(dataset.PixelData or b"")
     there = int(len(data) // layout.frame_bytes)
     rest = data[int(there * layout.frame_bytes) :]
-    if not there or (there != announced and len(set(rest)) > 1):
+    if not there or len(set(rest)) > 1:
         expected = (
             f"{announced or 1} frame(s) of {layout.words}, {int((announced or 1) * layout.frame_bytes)} bytes"
         )
@@ -284,9 +286,11 @@ def _compressed(bare: FileDataset, streams: list[bytes], layout: _Layout, path: 
 
 
 def _reason(error: Exception) -> str:
-    """Return the last line of an error that says more than an address in memory."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "(0x" not in line]
-    return lines[-1] if lines else "it cannot be decoded"
+    """Return the last line of a decoder's error without addresses in memory."""
+    lines = [line.strip() for line in _ADDRESS.sub("", str(error)).splitlines()]
+    return next(
+        (line for line in reversed(lines) if line and not line.startswith("Exception thrown")), "damaged"
+    )
 
 
 def _decode_frame(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pydicom import Dataset
 
 from monai_lora_sam.coronary.dicom import anonymise, rank_frames, write_segmentation, write_structured_report
-from monai_lora_sam.coronary.images import Angiogram, read_angiogram, read_cine
+from monai_lora_sam.coronary.images import Angiogram, implausible_spacing, read_angiogram, read_cine
 from monai_lora_sam.coronary.qca import BY_HAND, Calibration, calibrate_by_catheter
 from monai_lora_sam.coronary.transforms import ViewToTensord
 from monai_lora_sam.images import detect_format
@@ -83,7 +83,7 @@ class Case:
             pixel_spacing_mm: millimetres per pixel at the patient; None keeps the file's, or the catheter's.
 
         Raises:
-            ValueError: if an angle or the spacing is out of range; the file is named.
+            ValueError: if an angle or the spacing, by whomever it is given, is out of range; the file is named.
         """
         angiogram, calibration = self.angiogram, self.calibration
         try:
@@ -91,12 +91,14 @@ class Case:
                 angiogram = replace(angiogram, view=(float(view[0]), float(view[1])))
             ViewToTensord()({"view": angiogram.view})
             if pixel_spacing_mm is not None:
-                if not 0 < pixel_spacing_mm < float("inf"):
-                    raise ValueError(f"pixel spacing: expected millimetres above 0, found {pixel_spacing_mm}")
                 angiogram = replace(
                     angiogram, pixel_spacing_mm=float(pixel_spacing_mm), pixel_spacing_source=BY_HAND
                 )
                 calibration = None
+            known = angiogram.pixel_spacing_mm
+            reason = None if known is None else implausible_spacing(known)
+            if reason is not None:
+                raise ValueError(f"pixel spacing: {reason}")
         except ValueError as error:
             raise ValueError(f"{angiogram.path}: {error}") from error
         return replace(self, angiogram=angiogram, calibration=calibration)

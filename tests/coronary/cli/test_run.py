@@ -80,7 +80,10 @@ def test_the_index_shows_the_score_of_confirmed_lesions(run, picture: Path, tmp_
             ["--view", 300, 0],
             "angiogram.png: view: expected a primary angle within 180 degrees of 0, found 300",
         ),
-        (["--spacing", 0], "angiogram.png: pixel spacing: expected millimetres above 0, found 0"),
+        (
+            ["--spacing", 0],
+            "angiogram.png: pixel spacing: expected 0.05 to 2 mm per pixel at the patient, found 0",
+        ),
         (["--frame", 7], "angiogram.png: expected frame 1 of a single picture, found frame 7"),
     ],
 )

@@ -252,8 +252,11 @@ def test_view_and_spacing_given_by_hand(ideal: CoronaryPipeline, drawn: SimpleNa
             {"view": (0.0, -95.0)},
             r"vessel\.png: view: expected a secondary angle within 90 degrees of 0, found -95",
         ),
-        ({"pixel_spacing_mm": 0.0}, r"vessel\.png: pixel spacing: expected millimetres above 0, found 0"),
-        ({"pixel_spacing_mm": float("nan")}, "pixel spacing: expected millimetres above 0, found nan"),
+        (
+            {"pixel_spacing_mm": 0.0},
+            r"vessel\.png: pixel spacing: expected 0.05 to 2 mm per pixel at the patient, found 0",
+        ),
+        ({"pixel_spacing_mm": float("nan")}, "pixel spacing: expected 0.05 to 2 mm .*, found nan"),
     ],
 )
 def test_angles_and_spacing_out_of_range(network: AdaptedSegmenter, picture: Path, given: dict, message: str):
