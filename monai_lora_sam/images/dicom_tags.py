@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings as python_warnings
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ class OptionalTags:
     ) -> list[float] | None:
         """Return the numbers of an element; None where it is absent, empty, no numbers, too many, or out of range."""
         try:
-            value = self.dataset.get(keyword)
+            value = self._value(keyword)
             if value is None or value == "":
                 return None
             several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
@@ -74,7 +75,7 @@ class OptionalTags:
     def text(self, keyword: str) -> str:
         """Return the text of an element without blanks at its ends; "" where it is absent or unreadable."""
         try:
-            value = self.dataset.get(keyword)
+            value = self._value(keyword)
             return "" if value is None else str(value).strip()
         except Exception:  # Damaged bytes make pydicom raise errors of any type.
             self.warn(keyword, "text", "unreadable bytes")
@@ -101,6 +102,11 @@ class OptionalTags:
         """Add a warning, once."""
         if warning not in self.warnings:
             self.warnings.append(warning)
+
+    def _value(self, keyword: str) -> Any:
+        with python_warnings.catch_warnings():
+            python_warnings.simplefilter("ignore")  # of pydicom, on a value's form; `warnings` has the words
+            return self.dataset.get(keyword)
 
     def _quote(self, keyword: str) -> str:
         """Return the stored text if it consists of digits and signs; words could hold a name."""

@@ -198,9 +198,7 @@ def test_cut_off_files_are_refused(xa_file, tmp_path):
 
 
 def test_fewer_frames_than_announced_are_refused(xa_file):
-    with pytest.raises(
-        ValueError, match=r"cine\.dcm: .* \(9 frames of 30x40 .* announced, 3 stored\)"
-    ):
+    with pytest.raises(ValueError, match=r"cine\.dcm: .* \(9 frames of 30x40 .* announced, 3 stored\)"):
         read_cine(xa_file(SMOOTH, NumberOfFrames=9))
     jpeg = _compressed(xa_file(SMOOTH, NumberOfFrames=9), JPEGBaseline8Bit, _by_pillow(SMOOTH, format="JPEG"))
     with pytest.raises(ValueError, match=r"cine\.dcm: .* \(9 frames of .* announced, 3 stored\)"):
