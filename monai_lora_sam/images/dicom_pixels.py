@@ -319,7 +319,8 @@ def _is_whole(
     leave alone one that is complete and has a plain border.
     """
     longer = stream.with_more_data
-    if not longer or (picture[-1] != picture[-1, :1]).any():
+    plain = (picture[-1] == picture[-1, :1]).all()
+    if not longer or not (plain or stream.is_progressive):
         return True
     try:
         return bool((_decode_frame(bare, longer, layout, decode) == picture).all())

@@ -98,13 +98,18 @@ class CodeStream:
 
     @property
     def with_more_data(self) -> bytes:
-        """Stream of a JPEG with further bytes before its end: the picture changes only if it was incomplete.
+        """Stream of a JPEG with further bytes in its last scan: the picture changes only if it was incomplete.
 
-        Empty for streams of several scans and for other compressions.
+        Empty for other compressions.
         """
-        if len(self._scans) != 1 or self.fault:
+        if not self._scans or self.fault:
             return b""
-        return self.data[: self._scans[0]] + _MORE_DATA + self.data[self._scans[0] :]
+        return self.data[: self._scans[-1]] + _MORE_DATA + self.data[self._scans[-1] :]
+
+    @property
+    def is_progressive(self) -> bool:
+        """Return whether several scans refine the picture, so that a missing end leaves it coarse, not plain."""
+        return len(self._scans) > 1
 
     def _walk_jpeg(self) -> int:
         """Return where the stream ends (ITU-T T.81 annex B, T.87 annex C)."""

@@ -286,14 +286,15 @@ def test_bytes_after_the_end_marker_do_no_harm(xa_file, tmp_path, kind, pads):
     np.testing.assert_array_equal(_stored(_compressed(path, syntax, [s + pads for s in streams])), expected)
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "lossless", "2000"])
+@pytest.mark.parametrize("kind", ["jpeg", "progressive", "lossless", "2000"])
 def test_a_stream_that_ends_before_its_picture_is_refused(xa_file, tmp_path, kind):
     """With an end marker, and a picture whose lower border is plain: shutters alone are no fault."""
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 255, (1, 64, 48), dtype=np.uint8)
     picture[:, 40:] = 0
-    if kind == "jpeg":
-        streams, syntax = _by_pillow(picture, format="JPEG", quality=90), JPEGBaseline8Bit
+    if kind in ("jpeg", "progressive"):
+        streams = _by_pillow(picture, format="JPEG", quality=90, progressive=kind == "progressive")
+        syntax = JPEGBaseline8Bit
     elif kind == "lossless":
         streams, syntax = _lossless_jpegs(picture, tmp_path), JPEGLosslessSV1
     else:
