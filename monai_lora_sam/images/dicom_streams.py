@@ -16,6 +16,7 @@ _END = b"\xff\xd9"
 # After 0xFF a byte of entropy-coded data is 0 or a restart marker in JPEG, and below 0x80 in JPEG-LS.
 _MARKER, _MARKER_LS = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]"), re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+_LOSSLESS = 0xC3
 _TILE, _START_OF_SCAN = 0x90, 0xDA
 #: Bytes that a decoder reads only where the picture is not yet complete; free of 0xFF.
 _MORE_DATA = bytes((37 * index + 11) % 251 for index in range(64))
@@ -81,6 +82,7 @@ class CodeStream:
         self.data, self.fault = data, ""
         self.size: tuple[int, int, int] | None = None
         self._scans: list[int] = []
+        self._lossless = False
         walk: Callable[[], int] | None = None
         if syntax.startswith((*_JPEG, _JPEG_LS)):
             self._marker = _MARKER_LS if syntax.startswith(_JPEG_LS) else _MARKER
@@ -111,6 +113,13 @@ class CodeStream:
         """Return whether several scans refine the picture, so that a missing end leaves it coarse, not plain."""
         return len(self._scans) > 1
 
+    def ends_evenly(self, pixels: int) -> bool:
+        """Return whether lossless JPEG ends with one code repeated over that many pixels, a bit or more for each."""
+        if not self._lossless:
+            return False
+        tail = self.data[max(self._scans[-1] - pixels // 8, 0) : self._scans[-1] - 2]
+        return len(tail) > 64 and any(tail[period:] == tail[:-period] for period in range(1, 33))
+
     def _walk_jpeg(self) -> int:
         """Return where the stream ends (ITU-T T.81 annex B, T.87 annex C)."""
         data, place = self.data, 2
@@ -127,6 +136,7 @@ class CodeStream:
             if kind in _FRAME_HEADERS and self.size is None:
                 rows, columns, components = struct.unpack_from(">HHB", data, place + 3)
                 self.size = rows, columns, components
+                self._lossless = kind == _LOSSLESS
             place += length
             if kind == _START_OF_SCAN:
                 end = self._marker.search(data, place)
