@@ -119,7 +119,7 @@ def stored_pixels(dataset: pydicom.Dataset, path: Path) -> StoredPixels:
         tags = OptionalTags(dataset, doubts)
         if tags.number("NumberOfFrames", least=1) not in (None, count):
             doubts.append(f"The file announces {announced} frame(s) and holds {count}; all were read.")
-        dataset.NumberOfFrames = count
+        dataset.add_new("NumberOfFrames", "IS", count)  # in place of any other content
         bare = _bare(dataset, layout, count)
         array = _decoded(bare, streams, layout, path)
         padding = None
