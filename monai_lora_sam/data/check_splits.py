@@ -13,11 +13,11 @@ from monai_lora_sam.data.datalist import SPLITS
 
 
 def _file_marks(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """Yield each file's real path and its SHA-256; files of a size of their own are not read."""
+    """Yield each file's real path and its SHA-256; empty files and those of a size of their own are not read."""
     sizes = [path.stat().st_size if path.is_file() else -1 for path in paths]
     count = Counter(sizes)
     for path, size in zip(paths, sizes, strict=True):
-        if size < 0 or count[size] == 1:
+        if size <= 0 or count[size] == 1:
             yield os.path.realpath(path), ""
         else:
             with path.open("rb") as file:
@@ -35,30 +35,32 @@ def check_splits(splits: Mapping[str, Any], name: str | Path = "datalist") -> No
         name: of the datalist, which starts the message.
 
     Raises:
-        ValueError: with the number of shared marks and the first pair of entries.
+        ValueError: with the number of shared entries and the first pair.
 
     Example:
         >>> a, b = {"image": "a.png", "case_id": "A"}, {"image": "b.png", "case_id": "A"}
         >>> check_splits({"training": [a], "validation": [b]}, "mine.json")
         Traceback (most recent call last):
-        ValueError: mine.json: expected no case in two splits, found 1 shared: ...
+        ValueError: mine.json: expected no case or picture in two splits, found 1: ...
     """
     owners = [
         (split, index, entry) for split in SPLITS for index, entry in enumerate(splits.get(split) or [])
     ]
     files = _file_marks([Path(entry["image"]) for _, _, entry in owners])
     first: dict[tuple[str, str], tuple[str, int]] = {}
-    shared: dict[tuple[str, str], str] = {}
+    shared: dict[tuple[str, int], str] = {}
     for (split, index, entry), (path, digest) in zip(owners, files, strict=True):
         marks = {"case_id": entry.get("case_id"), "image": path, "content": digest}
         marks["pixel_hash"] = entry.get("pixel_hash")
-        for mark in ((key, str(value)) for key, value in marks.items() if value not in (None, "")):
-            owner, position = first.setdefault(mark, (split, index))
+        for key, value in marks.items():
+            if value in (None, ""):
+                continue
+            owner, position = first.setdefault((key, str(value)), (split, index))
             if owner != split:
-                shared.setdefault(
-                    mark, f"{owner}[{position}] and {split}[{index}] have the {mark[0]} {mark[1]!r}"
-                )
+                text = f"{owner}[{position}] and {split}[{index}] have the {key} {str(value)!r}"
+                shared.setdefault((split, index), text)
     if shared:
         raise ValueError(
-            f"{name}: expected no case in two splits, found {len(shared)} shared: {next(iter(shared.values()))}"
+            f"{name}: expected no case or picture in two splits, found {len(shared)}: "
+            f"{next(iter(shared.values()))}"
         )
