@@ -9,7 +9,6 @@ from monai_lora_sam.data.duplicates import ImageSignature, duplicate_groups, ima
 from monai_lora_sam.data.feature_cache import FeatureCache, image_key
 from monai_lora_sam.data.feature_dataset import FeatureDataset
 from monai_lora_sam.data.folders import datalist_from_folders
-from monai_lora_sam.data.read_json import read_json
 from monai_lora_sam.data.splits import split_by_case
 from monai_lora_sam.data.training_items import PrepareBatchFeatures, training_items
 
@@ -31,7 +30,6 @@ __all__ = [
     "image_signature",
     "pixel_hash",
     "read_datalist",
-    "read_json",
     "split_by_case",
     "training_items",
     "write_datalist",

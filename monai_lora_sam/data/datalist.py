@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_lora_sam.data.read_json import read_json
-from monai_lora_sam.files import atomic_write
+from monai_lora_sam.files import atomic_write, read_json
 
 SPLITS = ("training", "validation", "test")
 PATH_KEYS = ("image", "label")  # as in MONAI's reader

@@ -14,7 +14,8 @@ import numpy as np
 
 from monai_lora_sam.coronary.anatomy import arcade_ids_by_name, coco_identifier
 from monai_lora_sam.coronary.transforms import polygon_area
-from monai_lora_sam.data import ErrorList, read_json
+from monai_lora_sam.data import ErrorList
+from monai_lora_sam.files import read_json
 from monai_lora_sam.images import is_image_name
 
 # Largest distance in pixels of a polygon's point outside its image: published coordinates may lie on the border.
