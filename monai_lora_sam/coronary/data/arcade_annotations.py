@@ -40,9 +40,9 @@ class AnnotatedImage:
     """
 
     path: Path
-    name: str
     shape: tuple[int, int]
     polygons: list[Polygon] = field(default_factory=list)
+    name: str = ""
 
     def digest(self, task: str) -> str:
         """Return a hash of all that a label is drawn from."""
@@ -169,7 +169,7 @@ def _read_images(
         if found is None:
             errors.add(f"{files.folder}/{name}", f"expected the image that {path} names, found nothing")
             continue
-        image = by_name.setdefault(found, AnnotatedImage(files.names[found], found, shape))
+        image = by_name.setdefault(found, AnnotatedImage(files.names[found], shape, name=found))
         if image.shape != shape:
             errors.add(
                 path,

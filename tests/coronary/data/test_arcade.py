@@ -300,6 +300,20 @@ def test_a_picture_is_turned_by_exif_and_its_label_is_not(make_split, tmp_path):
     assert np.array_equal(np.round(read_angiogram(entry["image"]).pixels * 255), upright)
 
 
+def test_polygons_of_the_unturned_picture_are_refused(make_split, tmp_path):
+    def edit(coco):
+        coco["images"][0]["height"] = 40
+
+    source = make_split(ONE, edit=edit)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (64, 40)).save(source / "syntax/train/images/1.png", exif=exif)
+    with pytest.raises(
+        DatasetError, match=r"expected \(40, 64\) .*polygons drawn on the picture as its EXIF"
+    ):
+        prepare_arcade(source, tmp_path / "out")
+
+
 def test_the_folder_of_the_task_serves_as_source(make_split, tmp_path):
     source = make_split(ONE)
     assert prepare_arcade(source / "syntax", tmp_path / "out").is_file()
