@@ -1,5 +1,6 @@
 """Read, check, split and cache data sets as MONAI datalists."""
 
+from monai_lora_sam.data.check_splits import check_splits
 from monai_lora_sam.data.class_weights import class_weights
 from monai_lora_sam.data.combine import TASKS, combine_datalists
 from monai_lora_sam.data.datalist import SPLITS, read_datalist, write_datalist
@@ -20,6 +21,7 @@ __all__ = [
     "PrepareBatchFeatures",
     "SPLITS",
     "TASKS",
+    "check_splits",
     "class_weights",
     "combine_datalists",
     "datalist_from_folders",

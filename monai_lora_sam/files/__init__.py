@@ -2,7 +2,7 @@
 
 from monai_lora_sam.files.atomic import atomic_folder, current_folder, folder_moved_aside
 from monai_lora_sam.files.places import check_output_file, check_output_folder, printable
-from monai_lora_sam.files.read_json import content_sha256, parse_json, read_json
+from monai_lora_sam.files.read_json import content_sha256, parse_json, read_json, read_json_value
 from monai_lora_sam.files.write import atomic_file, atomic_write
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "parse_json",
     "printable",
     "read_json",
+    "read_json_value",
 ]

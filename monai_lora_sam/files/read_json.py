@@ -1,4 +1,4 @@
-"""Read JSON objects of strangers, and hash them by content."""
+"""Read JSON of strangers, and hash it by content."""
 
 from __future__ import annotations
 
@@ -44,6 +44,30 @@ def parse_json(content: bytes, source: str | Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{source}: expected a JSON object, found {type(found).__name__}")
     return found
+
+
+def read_json_value(path: str | Path, kind: str) -> Any:
+    """Read any JSON value of a data set, in UTF-8, -16 or -32, with or without a byte order mark, of any size.
+
+    Args:
+        path: of the file.
+        kind: of file, for messages, such as "a datalist".
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a folder, an unreadable file, no JSON, or JSON nested too deep.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: expected {kind}, found nothing") from error
+    except OSError as error:
+        raise ValueError(f"{path}: expected {kind} in JSON, found {error.strerror or error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: expected {kind} in JSON, found JSON nested too deep") from error
+    except ValueError as error:  # Neither JSON nor text, or a number of thousands of digits.
+        raise ValueError(f"{path}: expected {kind} in JSON, found {error}") from error
 
 
 def content_sha256(content: dict[str, Any]) -> str:

@@ -81,4 +81,6 @@ def test_inference_finds_in_a_phantom_the_map_and_diameters_of_the_pipeline(
     np.testing.assert_array_equal(*maps)
     reports = [json.loads((folder / "report.json").read_text()) for folder in folders]
     assert reports[0]["refiner"] and reports[0]["diameter_network"] and reports[0]["vessels"]["branches"]
-    assert [report.pop("timings_s") for report in reports] and reports[0] == reports[1]
+    for report in reports:  # the pages show the timings, so that their hashes differ
+        assert report.pop("timings_s") and report["run"].pop("files")
+    assert reports[0] == reports[1]
