@@ -8,6 +8,7 @@ from monai_lora_sam.data.duplicates import ImageSignature, duplicate_groups, ima
 from monai_lora_sam.data.feature_cache import FeatureCache, image_key
 from monai_lora_sam.data.feature_dataset import FeatureDataset
 from monai_lora_sam.data.folders import datalist_from_folders
+from monai_lora_sam.data.separate import check_separate, first_entries
 from monai_lora_sam.data.splits import split_by_case
 from monai_lora_sam.data.training_items import PrepareBatchFeatures, training_items
 
@@ -20,10 +21,12 @@ __all__ = [
     "PrepareBatchFeatures",
     "SPLITS",
     "TASKS",
+    "check_separate",
     "class_weights",
     "combine_datalists",
     "datalist_from_folders",
     "duplicate_groups",
+    "first_entries",
     "image_key",
     "image_signature",
     "pixel_hash",
