@@ -36,7 +36,7 @@ def one_line_errors() -> Iterator[None]:
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         yield
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, MemoryError) as error:
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
         errors.print(f"[bold red]error:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error

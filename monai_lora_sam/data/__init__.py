@@ -8,6 +8,7 @@ from monai_lora_sam.data.dataset_errors import DatasetError, ErrorList
 from monai_lora_sam.data.duplicates import ImageSignature, duplicate_groups, image_signature, pixel_hash
 from monai_lora_sam.data.feature_cache import FeatureCache, image_key
 from monai_lora_sam.data.feature_dataset import FeatureDataset
+from monai_lora_sam.data.first_entries import first_entries
 from monai_lora_sam.data.folders import datalist_from_folders
 from monai_lora_sam.data.splits import split_by_case
 from monai_lora_sam.data.training_items import PrepareBatchFeatures, training_items
@@ -26,6 +27,7 @@ __all__ = [
     "combine_datalists",
     "datalist_from_folders",
     "duplicate_groups",
+    "first_entries",
     "image_key",
     "image_signature",
     "pixel_hash",
