@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from monai_lora_sam.files import atomic_write, check_output_file
+from monai_lora_sam.files import atomic_write, check_output_file, printable
 
 console = Console()
 errors = Console(stderr=True)
@@ -38,7 +38,9 @@ def one_line_errors() -> Iterator[None]:
         yield
     except (ValueError, OSError, KeyError, MemoryError) as error:
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        errors.print(f"[bold red]error:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+        errors.print(
+            f"[bold red]error:[/] {escape(printable(str(message)))}", highlight=False, soft_wrap=True
+        )
         raise typer.Exit(1) from error
 
 

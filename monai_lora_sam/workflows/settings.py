@@ -20,7 +20,7 @@ from monai_lora_sam.workflows.causes import end_with_the_cause
 from monai_lora_sam.workflows.values import check_value
 
 #: Keys that MONAI itself adds.
-_OF_MONAI = {"_meta_", *DEFAULT_MLFLOW_SETTINGS["configs"]}
+_OF_MONAI = {"_meta_", *DEFAULT_MLFLOW_SETTINGS["configs"]}  # type: ignore[misc]
 
 
 def checked_settings(*files: str) -> dict[str, dict[str, Any]]:
@@ -111,7 +111,7 @@ def _check_inside(
         if not parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             known = None
         else:
-            known |= set(parameters)
+            known = (known or set()) | set(parameters)
     # A group without a component, such as the metrics by name, may get further entries.
     group = (
         target is None

@@ -81,6 +81,8 @@ def score_confirmed(path: str | Path) -> ConfirmedScore:
                     )
         diffuse = [_segment(name, "diffuse_segments") for name in content.get("diffuse_segments", ())]
         score = syntax_score(counted, content["dominance"], diffuse)
+    except RecursionError:
+        raise ValueError(f"{path}: expected JSON of confirmed lesions, found JSON nested too deep") from None
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
     return ConfirmedScore(score, _rows(content["lesions"], reasons, score))
