@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ console = Console()
 errors = Console(stderr=True)
 
 STANDARD_OUTPUT = Path("-")
+#: Environment variable that shows the traceback of an error that was not foreseen.
+TRACEBACK = "MONAI_LORA_SAM_TRACEBACK"
 
 
 @contextmanager
@@ -40,6 +43,18 @@ def one_line_errors() -> Iterator[None]:
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
         errors.print(
             f"[bold red]error:[/] {escape(printable(str(message)))}", highlight=False, soft_wrap=True
+        )
+        raise typer.Exit(1) from error
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except Exception as error:  # not foreseen: one line for the user, all of it for who looks for the cause
+        if os.environ.get(TRACEBACK):
+            raise
+        line = (str(error).strip().splitlines() or [""])[0]
+        errors.print(
+            f"[bold red]error:[/] {escape(printable(f'{type(error).__name__}: {line}'))} (set {TRACEBACK}=1 to see where)",
+            highlight=False,
+            soft_wrap=True,
         )
         raise typer.Exit(1) from error
 

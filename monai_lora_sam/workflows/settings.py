@@ -54,7 +54,8 @@ def checked_settings(*files: str) -> dict[str, dict[str, Any]]:
         check_value(key, value, declared["values"][key], found)
     record = {key: _recorded(value) for key, value in found.items()}
     for key, value in _different(config, own):
-        if key not in found and key.partition("#")[0] not in _OF_MONAI:
+        # Samplers share images among processes: a run of one process reads what several have trained.
+        if key not in found and key.partition("#")[0] not in _OF_MONAI and "#sampler" not in key:
             record[key] = json.loads(json.dumps(value, default=str))
     free = set(declared["may_change"])
     return {
@@ -179,7 +180,7 @@ def _recorded(value: Any) -> Any:
                 return f"{counts} entries ({digest[:12]})"
             if card.is_file():
                 return f"stage {hashlib.sha256(card.read_bytes()).hexdigest()[:12]}"
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             return str(value)
     return (
         value
