@@ -51,11 +51,8 @@ def one_line_errors() -> Iterator[None]:
         if os.environ.get(TRACEBACK):
             raise
         line = (str(error).strip().splitlines() or [""])[0]
-        errors.print(
-            f"[bold red]error:[/] {escape(printable(f'{type(error).__name__}: {line}'))} (set {TRACEBACK}=1 to see where)",
-            highlight=False,
-            soft_wrap=True,
-        )
+        text = printable(f"{type(error).__name__}: {line} (set {TRACEBACK}=1 to see where)")
+        errors.print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 
