@@ -138,7 +138,6 @@ def run_bundle_together(
             raise ValueError(
                 f"batch size: expected a multiple of {processes} processes, found {settings['batch_size']}"
             )
-        settings["batch_size"] //= processes
         configs = bundle_folder(name) / "configs"
         files = [
             str(configs / file if (configs / file).is_file() else file)
@@ -148,7 +147,7 @@ def run_bundle_together(
         command += ["--nproc_per_node", str(processes), "-m", "monai.bundle", "run"]
         command += ["--config_file", repr(files), "--meta_file", str(configs / "metadata.json")]
         command += ["--bundle_root", str(configs.parent)]
-        for key, value in settings.items():
+        for key, value in {**settings, "batch_size": settings["batch_size"] // processes}.items():
             command += [f"--{key}", str(value)]
         subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
         if "cache_rate" in ConfigParser.load_config_file(str(configs / "train.yaml")):

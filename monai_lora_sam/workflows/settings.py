@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -57,6 +58,8 @@ def checked_settings(*files: str) -> dict[str, dict[str, Any]]:
         # Samplers share images among processes: a run of one process reads what several have trained.
         if key not in found and key.partition("#")[0] not in _OF_MONAI and "#sampler" not in key:
             record[key] = json.loads(json.dumps(value, default=str))
+    if "batch_size" in record:  # of a process: together they share a batch
+        record["batch_size"] *= int(os.environ.get("WORLD_SIZE", "1"))
     free = set(declared["may_change"])
     return {
         "fixed": {key: value for key, value in record.items() if key not in free},
