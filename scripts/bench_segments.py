@@ -9,7 +9,6 @@ everything. With --annotations the published polygons are the truth of ARCADE's 
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -46,6 +45,7 @@ from monai_lora_sam.coronary.metrics import (
 from monai_lora_sam.coronary.pipeline import CoronaryPipeline, shipped_stages
 from monai_lora_sam.coronary.vessel_tree import build_vessel_tree, label_pixels, label_tree, paint_segments
 from monai_lora_sam.data.datalist import write_json
+from monai_lora_sam.files import read_json_value
 from monai_lora_sam.images import read_label
 
 QUICK = 10
@@ -110,7 +110,7 @@ def main(
             bars.advance(bar)
     published = None
     if annotations is not None:
-        by_name = instances_from_coco(json.loads(annotations.read_text(encoding="utf-8")))
+        by_name = instances_from_coco(read_json_value(annotations, "an annotation file"))
         published = [by_name[Path(entry["image"]).name] for entry in entries]
     rows = [summary(cell, rare, published) for cell in cells]
     console.print(as_table(rows, f"{datalist.parent.name}, {split}, {len(entries)} images"))

@@ -1,6 +1,6 @@
 """Measure seconds and peak memory of one training step, per encoder and strategy.
 
-    python scripts/bench_training_step.py                                    # tiny at 504, batch 4
+    python scripts/bench_training_step.py --image-size 504                   # tiny, batch 4
     python scripts/bench_training_step.py --quick --json step.json           # under a minute on two cores
     python scripts/bench_training_step.py --encoder sam_vit_b --batch 1 --checkpointing
     python scripts/bench_training_step.py --strategy lora --image-size 336 --float32 --contiguous   # do they pay?

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import typer
 import yaml
+from monai.bundle import ConfigParser
 
-from monai_lora_sam.cli.keys import check_keys, parse_keys
+from monai_lora_sam.cli.keys import bundle_and_keys, parse_keys
 from monai_lora_sam.cli.main import app
 from monai_lora_sam.coronary.stages import SHIPPED
-from monai_lora_sam.workflows import bundle_folder
+from monai_lora_sam.workflows import bundle_folder, check_keys
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -77,7 +79,14 @@ def test_commands_and_their_options_exist(page):
         assert not hasattr(command, "commands") or rest == ["--help"], f"no such command: {' '.join(words)}"
         if command.name in ("train", "evaluate"):
             files = ["train.yaml", *["evaluate.yaml"] * (command.name == "evaluate")]
-            check_keys(parse_keys(rest[1:]), [bundle_folder(rest[0]) / "configs" / file for file in files])
+            bundle, keys = bundle_and_keys(rest)
+            configs = bundle_folder(bundle) / "configs"
+            parser = ConfigParser(ConfigParser.load_config_files([str(configs / file) for file in files]))
+            own = deepcopy(parser.get())
+            for key, value in parse_keys(keys).items():
+                parser.set(value, key)
+            declared = yaml.safe_load((configs / "settings.yaml").read_text(encoding="utf-8"))["values"]
+            check_keys(parser.get(), own, declared, tuple(files))
             continue
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         assert {word for word in rest if word.startswith("--")} <= known, " ".join(words)

@@ -1,20 +1,14 @@
 """Named LoRA adapters on one frozen encoder: stack, strategies, presets, store, exchange with PEFT."""
 
 from monai_lora_sam.adapters.budget import BudgetRow, budget_table, format_budget
+from monai_lora_sam.adapters.card import STRATEGIES
 from monai_lora_sam.adapters.exchange import export_peft, import_peft
 from monai_lora_sam.adapters.lineage import Ancestor, Branch, family_tree
 from monai_lora_sam.adapters.presets import lora_config, target_modules
+from monai_lora_sam.adapters.renew import renew_card
+from monai_lora_sam.adapters.saved import SavedAdapter, load_extra, open_adapter, read_card, verify_folder
 from monai_lora_sam.adapters.stack import AdapterStack
-from monai_lora_sam.adapters.store import (
-    STRATEGIES,
-    list_adapters,
-    load_extra,
-    load_tensors,
-    read_card,
-    tensors_fingerprint,
-    verify_folder,
-    write_folder,
-)
+from monai_lora_sam.adapters.store import list_adapters, tensors_fingerprint, write_folder
 from monai_lora_sam.adapters.strategies import apply_strategy
 
 __all__ = [
@@ -23,6 +17,7 @@ __all__ = [
     "Branch",
     "BudgetRow",
     "STRATEGIES",
+    "SavedAdapter",
     "apply_strategy",
     "budget_table",
     "export_peft",
@@ -31,9 +26,10 @@ __all__ = [
     "import_peft",
     "list_adapters",
     "load_extra",
-    "load_tensors",
     "lora_config",
+    "open_adapter",
     "read_card",
+    "renew_card",
     "target_modules",
     "tensors_fingerprint",
     "verify_folder",

@@ -13,7 +13,7 @@ from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import check_target_module_exists
 from torch import nn
 
-from monai_lora_sam.adapters.store import check_name
+from monai_lora_sam.adapters.card import FORMAT, check_name
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Weights:
     moves_encoder: bool
 
 
-def check_new_name(name: str, taken: Collection[str], encoder: nn.Module) -> None:
-    """Raise a ``ValueError`` unless a new adapter can have this name.
+def check_new_name(name: str, taken: Collection[str], encoder: nn.Module, where: str = "") -> None:
+    """Raise a ``ValueError``, which ``where`` begins, unless a new adapter can have this name.
 
     PEFT tells adapters apart by looking for ``.<name>.`` in parameter names and keeps them in a
     ``ModuleDict``: the name of a module of the encoder, or of an attribute of ``ModuleDict``, would mix
@@ -33,25 +33,38 @@ def check_new_name(name: str, taken: Collection[str], encoder: nn.Module) -> Non
     """
     check_name(name)
     if name in taken:
-        raise ValueError(f"an adapter {name!r} is on the stack already: {list(taken)}")
+        raise ValueError(f"{where}an adapter {name!r} is on the stack already: {list(taken)}")
     parts = {
         part for key in (*dict(encoder.named_modules()), *encoder.state_dict()) for part in key.split(".")
     }
     in_peft = name in "lora_" or "lora_" in name or name in ("base_model", "base_layer")
     if name in parts or in_peft or hasattr(nn.ModuleDict(), name):
         raise ValueError(
-            f"adapter name {name!r} is also that of a part of the encoder or of PEFT: choose another"
+            f"{where}adapter name {name!r} is also that of a part of the encoder or of PEFT: choose another"
         )
 
 
 def check_base(folder: str | Path, card: Mapping[str, Any], family: str, name: str, fingerprint: str) -> None:
     """Raise a ``ValueError`` unless the adapter was trained on this base."""
     expected = card["encoder"]
+    if expected.get("name") and card.get("format", 1) < FORMAT:
+        raise ValueError(
+            f"{folder}: expected a card of form {FORMAT}, whose base fingerprint covers the architecture, found form "
+            f"{card.get('format', 1)}; `monai-lora-sam adapters renew {folder}` brings it up to date"
+        )
     if (expected.get("family"), expected.get("fingerprint")) != (family, fingerprint):
         raise ValueError(
             f"{folder}: expected the base it was trained on, {expected.get('name')} (family "
             f"{expected.get('family')}, fingerprint {expected.get('fingerprint')}); "
             f"found {name} (family {family}, fingerprint {fingerprint})"
+        )
+
+
+def check_fingerprint(folder: str | Path, card: Mapping[str, Any], found: str) -> None:
+    """Raise a ``ValueError`` unless the weights that were read are those that the card names."""
+    if card["fingerprint"] != found:
+        raise ValueError(
+            f"{folder}: expected weights of {card['name']!r} with fingerprint {card['fingerprint']:.64}, found {found}"
         )
 
 
@@ -86,13 +99,20 @@ def match_parents(
     return names
 
 
-def lora_shapes(encoder: nn.Module, config: LoraConfig) -> dict[str, torch.Size]:
+def lora_shapes(encoder: nn.Module, config: LoraConfig, where: str = "") -> dict[str, torch.Size]:
     """Return names and shapes of the tensors that PEFT stores for a configuration on this encoder.
+
+    ``where`` begins the messages of errors.
 
     Raises:
         ValueError: a target that is neither a linear layer nor a 1 x 1 convolution, or is not in the encoder.
     """
     shapes = {}
+    layers = config.layers_to_transform
+    indices = [layers] if isinstance(layers, int) else layers or []
+    blocks = len(getattr(encoder, "blocks", []))
+    if any(index >= blocks for index in indices):
+        raise ValueError(f"{where}adapter on the blocks {indices}: expected indices from 0 to {blocks - 1}")
     targets = config.target_modules
     unknown = set(targets) if isinstance(targets, (set, list)) else set()
     for key, module in encoder.named_modules():
@@ -100,15 +120,15 @@ def lora_shapes(encoder: nn.Module, config: LoraConfig) -> dict[str, torch.Size]
             continue
         unknown = {target for target in unknown if key != target and not key.endswith(f".{target}")}
         layer = module.get_base_layer() if isinstance(module, LoraLayer) else module
-        inputs, outputs, kernel = _layer_sizes(key, layer)
+        inputs, outputs, kernel = _layer_sizes(key, layer, where)
         shapes[f"base_model.model.{key}.lora_A.weight"] = torch.Size((config.r, inputs, *kernel))
         shapes[f"base_model.model.{key}.lora_B.weight"] = torch.Size((outputs, config.r, *kernel))
     if unknown or not shapes:
-        raise ValueError(f"adapter targets {sorted(unknown)}: found none of them in the encoder")
+        raise ValueError(f"{where}adapter targets {sorted(unknown)[:5]}: found none of them in the encoder")
     return shapes
 
 
-def _layer_sizes(key: str, layer: nn.Module) -> tuple[int, int, tuple[int, ...]]:
+def _layer_sizes(key: str, layer: nn.Module, where: str) -> tuple[int, int, tuple[int, ...]]:
     """Return inputs, outputs and kernel of a layer that LoRA can sit on."""
     if isinstance(layer, nn.Linear):
         return layer.in_features, layer.out_features, ()
@@ -118,5 +138,5 @@ def _layer_sizes(key: str, layer: nn.Module) -> tuple[int, int, tuple[int, ...]]
             return layer.in_channels, layer.out_channels, (1, 1)
         found += f" of {layer.kernel_size[0]} x {layer.kernel_size[1]} with {layer.groups} groups"
     raise ValueError(
-        f"adapter target {key!r}: expected a linear layer or a 1 x 1 convolution without groups, found {found}"
+        f"{where}adapter target {key!r}: expected a linear layer or a 1 x 1 convolution without groups, found {found}"
     )

@@ -9,17 +9,13 @@ import safetensors.torch
 from peft import LoraConfig
 from torch import Tensor
 
+from monai_lora_sam.adapters.card import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from monai_lora_sam.adapters.plain_lora import plain_lora_config
+from monai_lora_sam.adapters.saved import open_adapter, parse_tensors, read_inside
 from monai_lora_sam.adapters.stack import AdapterStack
-from monai_lora_sam.adapters.store import (
-    ADAPTER_CONFIG,
-    ADAPTER_WEIGHTS,
-    load_config,
-    load_tensors,
-    save_config,
-    verify_folder,
-)
+from monai_lora_sam.adapters.store import save_config
 from monai_lora_sam.encoders import ImageEncoder
-from monai_lora_sam.files import atomic_folder
+from monai_lora_sam.files import atomic_folder, parse_json
 
 #: PEFT's prefix of a parameter's name on a bare model, and that on the model inside an ``ImageEncoder``.
 _BARE, _WRAPPED = "base_model.model.", "base_model.model.model."
@@ -36,7 +32,11 @@ def _read_peft(folder: str | Path) -> tuple[LoraConfig, dict[str, Tensor]]:
         if not (Path(folder) / file).is_file():
             found = sorted(path.name for path in Path(folder).iterdir()) if Path(folder).is_dir() else []
             raise FileNotFoundError(f"{folder}: expected {file}, as PEFT writes it, found {found}")
-    config, tensors = load_config(folder), load_tensors(folder, ADAPTER_WEIGHTS)
+    folder = Path(folder)
+    entries, weights = (read_inside(folder, file, folder) for file in (ADAPTER_CONFIG, ADAPTER_WEIGHTS))
+    path = folder / ADAPTER_CONFIG
+    config = plain_lora_config(parse_json(entries, path), path)
+    tensors = parse_tensors(weights, folder / ADAPTER_WEIGHTS)
     foreign = [name for name in tensors if not name.startswith(_BARE) or name.startswith(_WRAPPED)]
     if foreign or not tensors:
         raise ValueError(
@@ -89,7 +89,8 @@ def export_peft(folder: str | Path, out: str | Path) -> list[str]:
         >>> export_peft("models/liver", "for_peft")  # doctest: +SKIP
         []
     """
-    card = verify_folder(folder)
+    saved = open_adapter(folder)
+    card = saved.card
     if card["strategy"] != "lora":
         raise ValueError(f"{folder}: expected a LoRA adapter, found strategy {card['strategy']!r}")
     out = Path(out)
@@ -98,9 +99,9 @@ def export_peft(folder: str | Path, out: str | Path) -> list[str]:
     )
     if others:
         raise FileExistsError(f"{out}: expected an earlier export or no folder, found {sorted(others)[:5]}")
-    tensors = load_tensors(folder, ADAPTER_WEIGHTS)
+    tensors = saved.tensors(ADAPTER_WEIGHTS)
     renamed = {f"{_BARE}{name.removeprefix(_WRAPPED)}": tensor for name, tensor in tensors.items()}
     with atomic_folder(out) as temporary:
-        save_config(load_config(folder), temporary)
+        save_config(saved.config(), temporary)
         (temporary / ADAPTER_WEIGHTS).write_bytes(safetensors.torch.save(renamed, metadata={"format": "pt"}))
     return [parent["name"] for parent in card["parents"]]

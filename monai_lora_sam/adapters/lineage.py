@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from monai_lora_sam.adapters.store import extra_file, load_tensors, tensors_fingerprint
+from monai_lora_sam.adapters.saved import load_extra
+from monai_lora_sam.adapters.store import tensors_fingerprint
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,8 @@ def _is(card: Mapping[str, Any], ancestor: Ancestor, head_of: Callable[[str], st
 
 def _head_fingerprint(folder: str) -> str | None:
     try:
-        return tensors_fingerprint(load_tensors(folder, extra_file("head")))
-    except (OSError, ValueError):  # a folder without a head, which is none that could be read
+        return tensors_fingerprint(load_extra(folder, "head"))
+    except (OSError, ValueError, KeyError):  # a folder without a head, which is none that could be read
         return None
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from monai_lora_sam.adapters import lora
-from monai_lora_sam.adapters.store import MOVED_WEIGHTS, load_tensors
 
 _ADAPTERS = "adapters."
 
@@ -34,12 +32,17 @@ def adapter_key(name: str, key: str) -> str:
 
 
 def load_moved_weights(
-    folder: str | Path, model: nn.Module, modules: Sequence[str], adapters: Mapping[str, str]
+    where: str,
+    found: Mapping[str, Tensor],
+    model: nn.Module,
+    modules: Sequence[str],
+    adapters: Mapping[str, str],
 ) -> None:
     """Copy saved weights into an encoder and into the adapters that moved with it.
 
     Args:
-        folder: verified.
+        where: the file, for messages.
+        found: the weights that the file holds.
         model: the encoder, or PEFT's model around it, whose parameters are overwritten.
         modules: the modules that moved.
         adapters: names on the stack of the adapters that moved, by their names on disk.
@@ -48,12 +51,11 @@ def load_moved_weights(
         ValueError: if names or shapes are not those of this encoder and these adapters; nothing is copied.
     """
     encoder = lora.plain_encoder(model)
-    found = load_tensors(folder, MOVED_WEIGHTS)
     expected = moved_weights(encoder, modules)
     for saved, name in adapters.items():
         current = lora.tensors_of(model, name)
         expected.update({adapter_key(saved, key): tensor for key, tensor in current.items()})
-    check_shapes(f"{folder}: {MOVED_WEIGHTS}", expected, found)
+    check_shapes(where, expected, found)
     with torch.no_grad():
         for key, tensor in moved_weights(encoder, modules).items():
             tensor.copy_(found[key])
@@ -77,3 +79,5 @@ def check_shapes(
         shape = wanted.shape if isinstance(wanted, Tensor) else wanted
         if tensor.shape != shape:
             raise ValueError(f"{where}: {name}: expected shape {tuple(shape)}, found {tuple(tensor.shape)}")
+        if not tensor.is_floating_point() and (not isinstance(wanted, Tensor) or wanted.is_floating_point()):
+            raise ValueError(f"{where}: {name}: expected floating point numbers, found {tensor.dtype}")

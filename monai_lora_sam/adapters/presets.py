@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from peft import LoraConfig
 
+from monai_lora_sam.adapters.plain_lora import check_rank
 from monai_lora_sam.encoders import ENCODERS, ImageEncoder
 
 
@@ -78,12 +79,7 @@ def lora_config(
     layers: int | Sequence[int] | None = None,
 ) -> LoraConfig:
     """Return PEFT's configuration of an adapter; arguments and errors as in :meth:`AdapterStack.add`."""
-    if not isinstance(r, int) or isinstance(r, bool) or r <= 0:
-        raise ValueError(f"r={r!r}: expected a whole number above 0")
-    if not alpha > 0:
-        raise ValueError(f"alpha={alpha!r}: expected a number above 0")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout={dropout!r}: expected 0 up to but not including 1")
+    check_rank(r, alpha, dropout)
     indices = layer_indices(layers, len(encoder.blocks))
     block_list = next(name for name, module in encoder.named_modules() if module is encoder.blocks)
     return LoraConfig(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from monai_lora_sam.adapters.store import RESERVED_KEYS
+from monai_lora_sam.adapters.card import RESERVED_KEYS
 from monai_lora_sam.encoders import ImageEncoder
 
 

@@ -11,9 +11,11 @@ from peft import LoraConfig
 from torch import Tensor, nn
 
 from monai_lora_sam.adapters import lora, store
+from monai_lora_sam.adapters.card import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MOVED_WEIGHTS
 from monai_lora_sam.adapters.compatibility import (
     Weights,
     check_base,
+    check_fingerprint,
     check_new_name,
     lora_shapes,
     match_parents,
@@ -21,6 +23,7 @@ from monai_lora_sam.adapters.compatibility import (
 from monai_lora_sam.adapters.moved_weights import adapter_key, check_shapes, load_moved_weights, moved_weights
 from monai_lora_sam.adapters.presets import lora_config
 from monai_lora_sam.adapters.record import AdapterRecord
+from monai_lora_sam.adapters.saved import SavedAdapter, extra_file, open_adapter
 from monai_lora_sam.encoders import ImageEncoder
 from monai_lora_sam.files import atomic_folder
 
@@ -266,11 +269,11 @@ class AdapterStack(nn.Module):
         """
         record = self.record(name)
         store.check_save(name, folder, card or {})
-        files = {store.extra_file(key): tensors for key, tensors in (extra or {}).items()}
+        files = {extra_file(key): tensors for key, tensors in (extra or {}).items()}
         if record.is_lora:
-            files[store.ADAPTER_WEIGHTS] = self.tensors(name)
+            files[ADAPTER_WEIGHTS] = self.tensors(name)
         elif record.strategy != "frozen":
-            files[store.MOVED_WEIGHTS] = self.tensors(name)
+            files[MOVED_WEIGHTS] = self.tensors(name)
         record.fingerprint = self.fingerprint(name)
         content = record.content(name, self.encoder, self._fingerprint, card or {})
         config = lora.config_of(self.model, name) if record.is_lora else None
@@ -278,20 +281,21 @@ class AdapterStack(nn.Module):
             record.card = store.write_folder(temporary, content, files, config)
         return record.card
 
-    def load(self, folder: str | Path, name: str | None = None) -> str:
+    def load(self, folder: str | Path | SavedAdapter, name: str | None = None) -> str:
         """Load a folder that :meth:`save` wrote and return its name; it is not activated.
 
         Args:
-            folder: of the adapter.
+            folder: of the adapter, or the adapter as :func:`open_adapter` read it.
             name: to load it under; the card's own if not given.
 
         Raises:
             FileNotFoundError, ValueError: a missing, truncated or changed file, another base, a parent that is
                 not on the stack, or a name that is taken. The stack is then as before.
         """
-        card = store.verify_folder(folder)
+        saved = open_adapter(folder)
+        folder, card = saved.folder, saved.card
         name = card["name"] if name is None else name
-        check_new_name(name, self.names, self.encoder)
+        check_new_name(name, self.names, self.encoder, f"{folder}: ")
         check_base(folder, card, self.encoder.family, self.encoder.name, self._fingerprint)
         present = {
             key: Weights(self._fingerprint_of(key), bool(s.modules))
@@ -299,20 +303,20 @@ class AdapterStack(nn.Module):
             if s.strategy != "frozen"
         }
         parents = match_parents(folder, card, present)
-        record = AdapterRecord(
-            card["strategy"],
-            tuple(card["modules"]),
-            {parents[parent["name"]]: parent["fingerprint"] for parent in card["parents"]},
-            card["fingerprint"],
-            card,
-        )
+        below = {parents[parent["name"]]: parent["fingerprint"] for parent in card["parents"]}
+        record = AdapterRecord(card["strategy"], tuple(card["modules"]), below, card["fingerprint"], card)
         if record.is_lora:
-            config, tensors = store.load_config(folder), store.load_tensors(folder, store.ADAPTER_WEIGHTS)
+            config, tensors = saved.config(), saved.tensors(ADAPTER_WEIGHTS)
+            check_fingerprint(folder, card, store.tensors_fingerprint(tensors, f"alpha={config.lora_alpha}"))
             self._inject(name, config, tensors, folder)
-        elif record.strategy != "frozen":
-            full = record.strategy == "full"
-            moved = {old: new for old, new in parents.items() if full and self._records[new].is_lora}
-            load_moved_weights(folder, self.model, record.modules, moved)
+        elif record.strategy == "frozen":
+            check_fingerprint(folder, card, store.tensors_fingerprint({}))
+        else:
+            both = parents.items() if record.strategy == "full" else ()
+            moved = {old: new for old, new in both if self._records[new].is_lora}
+            tensors = saved.tensors(MOVED_WEIGHTS)
+            check_fingerprint(folder, card, store.tensors_fingerprint(tensors))
+            load_moved_weights(f"{folder}: {MOVED_WEIGHTS}", tensors, self.model, record.modules, moved)
         self._records[name] = record
         self._synchronise()
         return name
@@ -333,7 +337,8 @@ class AdapterStack(nn.Module):
     # ---- inner working -------------------------------------------------------------------------------------
 
     def _inject(self, name: str, config: LoraConfig, tensors: dict[str, Tensor], source: str | Path) -> None:
-        check_shapes(f"{source}: {store.ADAPTER_WEIGHTS}", lora_shapes(self.encoder, config), tensors)
+        shapes = lora_shapes(self.encoder, config, f"{source}: {ADAPTER_CONFIG}: ")
+        check_shapes(f"{source}: {ADAPTER_WEIGHTS}", shapes, tensors)
         self.model = lora.inject(self.model, name, config)
         lora.set_tensors(self.model, name, tensors)
 

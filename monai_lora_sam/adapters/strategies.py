@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from monai_lora_sam.adapters.card import STRATEGIES
 from monai_lora_sam.adapters.stack import AdapterStack
-from monai_lora_sam.adapters.store import STRATEGIES
 
 
 def apply_strategy(

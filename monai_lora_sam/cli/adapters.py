@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,12 +77,10 @@ def _path_from(card: dict[str, Any], root: Path) -> str:
 def _grow(tree: Tree, branch: Branch, root: Path) -> None:
     """Add an adapter to the tree, and its children under it."""
     card = branch.card
-    folder = Path(card["folder"])
     what = [card["strategy"]]
     if card["strategy"] == "lora":
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        what.append(f"r = {config.get('r')}")
-    what.append(f"{sum((folder / file).stat().st_size for file in card['files']) / 1e6:.2f} MB")
+        what.append(f"r = {card['r']}")
+    what.append(f"{card['bytes'] / 1e6:.2f} MB")
     if card["strategy"] != "frozen":  # which has the fingerprint of nothing
         what.append(f"fingerprint {card['fingerprint'][:SHORT]}")
     text = Text.assemble(
@@ -114,6 +111,28 @@ def show(folder: Annotated[Path, typer.Argument(help="An adapter's folder.")]) -
         from monai_lora_sam.adapters import verify_folder
 
         console.print_json(data=verify_folder(folder))
+
+
+@app.command(epilog="Example:\n\nmonai-lora-sam adapters renew models/best")
+def renew(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of adapters or stages.")],
+    weights: Annotated[
+        str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
+    ] = None,
+) -> None:
+    """Bring the cards of earlier versions up to date, after checking their base; weights stay as they are."""
+    with one_line_errors():
+        from monai_lora_sam.adapters import read_card, renew_card
+        from monai_lora_sam.encoders import build_encoder
+
+        for folder in folders:
+            base = read_card(folder)["encoder"]
+            if not base:
+                raise ValueError(
+                    f"{folder}: expected an adapter or a stage on an encoder, found a network without"
+                )
+            card = renew_card(folder, build_encoder(base["name"], weights or True, base["image_size"]))
+            console.print(f"[bold]{folder}[/]: form {card['format']}", soft_wrap=True)
 
 
 @app.command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +15,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from monai_lora_sam.files import atomic_write, check_output_file
+from monai_lora_sam.files import atomic_write, check_output_file, printable
 
 console = Console()
 errors = Console(stderr=True)
 
 STANDARD_OUTPUT = Path("-")
+#: Environment variable that shows the traceback of an error that was not foreseen.
+TRACEBACK = "MONAI_LORA_SAM_TRACEBACK"
 
 
 @contextmanager
@@ -36,9 +39,20 @@ def one_line_errors() -> Iterator[None]:
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         yield
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, MemoryError) as error:
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        errors.print(f"[bold red]error:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+        errors.print(
+            f"[bold red]error:[/] {escape(printable(str(message)))}", highlight=False, soft_wrap=True
+        )
+        raise typer.Exit(1) from error
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except Exception as error:  # not foreseen: one line for the user, all of it for who looks for the cause
+        if os.environ.get(TRACEBACK):
+            raise
+        line = (str(error).strip().splitlines() or [""])[0]
+        text = printable(f"{type(error).__name__}: {line} (set {TRACEBACK}=1 to see where)")
+        errors.print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 

@@ -20,8 +20,10 @@ app = typer.Typer()
     "--split test",
 )
 def evaluate(
-    context: typer.Context,
-    bundle: Annotated[str, typer.Argument(help="Bundle by name, such as vessel_segmentation.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="BUNDLE", help="Bundle by name, such as vessel_segmentation."),
+    ] = None,
 ) -> None:
     """Score a trained stage by its bundle; every key of train.yaml and evaluate.yaml is an option: --key value.
 
@@ -30,4 +32,4 @@ def evaluate(
     with one_line_errors():
         from monai_lora_sam.cli.keys import run_with_keys
 
-        run_with_keys(bundle, ["train.yaml", "evaluate.yaml"], context.args)
+        run_with_keys(arguments or [], ["train.yaml", "evaluate.yaml"])

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from pathlib import Path
-from pydoc import locate
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,70 +48,37 @@ def parse_keys(arguments: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def run_with_keys(bundle: str, files: Sequence[str], arguments: Sequence[str]) -> ConfigWorkflow:
+def bundle_and_keys(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the bundle's name and the other words of a command line, wherever the name stands.
+
+    Raises:
+        ValueError: no name.
+
+    Example:
+        >>> bundle_and_keys(["--epochs", "8", "vessel_segmentation"])
+        ('vessel_segmentation', ['--epochs', '8'])
+    """
+    place = 0
+    while place < len(arguments) and arguments[place].startswith("--"):
+        place += 1 if "=" in arguments[place] else 2
+    if place >= len(arguments):
+        raise ValueError("expected the name of a bundle, such as vessel_segmentation, found none")
+    return arguments[place], [*arguments[:place], *arguments[place + 1 :]]
+
+
+def run_with_keys(arguments: Sequence[str], files: Sequence[str]) -> ConfigWorkflow:
     """Run a bundle with the keys of a command line, and return its finished workflow.
 
     Args:
-        bundle: by name.
+        arguments: the bundle's name among keys and values, as of :func:`parse_keys`.
         files: of its configuration, each laid over the ones before it.
-        arguments: as of :func:`parse_keys`.
 
     Raises:
-        ValueError: an unknown bundle or key.
+        ValueError: an unknown bundle or key, or a value outside its range.
     """
-    keys = parse_keys(arguments)
+    bundle, rest = bundle_and_keys(arguments)
+    keys = parse_keys(rest)
 
-    from monai_lora_sam.workflows import bundle_folder, run_bundle
+    from monai_lora_sam.workflows import run_bundle
 
-    check_keys(keys, [bundle_folder(bundle) / "configs" / file for file in files])
-    try:
-        return run_bundle(bundle, files, keys)
-    except RuntimeError as error:  # MONAI wraps each error of a component, often several times
-        cause: BaseException | None = error
-        while isinstance(cause, RuntimeError):
-            cause = cause.__cause__
-        if cause is None:
-            raise
-        raise cause from error
-
-
-def check_keys(keys: Mapping[str, Any], files: Sequence[Path]) -> None:
-    """Check that configuration files, each laid over the ones before it, have these keys.
-
-    Inside a component the arguments of its class or function are known, too, and inside ``lora`` those of an
-    adapter.
-
-    Raises:
-        ValueError: an unknown key; the nearest known one is named.
-    """
-    from monai.bundle import ConfigParser
-
-    config = ConfigParser.load_config_files([str(file) for file in files])
-    for key in keys:
-        place: Any = config
-        parts = key.split(_SEPARATOR)
-        for depth, part in enumerate(parts):
-            known = _known(place, parts[depth - 1] if depth else "")
-            if part not in known:
-                close = get_close_matches(part, known, n=1)
-                nearest = f" (nearest: --{'#'.join([*parts[:depth], close[0]])})" if close else ""
-                nearest = nearest or (f" (known: {', '.join(sorted(known))})" if depth else "")
-                raise ValueError(
-                    f"--{'#'.join(parts)}: expected a key of {', '.join(file.name for file in files)}, "
-                    f"found {part!r}{nearest}"
-                )
-            place = known[part]
-
-
-def _known(place: Any, name: str) -> dict[str, Any]:
-    """Return all keys that a part of a configuration takes, with the value of each or None."""
-    if isinstance(place, list):
-        return {str(index): value for index, value in enumerate(place)}
-    if not isinstance(place, Mapping):
-        return {}
-    known = {str(key): value for key, value in place.items()}
-    target = "monai_lora_sam.adapters.lora_config" if name == "lora" else place.get("_target_")
-    function = locate(target) if isinstance(target, str) else None
-    if callable(function):
-        known = {**dict.fromkeys(inspect.signature(function).parameters), **known}
-    return known
+    return run_bundle(bundle, files, keys)

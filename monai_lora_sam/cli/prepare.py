@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from monai_lora_sam.cli.console import console, one_line_errors
 from monai_lora_sam.cli.plugins import PluginGroup
+from monai_lora_sam.files import check_output_folder
 from monai_lora_sam.registry import Registry
 
 DatalistFolder = Annotated[Path, typer.Option(help="Folder to write: labels and datalist.json.")]
@@ -36,9 +38,9 @@ def tell_datalist(datalist: Path) -> None:
 
     content = read_datalist(datalist)
     counts = ", ".join(f"{len(content[s])} {s}" for s in ("training", "validation", "test") if content[s])
-    console.print(f"[bold]{datalist}[/]: {counts}", soft_wrap=True)
-    for warning in content.get("warnings", []):
-        console.print(f"[yellow]note:[/] {warning}", highlight=False, soft_wrap=True)
+    console.print(f"[bold]{escape(str(datalist))}[/]: {counts}", soft_wrap=True)
+    for warning in content.get("warnings") or []:
+        console.print(f"[yellow]note:[/] {escape(warning)}", highlight=False, soft_wrap=True)
 
 
 @folders_app.command(
@@ -50,7 +52,8 @@ def folders(
     masks: Annotated[Path, typer.Argument(help="Folder of masks with the same names; 0/255 or 0/1.")],
     out: DatalistFolder,
     validation_fraction: Annotated[
-        float, typer.Option(help="Part of the cases kept for validation; 1 to score on all of them.")
+        float,
+        typer.Option(min=0, max=1, help="Part of the cases kept for validation; 1 to score on all of them."),
     ] = 0.2,
     seed: Annotated[int, typer.Option(help="Another seed gives another split.")] = 0,
     task: Annotated[
@@ -62,7 +65,9 @@ def folders(
     with one_line_errors():
         from monai_lora_sam.data import datalist_from_folders, split_by_case, write_datalist
 
-        entries = datalist_from_folders(images, masks)
+        check_output_folder(out)
+        warnings: list[str] = []
+        entries = datalist_from_folders(images, masks, warnings=warnings)
         shares = {"training": 1 - validation_fraction, "validation": validation_fraction}
         shares = {part: share for part, share in shares.items() if share > 0}
         splits = split_by_case(entries, shares, seed)
@@ -72,6 +77,7 @@ def folders(
             task=task,
             class_names=["background", class_name],
             splits=splits,
+            warnings=warnings,
         )
         tell_datalist(datalist)
 
@@ -90,4 +96,5 @@ def combine(
     with one_line_errors():
         from monai_lora_sam.data import combine_datalists
 
+        check_output_folder(out)
         tell_datalist(combine_datalists(sources, out, task))

@@ -20,8 +20,10 @@ app = typer.Typer()
     "monai-lora-sam train vessel_segmentation --dataset_dir data/mine --encoder sam3 --weights /weights/sam3",
 )
 def train(
-    context: typer.Context,
-    bundle: Annotated[str, typer.Argument(help="Bundle by name, such as vessel_segmentation.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="BUNDLE", help="Bundle by name, such as vessel_segmentation."),
+    ] = None,
 ) -> None:
     """Train a stage by its bundle; every key of its train.yaml is an option: --key value.
 
@@ -31,6 +33,6 @@ def train(
     with one_line_errors():
         from monai_lora_sam.cli.keys import run_with_keys
 
-        run = run_with_keys(bundle, ["train.yaml"], context.args)
+        run = run_with_keys(arguments or [], ["train.yaml"])
         folder = run.parser.get_parsed_content("output_dir")
     console.print(f"Stage: [bold]{folder}/best[/]", soft_wrap=True)

@@ -70,10 +70,15 @@ def ring_points(ring: Sequence[float], name: str = "") -> np.ndarray:
         >>> ring_points([0, 0, 4, 0, 4, 2]).shape
         (3, 2)
     """
-    numbers = np.asarray(ring, dtype=np.float64)
+    start = f"{name}: " if name else ""
+    try:
+        numbers = np.asarray(ring)
+    except ValueError:  # lists of different lengths
+        numbers = np.empty(0, dtype=object)
+    if numbers.dtype.kind not in "iuf" or numbers.ndim != 1:
+        raise ValueError(f"{start}expected at least 3 finite points x, y, found {ring!r:.80}")
     if len(ring) < 6 or len(ring) % 2 or not np.isfinite(numbers).all():
-        start = f"{name}: " if name else ""
         raise ValueError(
             f"{start}expected at least 3 finite points x, y, found {len(ring)} numbers: {list(ring)[:8]}"
         )
-    return numbers.reshape(-1, 2)
+    return numbers.astype(np.float64).reshape(-1, 2)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_lora_sam.data.check_splits import check_splits
 from monai_lora_sam.data.datalist import SPLITS, read_datalist, write_datalist
 from monai_lora_sam.registry import Registry
 
@@ -30,7 +31,7 @@ def combine_datalists(sources: Sequence[str | Path], out: str | Path, task: str)
 
     Raises:
         ValueError: no source, one that does not serve the task, other class names than the first source has, or
-            a case that is in training and held out.
+            a case or a picture that is in two splits.
 
     Example:
         >>> combine_datalists(["kidneys_a", "kidneys_b", "kidneys_b"], "mixed", "kidney")  # doctest: +SKIP
@@ -39,26 +40,20 @@ def combine_datalists(sources: Sequence[str | Path], out: str | Path, task: str)
         raise ValueError("expected at least one data set to combine, found none")
     read = TASKS.load(task) if task in TASKS.names() else _read_own_task
     contents = [read(source, task) for source in sources]
-    class_names = contents[0]["class_names"]
+    class_names = contents[0].get("class_names")
+    if not class_names:
+        raise ValueError(f"{sources[0]}: expected class_names, found none")
     splits: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     for index, (source, content) in enumerate(zip(sources, contents, strict=True)):
-        if content["class_names"] != class_names:
+        if content.get("class_names") != class_names:
             raise ValueError(
                 f"{source}: expected the class names {class_names} as in {sources[0]}, "
-                f"found {content['class_names']}"
+                f"found {content.get('class_names')}"
             )
         for split in SPLITS:
             if split == "training" or source not in sources[:index]:
                 splits[split] += content[split]
-    held_out = {
-        str(entry["case_id"]) for split in SPLITS[1:] for entry in splits[split] if "case_id" in entry
-    }
-    leaked = sorted(held_out & {str(entry.get("case_id")) for entry in splits["training"]})
-    if leaked:
-        raise ValueError(
-            f"{', '.join(map(str, dict.fromkeys(sources)))}: expected no case in training and held out, "
-            f"found {len(leaked)}, such as {leaked[0]}"
-        )
+    check_splits(splits, ", ".join(map(str, dict.fromkeys(sources))))
     unique = {str(source): content for source, content in zip(sources, contents, strict=True)}.values()
     return write_datalist(
         Path(out) / "datalist.json",
@@ -66,7 +61,7 @@ def combine_datalists(sources: Sequence[str | Path], out: str | Path, task: str)
         task=task,
         class_names=class_names,
         splits=splits,
-        warnings=[warning for content in unique for warning in content.get("warnings", [])],
+        warnings=[warning for content in unique for warning in content.get("warnings") or []],
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_lora_sam.files import atomic_write
+from monai_lora_sam.files import atomic_write, read_json_value
 
 SPLITS = ("training", "validation", "test")
 PATH_KEYS = ("image", "label")  # as in MONAI's reader
@@ -76,8 +76,8 @@ def write_datalist(
 def read_datalist(path: str | Path, path_keys: Sequence[str] = ()) -> dict[str, Any]:
     """Read a datalist, make its paths absolute and check every entry.
 
-    Absent splits become empty lists. MONAI's `load_decathlon_datalist(path, True, split)` reads the same file, one
-    split at a time and unchecked.
+    Absent splits, or null, become empty lists. MONAI's `load_decathlon_datalist(path, True, split)` reads the same
+    file, one split at a time and unchecked.
 
     Args:
         path: of the datalist.
@@ -85,34 +85,51 @@ def read_datalist(path: str | Path, path_keys: Sequence[str] = ()) -> dict[str, 
 
     Raises:
         FileNotFoundError: no such datalist.
-        ValueError: not JSON, no split, an entry without an image or with a path that does not exist. The message
-            lists all wrong entries.
+        ValueError: not JSON, no split, a split that is no list, an entry without an image or with a path that does
+            not exist. The message lists all wrong entries.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: expected a datalist, found nothing") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected a datalist in JSON, found {error}") from error
+    content = read_json_value(path, "a datalist")
     if not isinstance(content, dict) or not any(isinstance(content.get(split), list) for split in SPLITS):
         raise ValueError(
             f"{path}: expected an object with a list under one of {SPLITS}, found {content!r:.80}"
         )
-    wrong: list[str] = []
+    wrong = _wrong_texts(content)
     for split in SPLITS:
-        for index, entry in enumerate(content.setdefault(split, [])):
+        if content.get(split) is None:
+            content[split] = []
+        if not isinstance(content[split], list):
+            wrong.append(f"{split}: expected a list of entries, found {content[split]!r:.80}")
+            continue
+        for index, entry in enumerate(content[split]):
             where = f"{split}[{index}]"
             if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
                 wrong.append(f"{where}: expected an object with the path 'image', found {entry!r:.200}")
                 continue
             for key in (*PATH_KEYS, *path_keys):
-                if not isinstance(entry.get(key), str):
+                if entry.get(key) is None:
                     continue
-                target = (path.parent / entry[key]).resolve()
+                if not isinstance(entry[key], str) or "\0" in entry[key]:
+                    wrong.append(f"{where}: {key}: expected a path, found {entry[key]!r:.80}")
+                    continue
+                target = Path(os.path.realpath(path.parent / entry[key]))
                 entry[key] = str(target)
                 if not target.is_file():
                     wrong.append(f"{where}: {key}: expected a file, found nothing at {target}")
     if wrong:
         raise ValueError(f"{path}: {len(wrong)} wrong entries:\n  " + "\n  ".join(wrong))
     return content
+
+
+def _wrong_texts(content: dict[str, Any]) -> list[str]:
+    """Return the errors of a datalist's own keys."""
+    wrong = [
+        f"{key}: expected a text, found {content[key]!r:.80}"
+        for key in ("name", "task")
+        if not isinstance(content.get(key) or "", str)
+    ]
+    for key in ("class_names", "warnings"):
+        texts = content.get(key) or []
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            wrong.append(f"{key}: expected a list of texts, found {texts!r:.80}")
+    return wrong

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
+
+import numpy as np
 
 from monai_lora_sam.data.dataset_errors import ErrorList
 from monai_lora_sam.data.duplicates import duplicate_groups, image_signature
@@ -15,7 +18,7 @@ def _by_stem(folder: Path, errors: ErrorList) -> dict[str, Path]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.name.startswith(".") or not path.is_file() or not is_image_name(path):
             continue
-        stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+        stem = normalize("NFC", path.name.removesuffix(".gz").rsplit(".", 1)[0])
         if stem in files:
             errors.add(path, f"expected one file for each name, found {files[stem].name} as well")
         files[stem] = path
@@ -24,7 +27,15 @@ def _by_stem(folder: Path, errors: ErrorList) -> dict[str, Path]:
     return files
 
 
-def datalist_from_folders(images: str | Path, masks: str | Path, classes: int = 2) -> list[dict[str, Any]]:
+def _looks_inverted(mask: np.ndarray) -> bool:
+    """Say whether a mask covers most of its image and nearly all of the border."""
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    return bool((mask > 0).mean() > 0.5 and (border > 0).mean() > 0.9)
+
+
+def datalist_from_folders(
+    images: str | Path, masks: str | Path, classes: int = 2, warnings: list[str] | None = None
+) -> list[dict[str, Any]]:
     """Pair each image with the mask of the same name in any format, and check every pair.
 
     Duplicates of one image share a `case_id`, a hash of the image's pixels.
@@ -33,6 +44,7 @@ def datalist_from_folders(images: str | Path, masks: str | Path, classes: int = 
         images: folder of images.
         masks: folder of masks: class indices, or 0/255 where `classes` is 2.
         classes: number of classes, background included.
+        warnings: collects masks that look inverted.
 
     Returns:
         entries with `image`, `label`, `case_id`, `pixel_hash`, `view`, `pixel_spacing_mm`, `modality`,
@@ -75,6 +87,11 @@ def datalist_from_folders(images: str | Path, masks: str | Path, classes: int = 
         if not mask.any():
             errors.add(mask_files[stem], "expected a mask, found only background")
             continue
+        if warnings is not None and _looks_inverted(mask):
+            warnings.append(
+                f"{mask_files[stem]}: expected the structure above 0 on a background of 0, "
+                f"found {(mask > 0).mean():.0%} of the image above 0: it looks inverted"
+            )
         signatures.append(image_signature(picture.pixels))
         entries.append(
             {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 import torch
 
 from monai_lora_sam.encoders.build import build_encoder
@@ -33,4 +35,7 @@ def encoder_table() -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        "python -m monai_lora_sam.encoders", description="Print the table of encoders."
+    ).parse_args()
     print(encoder_table())

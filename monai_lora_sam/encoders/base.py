@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from monai_lora_sam.encoders.fingerprint import weights_fingerprint
+from monai_lora_sam.encoders.fingerprint import encoder_fingerprint
 
 
 class ImageEncoder(nn.Module):
@@ -132,13 +132,29 @@ class ImageEncoder(nn.Module):
         return block(hidden)
 
     @property
+    def architecture(self) -> dict[str, Any]:
+        """Return everything besides the weights that decides about the output, as JSON holds it.
+
+        A subclass adds the entries of its configuration that the shapes of the weights do not tell, such as heads and
+        windows; side of the images, precision and versions of libraries are none of them.
+        """
+        return {
+            "family": self.family,
+            "patch_size": self.patch_size,
+            "strides": list(self.strides),
+            "channels": list(self.channels),
+            "pixel_mean": list(self.pixel_mean),
+            "pixel_std": list(self.pixel_std),
+        }
+
+    @property
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the base weights as they were built or loaded, before any cast or adapter."""
+        """Return the SHA-256 of the base, weights and architecture, as built or loaded, before any cast or adapter."""
         if self._fingerprint is None or self._fingerprint.startswith("meta:"):
-            self._fingerprint = weights_fingerprint(self)
+            self._fingerprint = encoder_fingerprint(self, self.architecture)
         return self._fingerprint
 
     def renew_fingerprint(self) -> str:
         """Take the fingerprint anew after the base itself was changed on purpose (pretrained, merged)."""
-        self._fingerprint = weights_fingerprint(self)
+        self._fingerprint = encoder_fingerprint(self, self.architecture)
         return self._fingerprint

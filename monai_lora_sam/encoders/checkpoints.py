@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
+import time
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
+
+from monai_lora_sam.files import content_sha256, read_json
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+#: Entry of the metadata of weights with the SHA-256 of the ``config.json`` that they were saved with.
+CONFIG_SEAL = "config_sha256"
+#: Number of times that reading starts over because a writer replaced one of two files meanwhile.
+ATTEMPTS = 20
+#: Times that the content of a ``.pth`` archive may be as large as its file; torch does not compress.
+LARGEST_EXPANSION = 4
 TORCH_SUFFIXES = (".pth", ".pt", ".bin")
 
 
@@ -85,7 +94,7 @@ def _download(repository: str) -> Path:
 
 
 def _shards(index: Path) -> list[Path]:
-    weight_map = _read_json(index).get("weight_map")
+    weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ValueError(f"{index}: expected a non-empty 'weight_map' from tensors to files.")
     shards = [index.parent / name for name in sorted({str(value) for value in weight_map.values()})]
@@ -95,52 +104,74 @@ def _shards(index: Path) -> list[Path]:
     return shards
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not readable as JSON ({error}).") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a JSON object, found {type(content).__name__}.")
-    return content
-
-
 def _open_safetensors(source: Path, files: list[Path], config: Path) -> Checkpoint:
-    holder: dict[str, Path] = {}
-    for file in files:
-        try:
-            with safe_open(file, framework="pt") as opened:
-                holder.update(dict.fromkeys(opened.keys(), file))
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"{file}: not a whole safetensors file ({error}).") from error
+    for _ in range(ATTEMPTS):
+        # Kept open: a file that a writer replaces meanwhile stays the one whose names and configuration were read.
+        opened = {file: _open_one(file) for file in files}
+        found = read_json(config) if config.is_file() else None
+        seals = [(handle.metadata() or {}).get(CONFIG_SEAL) for handle in opened.values()]
+        sealed = {str(seal) for seal in seals if seal is not None}
+        actual = content_sha256(found) if found is not None else "none"
+        if found is None or sealed <= {actual}:
+            break
+        time.sleep(0.01)  # a writer replaces the two files one after the other
+    else:
+        raise ValueError(
+            f"{config}: expected the configuration that the weights beside it were saved with (SHA-256 "
+            f"{', '.join(sorted(sealed))}), found {actual}: it was changed, or a save was killed"
+        )
+    holder = {name: file for file, handle in opened.items() for name in handle.keys()}  # noqa: SIM118
 
     def read(names: list[str]) -> dict[str, Tensor]:
         tensors = {}
-        for file in files:
-            with safe_open(file, framework="pt") as opened:
+        for name in names:
+            try:
                 # Copied, since what safetensors returns is mapped from a file that may change.
-                tensors.update(
-                    {name: opened.get_tensor(name).clone() for name in names if holder[name] == file}
-                )
+                tensors[name] = opened[holder[name]].get_tensor(name).clone()
+            except Exception as error:  # the library has several types of its own
+                raise ValueError(f"{holder[name]}: not a whole safetensors file ({error}).") from error
         return tensors
 
-    return Checkpoint(source, list(holder), read, _read_json(config) if config.is_file() else None)
+    return Checkpoint(source, list(holder), read, found)
+
+
+def _open_one(file: Path) -> Any:
+    try:
+        return safe_open(file, framework="pt")
+    except Exception as error:  # the library has several types of its own
+        raise ValueError(f"{file}: not a whole safetensors file ({error}).") from error
 
 
 def _open_torch(path: Path) -> Checkpoint:
+    _check_expansion(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).split("\n", 1)[0]
         raise ValueError(
             f"{path}: refused, since it holds something other than tensors, or is no checkpoint ({reason})."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path}: not a whole PyTorch checkpoint ({error}).") from error
+    except Exception as error:  # damaged bytes end in almost any type: struct, zlib, recursion, memory
+        reason = (str(error) or type(error).__name__).split("\n", 1)[0]
+        raise ValueError(f"{path}: not a whole PyTorch checkpoint ({reason}).") from error
     tensors = _largest_state_dict(content)
     if not tensors:
         raise ValueError(f"{path}: expected a state dict (names to tensors), found {type(content).__name__}.")
     return Checkpoint(path, list(tensors), lambda names: {name: tensors[name] for name in names}, None)
+
+
+def _check_expansion(path: Path) -> None:
+    """Refuse an archive whose content is far larger than its file."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = sum(entry.file_size for entry in archive.infolist())
+    except Exception as error:  # struct, zip, unicode and more
+        raise ValueError(f"{path}: not a whole PyTorch checkpoint ({error}).") from error
+    size = path.stat().st_size
+    if content > LARGEST_EXPANSION * size:
+        raise ValueError(f"{path}: refused, since {size} bytes would be unpacked to {content}.")
 
 
 def _largest_state_dict(content: Any) -> dict[str, Tensor]:

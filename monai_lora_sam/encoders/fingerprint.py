@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,3 +38,30 @@ def weights_fingerprint(module: nn.Module) -> str:
         values = parameter.detach().to("cpu", torch.float32).contiguous().numpy()
         digest.update(values.astype("<f4", copy=False).data)
     return f"meta:{digest.hexdigest()}" if on_meta else digest.hexdigest()
+
+
+def encoder_fingerprint(module: nn.Module, architecture: Mapping[str, Any]) -> str:
+    """Hash the parameters of a module together with its architecture.
+
+    The same weights compute something else with other heads, windows or positions: they are another base.
+
+    Args:
+        module: the plain base, without adapters.
+        architecture: everything besides the weights that decides about the output, as JSON holds it.
+
+    Returns:
+        64 hexadecimal digits, after ``meta:`` on the meta device.
+    """
+    weights = weights_fingerprint(module)
+    content = json.dumps([weights, _plain(architecture)], sort_keys=True)
+    mark = "meta:" if weights.startswith("meta:") else ""
+    return mark + hashlib.sha256(content.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Write equal numbers alike (4 and 4.0), and tuples as lists."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

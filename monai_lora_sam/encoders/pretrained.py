@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -12,11 +13,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from monai_lora_sam.encoders.base import ImageEncoder
-from monai_lora_sam.encoders.checkpoints import WEIGHTS, Checkpoint, open_checkpoint
+from monai_lora_sam.encoders.checkpoints import CONFIG_SEAL, WEIGHTS, Checkpoint, open_checkpoint
 from monai_lora_sam.encoders.conversion import read_tensors
+from monai_lora_sam.encoders.limits import check_sizes
 from monai_lora_sam.encoders.registry import ENCODERS, EncoderEntry
-from monai_lora_sam.files import atomic_write
+from monai_lora_sam.files import atomic_write, content_sha256
 
+#: Magnitude above which no trained weight lies; products of larger ones overflow.
+LARGEST_VALUE = 1e8
 #: Number of tensor names that a message lists of each kind.
 SHOWN = 20
 
@@ -41,13 +45,26 @@ def load_encoder(name: str, source: str | Path, image_size: int | None = None) -
     entry: EncoderEntry = ENCODERS.load(name)
     checkpoint = open_checkpoint(source)
     tensors = read_tensors(checkpoint, name)
+    check_sizes(checkpoint.config or {}, checkpoint.source)
     config = _config(name, entry, checkpoint, tensors)
-    with torch.device("meta"):
-        encoder = entry.build(name, image_size, config)
+    encoder = _build_on_meta(entry, name, image_size, config, checkpoint)
     _check_tensors(checkpoint, encoder.model.state_dict(), tensors)
     tensors = {key: tensor.to(torch.float32).contiguous() for key, tensor in tensors.items()}
     encoder.model.load_state_dict(tensors, strict=True, assign=True)
     return encoder
+
+
+def _build_on_meta(
+    entry: EncoderEntry, name: str, image_size: int | None, config: Any, checkpoint: Checkpoint
+) -> ImageEncoder:
+    """Build the encoder without memory for weights; their shapes are compared with the checkpoint's before any is."""
+    try:
+        with torch.device("meta"):
+            return entry.build(name, image_size, config)
+    except ValueError:
+        raise
+    except Exception as error:  # a stranger's configuration ends in almost any type
+        raise ValueError(f"{checkpoint.source}: expected a configuration of {name!r}: {error}") from error
 
 
 def _config(name: str, entry: EncoderEntry, checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> Any:
@@ -59,7 +76,13 @@ def _config(name: str, entry: EncoderEntry, checkpoint: Checkpoint, tensors: Map
                 f"{checkpoint.source}: config.json: expected a model_type of {', '.join(entry.model_types)}, "
                 f"found {kind!r}."
             )
-        config = entry.model_types[kind](checkpoint.config)
+        try:
+            config = entry.model_types[kind](checkpoint.config)
+        except Exception as error:  # transformers checks types with errors of its own, of several lines
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"{checkpoint.source}: config.json: expected a {kind!r}: {reason:.300}"
+            ) from error
     elif entry.infer_config is not None:
         try:
             config = entry.infer_config(tensors, default)
@@ -95,6 +118,9 @@ def _check_tensors(
             if expected[key].shape != found[key].shape
         ],
         "not finite (NaN or infinity)": [key for key in shared if not found[key].isfinite().all()],
+        f"beyond {LARGEST_VALUE:g}": [
+            key for key in shared if found[key].numel() and found[key].abs().max() > LARGEST_VALUE
+        ],
     }
     lines = []
     for what, keys in problems.items():
@@ -129,10 +155,14 @@ def save_encoder(encoder: ImageEncoder, folder: str | Path) -> Path:
         )
     folder = Path(folder)
     config = getattr(encoder.model, "config", None)
+    metadata = {"format": "pt"}
     if config is not None:
         config = deepcopy(config)
         config.architectures = [type(encoder.model).__name__]
-        atomic_write(folder / "config.json", config.to_json_string())
+        text = config.to_json_string()
+        atomic_write(folder / "config.json", text)
+        # So that a reader never takes the new configuration with the old weights.
+        metadata[CONFIG_SEAL] = content_sha256(json.loads(text))
     state = {key: tensor.contiguous() for key, tensor in encoder.model.state_dict().items()}
-    atomic_write(folder / WEIGHTS, save(state, metadata={"format": "pt"}))
+    atomic_write(folder / WEIGHTS, save(state, metadata=metadata))
     return folder

@@ -26,6 +26,19 @@ _ORIGINAL_NAMES = {
     r"^neck\.2\.": "neck.conv2.",
     r"^neck\.3\.": "neck.layer_norm2.",
 }
+_ARCHITECTURE = (
+    "hidden_size",
+    "mlp_dim",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_channels",
+    "window_size",
+    "hidden_act",
+    "layer_norm_eps",
+    "qkv_bias",
+    "use_abs_pos",
+    "use_rel_pos",
+)
 
 
 class SamEncoder(ImageEncoder):
@@ -54,6 +67,14 @@ class SamEncoder(ImageEncoder):
             pixel_mean=(0.485, 0.456, 0.406),
             pixel_std=(0.229, 0.224, 0.225),
         )
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Return everything besides the weights that decides about the output."""
+        config = self.model.config
+        entries = {name: getattr(config, name) for name in _ARCHITECTURE}
+        indices: Any = config.global_attn_indexes
+        return {**super().architecture, **entries, "global_attn_indexes": sorted(set(indices))}
 
     @property
     def blocks(self) -> nn.ModuleList:

@@ -20,6 +20,20 @@ _TINY_ASSETS = Path(__file__).resolve().parents[1] / "assets" / "tiny"
 _QUERY, _KEY, _VALUE, _OUTPUT = (f"attention.{name}_proj" for name in "qkvo")
 _MLP = ("mlp.fc1", "mlp.fc2")
 
+_ARCHITECTURE = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_channels",
+    "pretrain_image_size",
+    "window_size",
+    "hidden_act",
+    "layer_norm_eps",
+    "layer_scale_init_value",
+    "rope_parameters",
+)
+
 
 class AxialRotaryEmbedding(nn.Module):
     """Give the rotary cosines and sines of a grid of tokens, whatever its size.
@@ -95,6 +109,18 @@ class Sam3Encoder(ImageEncoder):
             block.register_buffer("position_ids", None)  # never read again, and would pin the size
 
     @property
+    def architecture(self) -> dict[str, Any]:
+        """Return everything besides the weights that decides about the output."""
+        backbone: Any = self.model.config.backbone_config
+        entries = {name: getattr(backbone, name) for name in _ARCHITECTURE}
+        return {
+            **super().architecture,
+            **entries,
+            "global_attn_indexes": sorted(set(backbone.global_attn_indexes)),
+            "scale_factors": list(self.model.config.scale_factors or []),
+        }
+
+    @property
     def blocks(self) -> nn.ModuleList:
         """Return the transformer blocks, first to last."""
         return self.model.backbone.layers
@@ -125,7 +151,7 @@ def _tiny_config() -> Sam3VisionConfig:
             "intermediate_size": 576,
             "num_hidden_layers": 6,
             "num_attention_heads": 2,
-            "image_size": 504,
+            "image_size": 336,
             "pretrain_image_size": 168,
             "window_size": 12,
             "global_attn_indexes": [2, 5],

@@ -1,7 +1,8 @@
-"""Write files and folders so that a killed run leaves the old version or the new one, whole. No torch."""
+"""Write files and folders so that a killed run leaves the old version or the new one, whole; read JSON. No torch."""
 
-from monai_lora_sam.files.atomic import atomic_folder, recover_folder
+from monai_lora_sam.files.atomic import atomic_folder, current_folder, folder_moved_aside
 from monai_lora_sam.files.places import check_output_file, check_output_folder, printable
+from monai_lora_sam.files.read_json import content_sha256, parse_json, read_json, read_json_value
 from monai_lora_sam.files.write import atomic_file, atomic_write
 
 __all__ = [
@@ -10,6 +11,11 @@ __all__ = [
     "atomic_write",
     "check_output_file",
     "check_output_folder",
+    "content_sha256",
+    "current_folder",
+    "folder_moved_aside",
+    "parse_json",
     "printable",
-    "recover_folder",
+    "read_json",
+    "read_json_value",
 ]

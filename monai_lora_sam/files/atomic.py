@@ -5,16 +5,20 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import shutil
-import socket
 import sys
-import uuid
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from monai_lora_sam.files.leftovers import TAG, is_left_over, new_tag, siblings_of
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+#: Name of an old version inside the folder that it is moved into.
+_REPLACED = "replaced"
 _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 
 
@@ -25,9 +29,9 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
     The temporary folder lies beside ``folder`` (so on the same file system) under a hidden name. Its files
     are flushed to the disk, then the two folders swap names in one system call (``renameat2`` with
     ``RENAME_EXCHANGE``): at every instant ``folder`` is the whole old version or the whole new one. Where the
-    system has no such call the old folder is first renamed to ``.<name>.previous``; a kill between the two
-    renames leaves it there, and :func:`recover_folder`, called by every reader of this package, renames it
-    back.
+    system has no such call the old folder is first moved aside, into ``.<name>.previous.<writer>/replaced``; a
+    kill between the two renames leaves it there. Readers find it by :func:`current_folder`, and the next writer
+    puts it back.
 
     The old folder is deleted with all its files. An error inside the block leaves the old folder untouched.
 
@@ -45,42 +49,99 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder}: expected a folder or nothing, found a file")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    recover_folder(folder)
-    _remove_leftovers(folder)
-    temporary = folder.parent / f"{_prefix(folder)}{os.getpid()}.{uuid.uuid4().hex}"
+    _recover(folder)
+    temporary = folder.parent / f".{folder.name}.saving.{new_tag()}"
     temporary.mkdir()
     try:
         yield temporary
         _flush(temporary)
-        if folder.exists():
-            _replace(folder, temporary)
-        else:
-            os.rename(temporary, folder)
+        _replace(folder, temporary)
         _flush_entry(folder.parent)
     finally:
         # After a swap the old version carries the temporary name; after an error the unfinished one does.
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def recover_folder(folder: str | Path) -> None:
-    """Put the old version of ``folder`` back if a run was killed between the two renames of the fallback."""
-    folder = Path(folder).resolve()
-    previous = _previous(folder)
-    if previous.is_dir():
+def current_folder(folder: str | Path) -> Path:
+    """Return ``folder``, or where its version lies that a writer has moved aside and not yet replaced.
+
+    Nothing on the disk is changed.
+    """
+    folder = Path(folder)
+    for _ in range(2):  # a writer may put the new version in place between the two looks
         if folder.exists():
-            shutil.rmtree(previous)
-        else:
-            os.rename(previous, folder)
+            return folder
+        for aside, _ in _moved_aside(folder):
+            if (aside / _REPLACED).is_dir():
+                return aside / _REPLACED
+    return folder
+
+
+def folder_moved_aside(path: str | Path) -> Path | None:
+    """Return the folder whose version lies in ``path``, if ``path`` is one that a writer has moved aside."""
+    path = Path(path)
+    match = re.fullmatch(rf"\.(?P<name>.+)\.previous\.{TAG}", path.parent.name)
+    return path.parent.with_name(match["name"]) if match and path.name == _REPLACED else None
+
+
+def _moved_aside(folder: Path) -> list[tuple[Path, str]]:
+    """Return the folders that hold an old version of ``folder`` and nothing else, with the tags of their writers."""
+    pattern = rf"\.{re.escape(folder.name)}\.previous\.(?P<tag>{TAG})"
+    return [(path, tag) for path, tag in siblings_of(folder.parent, pattern) if _names(path) <= {_REPLACED}]
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        return {path.name for path in folder.iterdir()}
+    except OSError:  # no folder, or gone in between
+        return {""}
+
+
+def _recover(folder: Path) -> None:
+    """Put back the version that a killed writer moved aside, and remove the rest that killed writers left."""
+    for aside, tag in _moved_aside(folder):
+        if is_left_over(aside, tag):
+            if not folder.exists() and (aside / _REPLACED).is_dir():
+                os.rename(aside / _REPLACED, folder)
+            shutil.rmtree(aside, ignore_errors=True)
+    pattern = rf"\.{re.escape(folder.name)}\.saving\.(?P<tag>{TAG})"
+    for unfinished, tag in siblings_of(folder.parent, pattern):
+        if is_left_over(unfinished, tag):
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _replace(folder: Path, temporary: Path) -> None:
-    if _exchange(temporary, folder):
-        return
-    os.rename(folder, _previous(folder))
-    try:
-        os.rename(temporary, folder)
-    finally:
-        recover_folder(folder)
+    while folder.exists():
+        if _exchange(temporary, folder):
+            return
+        aside = folder.parent / f".{folder.name}.previous.{new_tag()}"
+        aside.mkdir()
+        try:
+            _rename(folder, aside / _REPLACED)
+            try:
+                _rename(temporary, folder)
+                return
+            except OSError:
+                if folder.exists():  # another writer was quicker; its version is replaced in the next round
+                    continue
+                os.rename(aside / _REPLACED, folder)
+                raise
+        finally:
+            if folder.exists():
+                shutil.rmtree(aside, ignore_errors=True)
+    _rename(temporary, folder)
+
+
+def _rename(old: Path, new: Path) -> None:
+    """Rename a folder; wait up to a second for readers, whose open files keep Windows from renaming."""
+    for _ in range(50):
+        try:
+            return os.rename(old, new)
+        except PermissionError:
+            if os.name == "posix":
+                raise
+            time.sleep(0.02)
+    os.rename(old, new)
 
 
 def _exchange(first: Path, second: Path) -> bool:
@@ -98,37 +159,6 @@ def _exchange(first: Path, second: Path) -> bool:
     if error in _UNSUPPORTED:
         return False
     raise OSError(error, os.strerror(error), str(second))
-
-
-def _previous(folder: Path) -> Path:
-    return folder.parent / f".{folder.name}.previous"
-
-
-def _prefix(folder: Path) -> str:
-    return f".{folder.name}.saving.{socket.gethostname()}."
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove temporary folders of this machine's killed runs; those of a live process stay."""
-    if os.name != "posix":  # elsewhere asking whether a process lives may end it
-        return
-    prefix = _prefix(folder)
-    for leftover in folder.parent.iterdir():
-        if not leftover.name.startswith(prefix):
-            continue
-        process = leftover.name.removeprefix(prefix).partition(".")[0]
-        if process.isdigit() and int(process) != os.getpid() and not _is_alive(int(process)):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _flush(folder: Path) -> None:

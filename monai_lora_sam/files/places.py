@@ -36,4 +36,4 @@ def check_output_file(file: str | Path) -> None:
 
 def printable(path: str | Path) -> str:
     """Return a path as text that can be written as UTF-8; bytes that are none become a replacement sign."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")

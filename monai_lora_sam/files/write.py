@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from monai_lora_sam.files.leftovers import TAG, is_left_over, new_tag, siblings_of
 
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it when the block ends without an error.
 
-    A killed run leaves the old file or the new one, whole; an error inside the block leaves the old one.
+    A killed run leaves the old file or the new one, whole; an error inside the block leaves the old one. Temporary
+    files that killed runs left for this same ``path`` are removed.
 
     Args:
         path: the file to create or to replace; its parents are created.
@@ -24,8 +27,12 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays: some writers choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    # The target's hash in place of its name: a long name stays valid. The suffix stays: some writers go by it.
+    prefix, suffix = f".writing-{hashlib.sha256(path.name.encode()).hexdigest()[:12]}-", path.suffix
+    for leftover, tag in siblings_of(path.parent, f"{prefix}(?P<tag>{TAG}).*"):
+        if is_left_over(leftover, tag):
+            leftover.unlink(missing_ok=True)
+    temporary = path.with_name(f"{prefix}{new_tag()}{suffix}")
     try:
         yield temporary
         os.replace(temporary, path)

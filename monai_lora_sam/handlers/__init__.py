@@ -2,6 +2,7 @@
 
 from monai_lora_sam.handlers.epoch_log import EpochLog, read_history
 from monai_lora_sam.handlers.epoch_seed import EpochSeed
+from monai_lora_sam.handlers.finite_training import FiniteTraining
 from monai_lora_sam.handlers.gradient_clipping import GradientClipping
 from monai_lora_sam.handlers.resumable_early_stop import ResumableEarlyStop
 from monai_lora_sam.handlers.resumable_warmup_cosine import ResumableWarmupCosine
@@ -11,6 +12,7 @@ from monai_lora_sam.handlers.training_state import TrainingState
 __all__ = [
     "EpochLog",
     "EpochSeed",
+    "FiniteTraining",
     "GradientClipping",
     "ResumableEarlyStop",
     "ResumableWarmupCosine",

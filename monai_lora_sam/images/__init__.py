@@ -2,31 +2,33 @@
 
 from monai_lora_sam.images.dicom_files import (
     DICOM_DIRECTORY,
-    element_numbers,
+    looks_like_dicom,
     naming_file,
-    number_of_frames,
     read_dataset,
+    read_header,
 )
+from monai_lora_sam.images.dicom_pixels import number_of_frames
+from monai_lora_sam.images.dicom_tags import OptionalTags
 from monai_lora_sam.images.frames import Frames, read_frames
-from monai_lora_sam.images.image_files import detect_format, is_image_name, looks_like_dicom
+from monai_lora_sam.images.image_files import detect_format, is_image_name
 from monai_lora_sam.images.read_image import GreyImage, read_image
 from monai_lora_sam.images.read_label import read_label
-from monai_lora_sam.images.size_limits import MAXIMUM_PIXELS, MAXIMUM_STACK_PIXELS
+from monai_lora_sam.images.size_limits import MAXIMUM_PIXELS
 
 __all__ = [
     "DICOM_DIRECTORY",
     "MAXIMUM_PIXELS",
-    "MAXIMUM_STACK_PIXELS",
     "Frames",
     "GreyImage",
+    "OptionalTags",
     "detect_format",
-    "element_numbers",
     "is_image_name",
     "looks_like_dicom",
     "naming_file",
     "number_of_frames",
     "read_dataset",
     "read_frames",
+    "read_header",
     "read_image",
     "read_label",
 ]

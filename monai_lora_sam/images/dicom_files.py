@@ -1,59 +1,92 @@
-"""Read headers and stored pixels of DICOM files in any compression."""
+"""Read DICOM files up to their still encoded pixels; recognise them by content."""
 
 from __future__ import annotations
 
-import tempfile
+import io
 import warnings
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import numpy as np
 import pydicom
-import SimpleITK as sitk
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.datadict import dictionary_VR
+from pydicom.dataset import FileMetaDataset
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 DICOM_DIRECTORY = "1.2.840.10008.1.3.10"
+#: Most bytes of a file, of its inflated content and of its decoded pixels: 2 GiB, 1024 frames of 1024 x 1024 x 16 bits.
+LARGEST_BYTES = 2**31
 
-_SYNTAXES = "1.2.840.10008.1.2"
-_UNCOMPRESSED = (_SYNTAXES, *(f"{_SYNTAXES}.{end}" for end in ("1", "1.99", "2")))
-# Syntaxes that the GDCM in SimpleITK decodes: baseline, extended and lossless JPEG, JPEG-LS, JPEG 2000, RLE.
-_GDCM_SYNTAXES = frozenset(
-    f"{_SYNTAXES}.{end}" for end in ("4.50", "4.51", "4.57", "4.70", "4.80", "4.81", "4.90", "4.91", "5")
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_FIRST_GROUPS = (0x0002, 0x0008)
+_VRS = frozenset(
+    b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
 )
-# JPEG and JPEG 2000 code streams both end with this marker.
-_END_OF_IMAGE = b"\xff\xd9"
-_WITH_END_MARKER = tuple(f"{_SYNTAXES}.4.{group}" for group in (5, 7, 9))
-_IMAGE_ELEMENTS = (
-    *("SOPClassUID", "SOPInstanceUID", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
-    *("PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
-    *("PixelRepresentation", "PixelData"),
-)
-#: Beginning of a compression's UID → way to decode it.
-_REMEDIES = {
-    "4.5": "pip install pylibjpeg pylibjpeg-libjpeg",
-    "4.7": "pip install pylibjpeg pylibjpeg-libjpeg",
-    "4.8": "pip install pyjpegls",
-    "4.90": "pip install pylibjpeg pylibjpeg-openjpeg",
-    "4.91": "pip install pylibjpeg pylibjpeg-openjpeg",
-    "4.20": "pip install pylibjpeg pylibjpeg-openjpeg",
-    "4.10": "it is a video: export its frames uncompressed",
-}
+# With a length of four bytes after two that are reserved (PS3.5 7.1.2).
+_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+
+
+def looks_like_dicom(path: str | Path) -> bool:
+    """Return whether a file begins as DICOM does, with or without the preamble of 128 bytes and "DICM".
+
+    Without them, the first two elements must be of group 0002 or 0008, in ascending order, in any byte order.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        head = file.read(4096)
+    if head[128:132] == b"DICM":
+        return True
+    return _begins_with_elements(head, "little") or _begins_with_elements(head, "big")
+
+
+def _begins_with_elements(head: bytes, order: Literal["little", "big"]) -> bool:
+    def number(start: int, length: int) -> int:
+        return int.from_bytes(head[start : start + length], order)
+
+    place, last = 0, 0
+    for _ in range(2):
+        tag = number(place, 2) << 16 | number(place + 2, 2)
+        if len(head) < place + 12 or tag >> 16 not in _FIRST_GROUPS or tag < last:
+            return False
+        try:
+            if tag & 0xFFFF:
+                dictionary_VR(tag)
+        except KeyError:
+            return False
+        kind = head[place + 4 : place + 6]
+        if kind in _LONG_VRS:
+            start, length = place + 12, number(place + 8, 4)
+        elif kind in _VRS:
+            start, length = place + 8, number(place + 6, 2)
+        else:
+            start, length = place + 8, number(place + 4, 4)
+        place, last = start + length, tag + 1
+        if place >= len(head):  # a long first element
+            return kind in _VRS
+    return True
 
 
 def read_dataset(path: str | Path) -> pydicom.Dataset:
     """Read a DICOM file with its pixel data still encoded.
 
-    Files without a preamble or a transfer syntax, as old systems wrote them, are read too.
+    Files without a preamble or a transfer syntax, as old systems wrote them, are read too, and files whose pixel data
+    lack the delimiter at their end.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: empty, not DICOM, cut off, or an object without pixels (a report, a directory). The message
-            names the file, the expected and the found content.
+        ValueError: empty, not DICOM, cut off, too large, or an object without pixels (a report, a directory). The
+            message names the file, the expected and the found content.
     """
     path = Path(path)
     if not path.is_file():
@@ -76,6 +109,18 @@ def read_dataset(path: str | Path) -> pydicom.Dataset:
         found = f"{UID(kind).name} without pixel data" if kind else "a file without pixel data"
         raise ValueError(f"{path}: expected a readable DICOM image, found {found}")
     return dataset
+
+
+def read_header(path: str | Path) -> pydicom.Dataset:
+    """Read the elements of a DICOM file before its pixel data.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: not DICOM, damaged or too large; the message names the file.
+    """
+    path = Path(path)
+    with naming_file(path):
+        return _parse(path, pixels=False)
 
 
 @contextmanager
@@ -103,15 +148,24 @@ def corrupt(path: Path, reason: object) -> ValueError:
     return ValueError(f"{path}: expected a readable DICOM image, found a corrupt one ({line})")
 
 
-def _parse(path: Path) -> pydicom.Dataset:
-    try:
-        dataset = pydicom.dcmread(path)
-    except InvalidDicomError:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of a file that is not DICOM pydicom warns at every byte.
-            dataset = pydicom.dcmread(path, force=True)
-        if "Rows" not in dataset and "SOPClassUID" not in dataset:
-            raise ValueError(f"it begins with {path.read_bytes()[:8]!r}") from None
+def _parse(path: Path, pixels: bool = True) -> pydicom.Dataset:
+    if not looks_like_dicom(path):
+        with path.open("rb") as file:
+            raise ValueError(f"it begins with {file.read(8)!r}")
+    size = path.stat().st_size
+    if size > LARGEST_BYTES:
+        raise ValueError(f"expected a file of at most {LARGEST_BYTES} bytes, found {size}")
+    with path.open("rb") as file:
+        bare = file.read(132)[128:] != b"DICM"
+    if not bare and read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        _check_inflated_size(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pydicom, on single values: those that are used are checked here
+        dataset = pydicom.dcmread(path, force=bare, stop_before_pixels=not pixels)
+        if pixels and not len(dataset):  # pydicom drops all elements where the last one has no end
+            dataset = pydicom.dcmread(io.BytesIO(path.read_bytes() + _SEQUENCE_END), force=bare)
+    if "Rows" not in dataset and "SOPClassUID" not in dataset and not dataset.get("file_meta"):
+        raise ValueError("expected a readable DICOM image, found none of its elements")
     if not hasattr(dataset, "file_meta"):
         dataset.file_meta = FileMetaDataset()
     if not dataset.file_meta.get("TransferSyntaxUID"):
@@ -120,156 +174,16 @@ def _parse(path: Path) -> pydicom.Dataset:
     return dataset
 
 
-def stored_pixels(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
-    """Decode all frames as stored: (N, H, W), or (N, H, W, 3) for colour; no window, no inversion.
-
-    pydicom decodes uncompressed and RLE pixels. Other compressions go to the plug-in that pydicom finds, else to
-    SimpleITK. Bits outside Bits Stored (old overlays) are cleared; palettes become their colours.
-
-    Raises:
-        ValueError: cut off, damaged, or a compression without an installed decoder; the message then names the
-            package to install.
-    """
-    syntax = dataset.file_meta.TransferSyntaxUID
-    for keyword, usual in (
-        ("SamplesPerPixel", 1),
-        ("PixelRepresentation", 0),
-        ("PhotometricInterpretation", "MONOCHROME2"),
-    ):
-        if dataset.get(keyword) is None:
-            setattr(dataset, keyword, usual)
-    if dataset.get("BitsStored") is None and dataset.get("BitsAllocated"):
-        dataset.BitsStored = dataset.BitsAllocated
-    shape = tuple(int(dataset.get(key) or 0) for key in ("Rows", "Columns"))
-    if min(shape) < 1:
-        raise corrupt(path, f"{shape[0]} rows, {shape[1]} columns")
-    if syntax not in _UNCOMPRESSED:
-        array = _decode_compressed(dataset, path)
-    else:
-        try:
-            array = _decode_with_pydicom(dataset)
-        except Exception as error:
-            raise corrupt(path, error) from error
-    frames = number_of_frames(dataset)
-    components = max(array.size // (frames * shape[0] * shape[1]), 1)
-    try:
-        array = array.reshape(frames, *shape, *(() if components == 1 else (components,)))
-    except ValueError as error:
-        raise corrupt(
-            path, f"{frames} frames of {shape[0]}x{shape[1]} announced, {array.shape} stored"
-        ) from error
-    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
-        return _apply_palette(array, dataset)
-    return _clear_unused_bits(array, dataset)
-
-
-def number_of_frames(dataset: pydicom.Dataset) -> int:
-    """Return Number of Frames (0028,0008), 1 where it is missing or empty."""
-    return max(int(dataset.get("NumberOfFrames") or 1), 1)
-
-
-def _decode_with_pydicom(dataset: pydicom.Dataset) -> np.ndarray:
-    try:
-        from pydicom.pixels import pixel_array
-    except ImportError:  # pydicom 2, which MONAI Label needs, leaves YBR as it is: Y is the luminance.
-        array = dataset.pixel_array
-        return array[..., 0] if str(dataset.PhotometricInterpretation).startswith("YBR") else array
-    return pixel_array(dataset)
-
-
-def _apply_palette(array: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
-    pydicom_2 = pydicom.__version__.startswith("2.")
-    processing = import_module("pydicom.pixel_data_handlers.util" if pydicom_2 else "pydicom.pixels")
-    return processing.apply_color_lut(array, dataset)
-
-
-def _clear_unused_bits(array: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
-    """Keep Bits Stored below High Bit, with their sign; older files have overlays in the other bits."""
-    allocated = array.dtype.itemsize * 8
-    stored = int(dataset.get("BitsStored") or allocated)
-    high = int(dataset.get("HighBit", stored - 1) or 0)
-    if array.dtype.kind not in "iu" or array.ndim > 3 or stored >= allocated or high >= allocated:
-        return array
-    # Shifting up and down again repeats the sign in signed types and fills with 0 in unsigned ones.
-    return (array << (allocated - 1 - high)) >> (allocated - stored)
-
-
-def _decode_compressed(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
-    syntax = dataset.file_meta.TransferSyntaxUID
-    # Decoders fill missing pixels with grey and raise nothing.
-    if syntax.startswith(_WITH_END_MARKER) and not _ends_whole(dataset.PixelData):
-        raise corrupt(path, "its last compressed frame is cut off")
-    failures: list[Exception] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for decode in (_decode_with_pydicom, _decode_with_simpleitk):
-            try:
-                return decode(dataset)
-            except Exception as error:
-                failures.append(error)
-    if syntax in _GDCM_SYNTAXES:
-        raise corrupt(path, failures[-1])
-    kind = syntax.removeprefix(f"{_SYNTAXES}.")
-    remedy = next(
-        (words for start, words in _REMEDIES.items() if kind.startswith(start)), "convert it to uncompressed"
-    )
-    raise ValueError(
-        f"{path}: expected a compression that an installed codec decodes, found {syntax.name} ({syntax}); {remedy}"
-    )
-
-
-def _ends_whole(encapsulated: bytes) -> bool:
-    delimiter = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
-    return encapsulated.removesuffix(delimiter).rstrip(b"\x00").endswith(_END_OF_IMAGE)
-
-
-def _decode_with_simpleitk(dataset: pydicom.Dataset) -> np.ndarray:
-    """Decode with the GDCM in SimpleITK, which is always installed and knows lossless JPEG."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
-        dataset.SOPClassUID,
-        dataset.SOPInstanceUID,
-    )
-    bare = FileDataset("", {}, b"\x00" * 128, meta, is_implicit_VR=False, is_little_endian=True)
-    for key in _IMAGE_ELEMENTS:
-        if key in dataset:
-            bare[key] = dataset[key]
-    if bare.PhotometricInterpretation == "MONOCHROME1":
-        bare.PhotometricInterpretation = "MONOCHROME2"  # SimpleITK would invert it, and so would the caller.
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "image.dcm"
-        bare.save_as(path)
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(str(path))
-        array = sitk.GetArrayFromImage(reader.Execute())
-    # Some syntaxes are widened to 32 bits on the way.
-    signed = "i" if int(dataset.get("PixelRepresentation") or 0) else "u"
-    return array.astype(f"{signed}{int(dataset.BitsAllocated) // 8}")
-
-
-def element_numbers(dataset: Any, keyword: str) -> list[float] | None:
-    """Return the numbers of a DICOM element, or None where it is absent or empty.
-
-    Raises:
-        ValueError: the element holds anything else; the message names its tag.
-    """
-    try:
-        value = dataset.get(keyword)
-        if value is None or value == "":
-            return None
-        found = [
-            float(part)
-            for part in (value if isinstance(value, Sequence) and not isinstance(value, str) else [value])
-        ]
-    except (ValueError, TypeError, ArithmeticError, OverflowError):
-        found = [np.nan]
-    if not np.isfinite(found).all():
-        tag = pydicom.datadict.tag_for_keyword(keyword) or 0
-        raw = dataset.get_item(tag).value
-        text = raw.decode("latin-1").strip() if isinstance(raw, bytes) else str(raw)
-        raise ValueError(
-            f"expected numbers in DICOM tag ({tag >> 16:04x},{tag & 0xFFFF:04x}), found {text!r}"
-        )
-    return found or None
+def _check_inflated_size(path: Path) -> None:
+    """Refuse a deflated file whose content is larger than the limit, before all of it is in memory."""
+    content, start = path.read_bytes(), 132
+    while content[start : start + 2] == b"\x02\0":  # the elements of the file's own group are not deflated
+        wide = content[start + 4 : start + 6] in _LONG_VRS
+        at, end = (start + 8, start + 12) if wide else (start + 6, start + 8)
+        start = end + int.from_bytes(content[at:end], "little")
+    inflater, size, block = zlib.decompressobj(-zlib.MAX_WBITS), 0, content[start:]
+    while block and not inflater.eof:
+        size += len(inflater.decompress(block, 2**24))
+        block = inflater.unconsumed_tail
+        if size > LARGEST_BYTES:
+            raise ValueError(f"expected a file of at most {LARGEST_BYTES} bytes, found more once inflated")

@@ -19,7 +19,8 @@ import simplejpeg
 from nibabel.spatialimages import SpatialImage
 from PIL import Image
 
-from monai_lora_sam.images.dicom_files import naming_file, number_of_frames, read_dataset, stored_pixels
+from monai_lora_sam.images.dicom_files import looks_like_dicom, naming_file, read_dataset
+from monai_lora_sam.images.dicom_pixels import number_of_frames, stored_pixels
 from monai_lora_sam.images.size_limits import TOO_LARGE, check_size
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".nii.gz", ".dcm", ".dicom", ".ima")
@@ -69,29 +70,11 @@ def detect_format(path: Path) -> str:
         return "TIFF"
     if head[344:348] == b"n+1\x00" or head[4:8] == b"n+2\x00" or head.startswith(_GZIP):
         return "NIfTI"
-    if looks_like_dicom(head):
+    if looks_like_dicom(path):
         return "DICOM"
     raise ValueError(
         f"{path}: expected PNG, JPEG, TIFF, NIfTI or DICOM, found a file that begins with {head[:8]!r}"
     )
-
-
-def looks_like_dicom(head: bytes) -> bool:
-    """Say whether bytes are those of DICOM without a preamble, as old systems wrote it.
-
-    Such a file begins with an element of group 2 or 8 of an even length below 2^16 and, where the type is written out,
-    of two capital letters.
-    """
-    for order in ("little", "big"):
-        group = int.from_bytes(head[:2], order)
-        if group not in (2, 8) or len(head) < 12:
-            continue
-        if head[4:6].isalpha() and head[4:6].isupper():
-            return True
-        length = int.from_bytes(head[4:8], order)
-        if length % 2 == 0 and length < 1 << 16:
-            return True
-    return False
 
 
 def _require_one_frame(frames: int, height: int, width: int) -> None:
@@ -301,7 +284,7 @@ def _read_dicom(path: Path, _: str) -> np.ndarray:
     with naming_file(path):
         dataset = read_dataset(path)
         _require_one_frame(number_of_frames(dataset), int(dataset.Rows), int(dataset.Columns))
-        return stored_pixels(dataset, path)[0]
+        return stored_pixels(dataset, path).array[0]
 
 
 READERS = {

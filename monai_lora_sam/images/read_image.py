@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_lora_sam.images.dicom_files import naming_file, number_of_frames, read_dataset
+from monai_lora_sam.images.dicom_files import naming_file, read_dataset
+from monai_lora_sam.images.dicom_pixels import number_of_frames
 from monai_lora_sam.images.frames import read_frames
 from monai_lora_sam.images.grey_levels import to_unit
 from monai_lora_sam.images.image_files import detect_format, read_frame, to_grey

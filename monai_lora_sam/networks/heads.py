@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from monai_lora_sam.encoders import build_checked
 from monai_lora_sam.networks.stage_network import StageNetwork
 from monai_lora_sam.registry import Registry
 
@@ -49,7 +50,4 @@ def build_head(card: Mapping[str, Any]) -> nn.Module:
     """
     arguments = {key: value for key, value in card.items() if key != "type"}
     entry: HeadEntry = HEADS.load(card["type"])
-    try:
-        return entry.head(**arguments)
-    except TypeError as error:
-        raise ValueError(f"head {card['type']!r}: expected its own arguments, found {arguments}") from error
+    return build_checked(lambda: entry.head(**arguments), arguments, f"head {card['type']!r}")

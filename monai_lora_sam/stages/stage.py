@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_lora_sam.adapters import AdapterStack, load_extra, tensors_fingerprint, verify_folder
+from monai_lora_sam.adapters import AdapterStack, SavedAdapter, open_adapter, tensors_fingerprint
 from monai_lora_sam.encoders import ImageEncoder, build_encoder
 from monai_lora_sam.networks import (
     HEADS,
@@ -16,6 +16,11 @@ from monai_lora_sam.networks import (
     build_head,
     head_card,
 )
+
+#: File of a stage's head.
+HEAD = "head.safetensors"
+#: Largest side in pixels that a card may name for its encoder.
+LARGEST_SIDE = 8192
 
 
 def new_stage(
@@ -50,12 +55,14 @@ def new_stage(
         loaded = [name for folder in parents if stack.record(name := stack.load(folder)).is_lora]
         stack.activate(*stack.active, *loaded)
     entry: HeadEntry = HEADS.load(head)
+    start = None
     if start_from is not None:
-        _check_roles(start_from, read_stage_card(start_from), reads or {})
+        start = open_adapter(start_from)  # once: its card, head and weights are of one version
+        _check_roles(start_from, _stage_card(start), reads or {})
     sources = _load_reads(reads or {}, stack, arguments.get("mixed_precision", True))
-    if start_from is None:
+    if start_from is None or start is None:
         return entry.network.new(stack, entry.head, sources, **arguments)
-    card = read_stage_card(start_from)
+    card = _stage_card(start)
     if card["head"]["type"] != head:
         raise ValueError(f"{start_from}: expected a head of type {head!r}, found {card['head']['type']!r}")
     if "strategy" in arguments and card["strategy"] not in ("frozen", arguments["strategy"]):
@@ -64,7 +71,7 @@ def new_stage(
         )
     _check_reads(start_from, card, sources)
     same = card["strategy"] == arguments.get("strategy", card["strategy"])
-    stack.load(start_from, arguments.get("name", card["name"]) if same else "start")
+    stack.load(start, arguments.get("name", card["name"]) if same else "start")
     width = {"width": card["head"]["width"]} if "width" in card["head"] else {}
     network = entry.network.new(
         stack,
@@ -72,7 +79,7 @@ def new_stage(
         sources,
         **{"strategy": card["strategy"], "name": card["name"], **arguments, **width},
     )
-    trained = _trained_head(start_from, card, stack)
+    trained = _trained_head(start, card, stack)
     if head_card(trained) != head_card(network.head):
         raise ValueError(
             f"{start_from}: expected the head {head_card(network.head)}, found {head_card(trained)}"
@@ -160,26 +167,32 @@ def load_stage(
     Example:
         >>> network = load_stage("models/liver/best")  # doctest: +SKIP
     """
-    card = read_stage_card(folder)
+    saved = open_adapter(folder)  # once: card, head and weights are of one version
+    card = _stage_card(saved)
     _check_roles(folder, card, reads or {})
     loaded = [source for source in (reads or {}).values() if isinstance(source, StageNetwork)]
     if encoder is None and loaded:
         encoder = loaded[0].stack
     if encoder is None:
         made_on = card["encoder"]
-        encoder = build_encoder(made_on["name"], pretrained=pretrained, image_size=card["input_size"])
+        try:
+            encoder = build_encoder(made_on["name"], pretrained=pretrained, image_size=card["input_size"])
+        except ValueError as error:
+            raise ValueError(f"{folder}: its encoder, as the card names it: {error}") from error
     stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)
     for parent in parents:
         stack.load(parent)
     sources = _load_reads(reads or {}, stack, mixed_precision)
     _check_reads(folder, card, sources)
-    head = _trained_head(folder, card, stack)
+    head = _trained_head(saved, card, stack)
+    name = stack.load(saved)
+    _check_adapters(folder, card, stack)
     entry: HeadEntry = HEADS.load(card["head"]["type"])
     network = entry.network.join(
         stack,
         head,
         sources,
-        name=stack.load(folder),
+        name=name,
         adapters=tuple(card["adapters"]),
         strategy=card["strategy"],
         mixed_precision=mixed_precision,
@@ -193,13 +206,52 @@ def read_stage_card(folder: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: if a file is damaged, or the folder holds no stage.
     """
-    card = verify_folder(folder)
+    return _stage_card(open_adapter(folder))
+
+
+def _stage_card(saved: SavedAdapter) -> dict[str, Any]:
+    """Return the card of a stage whose entries have their types, and whose head has a type."""
+    folder, card = saved.folder, dict(saved.card)
     head = card.get("head")
-    if not isinstance(head, dict):
-        raise ValueError(f"{folder}: expected a stage with a head, found task {card.get('task')!r}")
+    if not isinstance(head, dict) or HEAD not in saved.contents:
+        raise ValueError(
+            f"{folder}: expected a stage, whose card has a head and whose folder {HEAD}; found the adapter "
+            f"{card['name']!r} (strategy {card['strategy']!r}) without one"
+        )
     if "type" not in head:
-        card["head"] = {"type": _type_of_old_card(folder, head), **head}
+        head = {"type": _type_of_old_card(folder, head), **head}
+    card["head"] = head
+    reads = card.get("reads", {})
+    for entry, fits in {
+        "head": isinstance(head["type"], str),
+        "adapters": _are_texts(card.get("adapters")),
+        "class_names": _are_texts(card.get("class_names", [])),
+        "input_size": type(card.get("input_size")) is int and 0 < card["input_size"] <= LARGEST_SIDE,
+        "encoder": bool(card["encoder"]),
+        "task": isinstance(card.get("task"), str),
+        "metrics": isinstance(card.get("metrics", {}), dict),
+        "reads": isinstance(reads, dict) and all(isinstance(source, dict) for source in reads.values()),
+    }.items():
+        if not fits:
+            found = card.get(entry)
+            raise ValueError(
+                f"{folder}: card.json: expected the entry {entry!r} of a stage, found {found!r:.80}"
+            )
     return card
+
+
+def _check_adapters(folder: str | Path, card: dict[str, Any], stack: AdapterStack) -> None:
+    """Refuse a card whose active adapters are not on the stack, not distinct, or lack the stage's own."""
+    names = card["adapters"]
+    own = [card["name"]] if card["strategy"] == "lora" else []
+    if len(set(names)) != len(names) or not set(own) <= set(names) <= set(stack.names):
+        raise ValueError(
+            f"{folder}: expected active adapters of {list(stack.names)} with {own}, found {names}"
+        )
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _type_of_old_card(folder: str | Path, head: Mapping[str, Any]) -> str:
@@ -210,13 +262,19 @@ def _type_of_old_card(folder: str | Path, head: Mapping[str, Any]) -> str:
     raise ValueError(f"{folder}: expected the head's type, found {head}")
 
 
-def _trained_head(folder: str | Path, card: dict[str, Any], stack: AdapterStack) -> Any:
+def _trained_head(saved: SavedAdapter, card: dict[str, Any], stack: AdapterStack) -> Any:
     head = card["head"]
-    if issubclass(HEADS.load(head["type"]).head, SegmentationHead):
-        # Cards did not always name the channels.
-        head = {"channels": list(stack.encoder.channels), **head}
-    built = build_head(head)
-    built.load_state_dict(load_extra(folder, "head"))
+    try:
+        if issubclass(HEADS.load(head["type"]).head, SegmentationHead):
+            # Cards did not always name the channels.
+            head = {"channels": list(stack.encoder.channels), **head}
+        built = build_head(head)
+        built.load_state_dict(saved.extra("head"))
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{saved.folder}: expected the head of its card and its weights: {reason:.300}"
+        ) from error
     return built
 
 

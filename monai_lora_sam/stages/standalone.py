@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeVar
 
 from torch import nn
 
-from monai_lora_sam.adapters import load_tensors, tensors_fingerprint, verify_folder, write_folder
+from monai_lora_sam.adapters import open_adapter, tensors_fingerprint, write_folder
+from monai_lora_sam.encoders import build_checked
 from monai_lora_sam.files import atomic_folder
 
 WEIGHTS = "network.safetensors"
@@ -96,13 +97,22 @@ def load_network(cls: type[Loaded], folder: str | Path, *, task: str, mixed_prec
     Example:
         >>> refiner = load_network(EdgeRefiner, "models/refiner", task="edges")  # doctest: +SKIP
     """
-    card = verify_folder(folder)
-    if card.get("task") != task or WEIGHTS not in card["files"] or not isinstance(card.get("network"), dict):
-        raise ValueError(f"{folder}: expected a network of task {task!r}, found task {card.get('task')!r}")
+    saved = open_adapter(folder)
+    card, arguments = saved.card, saved.card.get("network")
+    if card.get("task") != task or WEIGHTS not in saved.contents or not isinstance(arguments, dict):
+        raise ValueError(
+            f"{folder}: expected a network of task {task!r}, found task {card.get('task')!r:.80}"
+        )
+    state = saved.tensors(WEIGHTS)
+    if (found := tensors_fingerprint(state)) != card["fingerprint"]:
+        raise ValueError(
+            f"{folder}: expected weights of fingerprint {card['fingerprint']:.64}, found {found}"
+        )
+    network = build_checked(lambda: cls(**arguments, mixed_precision=mixed_precision), arguments, folder)
     try:
-        network = cls(**card["network"], mixed_precision=mixed_precision)
-        network.load_state_dict(load_tensors(folder, WEIGHTS))
-    except (TypeError, RuntimeError) as error:
-        raise ValueError(f"{folder}: expected weights of {card['network']}, found others: {error}") from error
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{folder}: expected weights of {arguments}, found others: {reason:.300}") from error
     network.card = card  # type: ignore[assignment]  # a plain attribute, no parameter
     return network.requires_grad_(False).eval()

@@ -89,18 +89,30 @@ def test_killed_at_any_line_of_a_save_one_version_is_whole(
     assert names == {"vessels"}, "what killed runs left was not cleared away"
 
 
-def test_killed_between_the_two_renames_is_recovered_by_every_reader(make_encoder, tmp_path):
+def test_killed_between_the_two_renames_every_reader_finds_it_and_the_next_writer_puts_it_back(
+    make_encoder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("monai_lora_sam.files.atomic._exchange", lambda first, second: False)
     stack = AdapterStack(make_encoder())
     stack.add("vessels", r=1, layers=1)
-    stack.save("vessels", tmp_path / "vessels")
-    for read in (
-        lambda: verify_folder(tmp_path / "vessels"),
-        lambda: AdapterStack(make_encoder()).load(tmp_path / "vessels"),
-        lambda: (
-            [card["name"] for card in list_adapters(tmp_path)] == ["vessels"] or pytest.fail("not listed")
-        ),
-        lambda: stack.save("vessels", tmp_path / "vessels"),
-    ):
-        (tmp_path / "vessels").rename(tmp_path / ".vessels.previous")
-        read()
-        assert [path.name for path in tmp_path.iterdir()] == ["vessels"]
+    folder = tmp_path / "vessels"
+    stack.save("vessels", folder)
+
+    def killed() -> None:
+        monkeypatch.setattr("monai_lora_sam.files.atomic.os.rename", one_rename)
+        stack.save("vessels", folder)
+
+    renamed = os.rename
+
+    def one_rename(old, new) -> None:
+        renamed(old, new)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert run_and_kill_at(0, set(), killed)
+    left = sorted(path.name for path in tmp_path.rglob("*"))
+    assert not folder.exists()
+    assert verify_folder(folder)["name"] == AdapterStack(make_encoder()).load(folder) == "vessels"
+    assert [card["name"] for card in list_adapters(tmp_path)] == ["vessels"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == left, "readers change nothing"
+    stack.save("vessels", folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["vessels"]

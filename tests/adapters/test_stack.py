@@ -158,7 +158,7 @@ def test_adapters_stay_in_float32_on_a_bfloat16_base(make_encoder, image):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"r": 0}, "r=0: expected a whole number above 0"),
+        ({"r": 0}, "r=0: expected a whole number from 1"),
         ({"r": -4}, "r=-4"),
         ({"r": 2.5}, "r=2.5"),
         ({"alpha": 0}, "alpha=0"),

@@ -15,6 +15,7 @@ from monai_lora_sam.adapters import (
     list_adapters,
     load_extra,
     read_card,
+    tensors_fingerprint,
     verify_folder,
 )
 
@@ -39,8 +40,11 @@ def reseal(folder, change):
 
 def reseal_file(folder, name, content):
     (folder / name).write_bytes(content)
-    digest = hashlib.sha256(content).hexdigest()
-    reseal(folder, lambda card: card["files"].update({name: digest}))
+    reseal(folder, lambda card: card["files"].update({name: hashlib.sha256(content).hexdigest()}))
+    if name == "adapter_model.safetensors":
+        alpha = json.loads((folder / "adapter_config.json").read_text())["lora_alpha"]
+        found = tensors_fingerprint(safetensors.torch.load(content), f"alpha={alpha}")
+        reseal(folder, lambda card: card.update(fingerprint=found))
 
 
 def test_peft_alone_loads_the_folder(saved, trained_pair, make_encoder, image, features, same):

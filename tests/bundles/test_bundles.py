@@ -27,7 +27,7 @@ from monai_lora_sam.workflows import bundle_folder, run_bundle
 LUMEN = ("lumen_refinement", "lumen_diameter")
 TRAINED = ("vessel_segmentation", "segment_classification", "stenosis_detection", *LUMEN)
 BUNDLES = (*TRAINED, "coronary_pipeline")
-FILES = {"metadata.json", "logging.conf", "inference.yaml"}
+FILES = {"metadata.json", "settings.yaml", "logging.conf", "inference.yaml"}
 TRAINING_FILES = {"train.yaml", "evaluate.yaml", "multi_gpu_train.yaml"}
 #: Keys of inference.yaml that name a stage, by bundle.
 STAGE_KEYS = {
@@ -146,7 +146,7 @@ def test_network_in_training_takes_and_gives_what_the_metadata_says(
 
 @pytest.mark.parametrize("bundle", TRAINED)
 def test_monais_properties_of_a_training_bundle(bundle: str, bundle_options: Settings, tmp_path: Path):
-    made = workflow(bundle, "train.yaml", "train", bundle_options(bundle, tmp_path, cache_rate=0.0))
+    made = workflow(bundle, "train.yaml", "train", bundle_options(bundle, tmp_path))
     assert made.check_properties() == []
     items = 16 if bundle == "lumen_diameter" else 4
     assert made.max_epochs == 2 and len(made.train_dataset) == items  # read through MONAI's names

@@ -86,7 +86,8 @@ def with_paths(
         given["--dataset_dir"] = options[name]["dataset_dir"]
         short = {key: value for key, value in options[name].items() if key in SHORTENING} | SHORT
         given |= {f"--{key}": str(value) for key, value in short.items()}
-        given["--output_dir"] = str(out / (name + "_" + given.get("--strategy", "default")))
+        cached = "_cached" if given.get("--feature_cache") == "True" else ""
+        given["--output_dir"] = str(out / (name + "_" + given.get("--strategy", "default") + cached))
         given |= {f"--{key}": str(SHIPPED / key) for key in ("vessels", "segments") if f"--{key}" in given}
     return [*words[:2], *(word for pair in given.items() for word in pair)]
 

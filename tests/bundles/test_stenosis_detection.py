@@ -140,7 +140,7 @@ def test_going_on_from_a_trained_one(trained: Path, options: Settings, tmp_path:
     run = run_bundle(
         BUNDLE,
         overrides=options(
-            tmp_path, start_from=str(trained / "best"), head_width=None, epochs=1, learning_rate=0.0
+            tmp_path, start_from=str(trained / "best"), head_width=None, epochs=1, learning_rate=1e-30
         ),
     )
     assert run.parser.get_parsed_content("network_def").head.width == 8

@@ -118,6 +118,36 @@ def test_commands_resume_exactly_after_a_kill(settings: Settings, bundle_command
     assert best[0]["files"] == best[1]["files"]  # checksums
 
 
+def test_changed_settings_are_refused_and_those_that_may_change_are_told(
+    settings: Settings, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    options = settings(tmp_path / "out", epochs=1)
+    run_bundle(BUNDLE, overrides=options)
+    before = (tmp_path / "out" / "training_state.pt").read_bytes()
+    for key, value, message in (
+        ("learning_rate", 0.02, "learning_rate 0.01 → 0.02"),
+        ("seed", 7, "seed 0 → 7"),
+        ("train#dataloader#drop_last", False, "drop_last None → False"),
+        ("datalist_file", datalist(tmp_path, pictures, 3, 3), r"datalist_file 4 training.* → 3 training"),
+    ):
+        with pytest.raises(ValueError, match=f"expected the settings of the run so far, found .*{message}"):
+            run_bundle(BUNDLE, overrides={**options, "epochs": 2, key: value})
+    assert (tmp_path / "out" / "training_state.pt").read_bytes() == before
+    run_bundle(BUNDLE, overrides=options)
+    assert "finished after epoch 1" in capsys.readouterr().err
+    run_bundle(BUNDLE, overrides={**options, "epochs": 2})
+    assert "takes changed settings: epochs 1 → 2" in capsys.readouterr().err
+
+
+def test_a_corrupt_state_is_one_line(settings: Settings, tmp_path: Path):
+    (tmp_path / "training_state.pt").write_bytes(b"no state")
+    with pytest.raises(
+        ValueError, match=r"expected a training state.*delete the file or set resume"
+    ) as caught:
+        run_bundle(BUNDLE, overrides=settings(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
 def test_two_processes_train_as_one_with_twice_the_batch(
     settings: Settings, bundle_command: Callable, tmp_path: Path
 ):

@@ -36,6 +36,14 @@ def test_an_error_is_one_line_as_it_stands(error: Exception, capsys: pytest.Capt
     assert capsys.readouterr().err == "error: a [red] value\n"
 
 
-def test_other_errors_are_not_hidden():
+def test_an_error_that_was_not_foreseen_is_one_line_or_shown_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    with pytest.raises(typer.Exit), one_line_errors():
+        raise ZeroDivisionError("by 0\nand more")
+    assert capsys.readouterr().err == (
+        "error: ZeroDivisionError: by 0 (set MONAI_LORA_SAM_TRACEBACK=1 to see where)\n"
+    )
+    monkeypatch.setenv("MONAI_LORA_SAM_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError), one_line_errors():
         raise ZeroDivisionError

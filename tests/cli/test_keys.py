@@ -7,11 +7,7 @@ from pathlib import Path
 import fire
 import pytest
 
-from monai_lora_sam.cli.keys import check_keys, parse_keys, run_with_keys
-from monai_lora_sam.workflows import bundle_folder
-
-CONFIGS = bundle_folder("vessel_segmentation") / "configs"
-TRAIN = [CONFIGS / "train.yaml"]
+from monai_lora_sam.cli.keys import bundle_and_keys, parse_keys, run_with_keys
 
 
 @pytest.mark.parametrize(
@@ -48,31 +44,17 @@ def test_half_a_key_is_an_error(arguments: list[str], message: str):
         parse_keys(arguments)
 
 
-@pytest.mark.parametrize(
-    "key",
-    ["epochs", "lora::r", "lora::layers", "optimizer::betas", "train::trainer::max_epochs", "load::0::keys"],
-)
-def test_known_keys(key: str):
-    check_keys({key: 1}, TRAIN)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_bundle_may_stand_anywhere(place: int):
+    words = [["--epochs", "8"], ["--seed=-3"]]
+    words.insert(place, ["vessel_segmentation"])
+    found = bundle_and_keys([word for group in words for word in group])
+    assert found == ("vessel_segmentation", ["--epochs", "8", "--seed=-3"])
 
 
-@pytest.mark.parametrize(
-    ("key", "message"),
-    [
-        ("epoch", r"--epoch: expected a key of train.yaml, found 'epoch' \(nearest: --epochs\)"),
-        ("lora::rank", r"--lora#rank: .*\(known: alpha, dropout, .* r, targets\)"),
-        ("train::trainer::max_epoch", r"\(nearest: --train#trainer#max_epochs\)"),
-        ("epochs::more", "found 'more'"),
-        ("split", "found 'split'"),
-    ],
-)
-def test_an_unknown_key_is_answered_with_the_nearest(key: str, message: str):
-    with pytest.raises(ValueError, match=message):
-        check_keys({key: 1}, TRAIN)
-
-
-def test_the_keys_of_a_second_file_are_known():
-    check_keys({"split": "test"}, [*TRAIN, CONFIGS / "evaluate.yaml"])
+def test_a_missing_bundle_is_an_error():
+    with pytest.raises(ValueError, match=r"expected the name of a bundle.*found none"):
+        bundle_and_keys(["--epochs", "8"])
 
 
 def test_an_error_inside_the_bundle_is_its_own_and_not_monais(tmp_path: Path):
@@ -87,4 +69,4 @@ def test_an_error_inside_the_bundle_is_its_own_and_not_monais(tmp_path: Path):
         "56",
     ]
     with pytest.raises(FileNotFoundError, match="expected a datalist, found nothing"):
-        run_with_keys("vessel_segmentation", ["train.yaml"], keys)
+        run_with_keys(["vessel_segmentation", *keys], ["train.yaml"])

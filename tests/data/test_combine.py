@@ -49,7 +49,10 @@ def test_other_class_names_are_refused(tmp_path: Path):
 
 def test_a_case_in_training_and_held_out_is_refused(tmp_path: Path):
     a, b = kidneys(tmp_path / "a", "1", "2"), kidneys(tmp_path / "b", "2", "3")
-    with pytest.raises(ValueError, match="found 1, such as 2"):
+    with pytest.raises(
+        ValueError,
+        match=r"no case or picture in two splits, found 1: training\[1\] and validation\[0\] have the case_id '2'",
+    ):
         combine_datalists([a, b], tmp_path / "mixed", "kidney")
 
 

@@ -104,3 +104,45 @@ def test_further_paths_are_those_that_the_caller_names(files):
     assert read_datalist(path)["training"][0]["depth"] == "labels/a.png"
     with pytest.raises(ValueError, match="site: expected a file, found nothing at"):
         read_datalist(path, ["site"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"validation": {}}, r"validation: expected a list of entries, found \{\}"),
+        ({"training": [["a"]]}, r"training\[0\]: expected an object with the path 'image'"),
+        ({"training": [{"image": 7}]}, r"training\[0\]: expected an object with the path 'image'"),
+        ({"training": [{"image": "a\0b"}]}, r"training\[0\]: image: expected a path"),
+        (
+            {"training": [{"image": "d.json", "label": ["d.json"]}]},
+            r"label: expected a path, found \['d.json'\]",
+        ),
+        ({"class_names": 7}, r"class_names: expected a list of texts, found 7"),
+        ({"warnings": [None]}, r"warnings: expected a list of texts"),
+        ({"task": ["vessels"]}, r"task: expected a text"),
+    ],
+)
+def test_values_of_other_types_are_refused(tmp_path, changes, message):
+    path = tmp_path / "d.json"
+    path.write_text(json.dumps({"training": [], **changes}))
+    with pytest.raises(ValueError, match=rf"d\.json: 1 wrong entries:\n  {message}|{message}"):
+        read_datalist(path)
+
+
+def test_splits_of_null_are_empty_and_a_byte_order_mark_is_read(tmp_path):
+    path = tmp_path / "d.json"
+    path.write_text(json.dumps({"training": [], "validation": None}), encoding="utf-8-sig")
+    assert read_datalist(path)["validation"] == []
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "1" * 5000, '{"training": [}'])
+def test_no_json_is_one_line(tmp_path, content):
+    path = tmp_path / "d.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"d\.json: expected a datalist in JSON, found .*$"):
+        read_datalist(path)
+
+
+def test_a_folder_is_no_datalist(tmp_path):
+    with pytest.raises(ValueError, match="expected a datalist in JSON, found Is a directory"):
+        read_datalist(tmp_path)

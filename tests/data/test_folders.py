@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -74,3 +76,14 @@ def test_cimat_goes_through(shared_data):
     assert len(entries) == 40
     parts = split_by_case(entries, {"training": 0.75, "validation": 0.25}, seed=0)
     assert [len(parts[part]) for part in parts] == [30, 10]
+
+
+def test_names_match_in_either_form_of_unicode_and_masks_that_look_inverted_are_named(folders):
+    _add(folders, unicodedata.normalize("NFD", "artère"), 1)
+    inverted = np.full((6, 8), 255, np.uint8)
+    inverted[2:4, 2:6] = 0
+    Image.fromarray(inverted).save(folders[1] / f"{unicodedata.normalize('NFC', 'artère')}.png")
+    _add(folders, "b", 2, MASK)
+    warnings: list[str] = []
+    assert len(datalist_from_folders(*folders, warnings=warnings)) == 2
+    assert len(warnings) == 1 and "it looks inverted" in warnings[0]

@@ -70,7 +70,7 @@ def test_tiny_equals_transformers_at_its_size():
     encoder = build_encoder("tiny")
     model = Sam3VisionModel(ENCODERS.load("tiny").config()).eval()
     model.load_state_dict(encoder.model.state_dict())
-    image = torch.randn(1, 3, 504, 504)
+    image = torch.randn(1, 3, encoder.image_size, encoder.image_size)
     with torch.no_grad():
         expected = model(image).fpn_hidden_states
         assert all(torch.equal(a, b) for a, b in zip(encoder(image), expected, strict=True))

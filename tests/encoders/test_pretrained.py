@@ -254,6 +254,10 @@ def test_wrong_family_and_wrong_size_name_the_right_encoder(whole_sam, whole_sam
 def test_another_kind_of_model_is_refused(tmp_path):
     save_encoder(build_encoder("tiny"), tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(ValueError, match=r"config.json: expected the configuration that the weights"):
+        build_encoder("tiny", tmp_path)
+    weights = tmp_path / "model.safetensors"
+    save_file(load_file(weights), weights)  # as others write it
     with pytest.raises(ValueError, match="'bert'"):
         build_encoder("tiny", tmp_path)
     save_file({"weight": torch.zeros(1)}, tmp_path / "other.safetensors")

@@ -120,7 +120,7 @@ def test_png_with_too_few_rows_are_refused(tmp_path: Path) -> None:
 )
 def test_sizes_are_checked_before_decoding(tmp_path: Path, rows: int, columns: int, depth: int) -> None:
     (tmp_path / "a.png").write_bytes(png(rows, columns, zlib.compress(b"\0"), depth))
-    with pytest.raises(ValueError, match=r"a\.png: .*64 million pixels a frame|a\.png: expected a readable"):
+    with pytest.raises(ValueError, match=r"a\.png: .*67108864 pixels a frame|a\.png: expected a readable"):
         read_image(tmp_path / "a.png")
 
 
@@ -128,7 +128,7 @@ def test_sizes_are_checked_before_decoding(tmp_path: Path, rows: int, columns: i
     ("shape", "message"),
     [
         ((0, 0), "at least one pixel"),
-        ((30000, 30000), "64 million"),
+        ((30000, 30000), "67108864 pixels"),
         ((50, 50, 30), "found 30 frames of 50x50"),
     ],
 )

@@ -72,3 +72,12 @@ def test_interrupted_writing_leaves_the_old_file(tmp_path, monkeypatch):
         atomic_write(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_table_of_many_columns_says_each_column_at_its_cell(tmp_path):
+    names = ["Id", "Length <mm>", "MLD", "RVD", "%DS"]
+    tables = [Table(names, [[1, 2.5, 3.5, 4.5, 20]]), Table(names[:2], [[1, 2.5]])]
+    write_page(tmp_path / "page.html", "Page", [Section("Tables", tables)])
+    page = (tmp_path / "page.html").read_text()
+    assert page.count('<div class="table many">') == 1 and page.count('<div class="table">') == 1
+    assert 'data-column="Length &lt;mm&gt;"' in page

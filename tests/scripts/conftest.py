@@ -16,6 +16,7 @@ import torch
 from monai.utils import set_determinism
 from PIL import Image
 
+from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.data import write_datalist
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -117,7 +118,8 @@ def arcade(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder = root / task / split
             (folder / "images").mkdir(parents=True)
             (folder / "annotations").mkdir()
-            names = [{"id": category, "name": str(category)} for category in range(1, 27)]
+            known = enumerate([*ARCADE_CLASS_NAMES[1:], "stenosis"], 1)
+            names = [{"id": category, "name": name} for category, name in known]
             coco: dict[str, list] = {"images": [], "annotations": [], "categories": names}
             for one in range(1, count + 1):
                 index += 1

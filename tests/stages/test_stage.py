@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from monai_lora_sam.adapters import AdapterStack, read_card, write_folder
+from monai_lora_sam.adapters.card import card_digest
 from monai_lora_sam.encoders import save_encoder
 from monai_lora_sam.networks import HEADS, AdaptedSegmenter, HeadEntry, build_segmenter
 from monai_lora_sam.stages import load_stage, new_stage, read_stage_card, save_stage
@@ -219,11 +221,50 @@ def test_the_entry_that_knows_an_old_card_names_its_head(monkeypatch: pytest.Mon
         "task": "liver",
         "strategy": "frozen",
         "fingerprint": "",
-        "encoder": {},
+        "encoder": {"name": "tiny", "family": "sam3", "fingerprint": ""},
+        "adapters": [],
+        "input_size": 56,
     }
+    tensors = {"head.safetensors": {"weight": torch.ones(1)}}
     for name, head in (("old", {"depth": 3}), ("unknown", {"height": 3})):
         (tmp_path / name).mkdir()
-        write_folder(tmp_path / name, {**card, "parents": [], "modules": [], "head": head}, {}, None)
+        write_folder(tmp_path / name, {**card, "parents": [], "modules": [], "head": head}, tensors, None)
     assert read_stage_card(tmp_path / "old")["head"] == {"type": "deep", "depth": 3}
     with pytest.raises(ValueError, match=r"unknown: expected the head's type, found {'height': 3}"):
         read_stage_card(tmp_path / "unknown")
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"adapters": ["nothing"]},
+        {"adapters": []},
+        {"adapters": [["vessels"]]},
+        {"task": ["vessels"]},
+        {"input_size": 10**9},
+        {"input_size": True},
+        {"reads": ["vessels"]},
+        {"metrics": [1]},
+        {"head": {"type": "nothing"}},
+        {"head": {"type": ["segmentation"]}},
+        {"head": {"type": "segmentation", "out_channels": 65536, "width": 65536}},
+        {"head": {"type": "segmentation", "out_channels": 1, "width": 10**12}},
+        {"head": {"type": "segmentation", "out_channels": None, "width": "8"}},
+    ],
+)
+def test_signed_cards_that_cannot_be_are_one_line(
+    entries: dict[str, Any], random_segmenter: Callable, random_encoder: Callable, tmp_path: Path
+):
+    folder = save(random_segmenter("lora"), tmp_path / "stage")
+    card = {**json.loads((folder / "card.json").read_text()), **entries}
+    (folder / "card.json").write_text(json.dumps({**card, "digest": card_digest(card)}))
+    with pytest.raises(ValueError, match=str(folder)) as error:
+        load_stage(folder, random_encoder())
+    assert "\n" not in str(error.value)
+
+
+def test_an_adapter_without_a_head_is_no_stage(random_segmenter: Callable, tmp_path: Path):
+    network = random_segmenter("lora")
+    network.stack.save(network.name, tmp_path / "adapter")
+    with pytest.raises(ValueError, match=r"adapter: expected a stage.*head.safetensors; found the adapter"):
+        load_stage(tmp_path / "adapter")

@@ -4,6 +4,8 @@ from monai_lora_sam.coronary.anatomy.arcade import (
     ARCADE_CLASS_NAMES,
     ARCADE_STENOSIS_ID,
     arcade_id,
+    arcade_ids_by_name,
+    coco_identifier,
     syntax_from_arcade_id,
 )
 from monai_lora_sam.coronary.anatomy.mapping import cass_from_syntax, syntax_from_cass
@@ -30,8 +32,10 @@ __all__ = [
     "Vessel",
     "adjoins",
     "arcade_id",
+    "arcade_ids_by_name",
     "cass_from_syntax",
     "cass_name",
+    "coco_identifier",
     "exists_in",
     "in_order",
     "parents_of",

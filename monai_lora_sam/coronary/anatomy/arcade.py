@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from monai_lora_sam.coronary.anatomy.segments import SyntaxSegment
 
 # The order of ARCADE's categories; from the tenth on an id is not the SYNTAX name.
@@ -49,3 +51,54 @@ def arcade_id(segment: SyntaxSegment) -> int:
     if not isinstance(segment, SyntaxSegment):
         raise TypeError(f"expected a SyntaxSegment, found {segment!r}")
     return _ID_OF_SEGMENT[segment]
+
+
+def coco_identifier(value: Any) -> int | str:
+    """Return an id of a COCO file such that 7, 7.0 and "7" are one id.
+
+    Raises:
+        ValueError: neither a whole number nor a text.
+    """
+    if isinstance(value, str) and value.strip():
+        text = value.strip()
+        return int(text) if text.isdecimal() and len(text) < 20 else text
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
+        return int(value)
+    raise ValueError(f"expected an id, a whole number or a text, found {value!r:.80}")
+
+
+def arcade_ids_by_name(categories: Any) -> dict[int | str, int | None]:
+    """Map the category ids of a COCO file to ARCADE's by the categories' names; None stands for an unknown name.
+
+    Tools that write COCO number the categories anew, so an id alone says nothing. A file without categories is taken
+    to have ARCADE's own ids.
+
+    Raises:
+        ValueError: no list of objects with `id` and `name`, or two names for one id.
+
+    Example:
+        >>> arcade_ids_by_name([{"id": 1, "name": "10a"}, {"id": 2, "name": "stenosis"}])
+        {1: 12, 2: 26}
+    """
+    ours = {name: number for number, name in enumerate([*ARCADE_CLASS_NAMES, "stenosis"]) if number}
+    if categories is None or categories == []:
+        return {number: number for number in ours.values()}
+    if not isinstance(categories, list):
+        raise ValueError(f"categories: expected a list, found {categories!r:.80}")
+    found: dict[int | str, int | None] = {}
+    names: dict[int | str, str] = {}
+    for index, category in enumerate(categories):
+        if not isinstance(category, dict) or not isinstance(category.get("name"), str | int):
+            raise ValueError(f"categories[{index}]: expected id and name, found {category!r:.80}")
+        try:
+            identifier = coco_identifier(category.get("id"))
+        except ValueError as error:
+            raise ValueError(f"categories[{index}]: {error}") from error
+        name = str(category["name"]).strip().lower()
+        if names.setdefault(identifier, name) != name:
+            raise ValueError(
+                f"categories[{index}]: expected one name for the id {identifier!r}, "
+                f"found {names[identifier]!r} and {name!r}"
+            )
+        found[identifier] = ours.get(name)
+    return found

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 
 from monai_lora_sam.cli import DatalistFolder, console, one_line_errors, progress, tell_datalist
+from monai_lora_sam.files import check_output_folder
 
 arcade_app = typer.Typer()
 phantom_app = typer.Typer()
@@ -18,7 +20,9 @@ cine_app = typer.Typer()
     epilog="Example:\n\nmonai-lora-sam prepare arcade ~/arcade --out data/arcade_vessels --task vessels"
 )
 def arcade(
-    source: Annotated[Path, typer.Argument(help="The published folder, which holds syntax/ and stenosis/.")],
+    source: Annotated[
+        Path, typer.Argument(help="The published folder, with syntax/ and stenosis/, or one of these.")
+    ],
     out: DatalistFolder,
     task: Annotated[
         Literal["vessels", "segments", "stenosis"], typer.Option(help="Structures in the labels.")
@@ -28,6 +32,7 @@ def arcade(
     with one_line_errors():
         from monai_lora_sam.coronary.data import prepare_arcade
 
+        check_output_folder(out)
         with progress("labels") as bars:
             bar = bars.add_task("", total=None)
             datalist = prepare_arcade(
@@ -41,14 +46,17 @@ def arcade(
 )
 def phantom(
     out: DatalistFolder,
-    count: Annotated[int, typer.Option(help="How many.")] = 200,
+    count: Annotated[int, typer.Option(min=1, help="How many.")] = 200,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal images.")] = 0,
-    validation_fraction: Annotated[float, typer.Option(help="Part of them kept for validation.")] = 0.1,
+    validation_fraction: Annotated[
+        float, typer.Option(min=0, max=1, help="Part of them kept for validation.")
+    ] = 0.1,
 ) -> None:
     """Draw synthetic angiograms with their exact truth."""
     with one_line_errors():
         from monai_lora_sam.coronary.phantom import prepare_phantoms
 
+        check_output_folder(out)
         with progress("phantoms") as bars:
             bar = bars.add_task("", total=count)
             datalist = prepare_phantoms(
@@ -60,16 +68,17 @@ def phantom(
 @cine_app.command(epilog="Example:\n\nmonai-lora-sam prepare cine --out data/cines --count 2")
 def cine(
     out: Annotated[Path, typer.Option(help="Folder to write: cine_*.dcm and cine_*.json.")],
-    count: Annotated[int, typer.Option(help="How many.")] = 1,
+    count: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal cines.")] = 0,
-    frames: Annotated[int, typer.Option(help="Frames of each, at 15 a second.")] = 45,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of each, at 15 a second.")] = 45,
 ) -> None:
     """Draw synthetic DICOM cines of a beating, filling coronary tree, each with its truth."""
     with one_line_errors():
         from monai_lora_sam.coronary.phantom import prepare_cines
 
+        check_output_folder(out)
         with progress("cines") as bars:
             bar = bars.add_task("", total=count)
             paths = prepare_cines(out, count, seed, frames, lambda done, _: bars.update(bar, completed=done))
         for path in paths:
-            console.print(f"[bold]{path}[/]", soft_wrap=True)
+            console.print(f"[bold]{escape(str(path))}[/]", soft_wrap=True)

@@ -47,11 +47,12 @@ def qca(
     """Measure the stenoses in a vessel mask: MLD, reference diameter, %DS, length."""
     console = console_beside(json_file)
     with one_line_errors():
-        from monai_lora_sam.coronary.images import read_angiogram, read_vessel_mask
+        from monai_lora_sam.coronary.images import implausible_spacing, read_angiogram, read_vessel_mask
         from monai_lora_sam.coronary.qca import Calibration, calibrate_by_catheter, measure
 
-        if spacing is not None and not 0 < spacing < float("inf"):
-            raise ValueError(f"--spacing: expected millimetres per pixel above 0, found {spacing}")
+        reason = None if spacing is None else implausible_spacing(spacing)
+        if reason is not None:
+            raise ValueError(f"--spacing: {reason}")
         given = [option is not None for option in (image, catheter_french, catheter)]
         if any(given) and not all(given):
             raise ValueError(

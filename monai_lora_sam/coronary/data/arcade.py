@@ -17,6 +17,7 @@ from monai_lora_sam.coronary.images import read_angiogram
 from monai_lora_sam.coronary.transforms import polygon_area, polygons_to_mask
 from monai_lora_sam.data import ErrorList, ImageSignature, duplicate_groups, image_signature, write_datalist
 from monai_lora_sam.files import atomic_file
+from monai_lora_sam.images import is_image_name
 
 # The published folder and the categories that belong there, task by task.
 TASKS: dict[str, tuple[str, range, list[str]]] = {
@@ -94,6 +95,21 @@ def _write_label(path: Path, image: AnnotatedImage, task: str) -> None:
         Image.fromarray(mask).save(temporary, format="PNG", pnginfo=text)
 
 
+def _label_name(name: str) -> str:
+    """Return the name of an image's label: "1.png" for "1.png", "1.jpg.png" for "1.jpg"; no two images share one."""
+    return name if name.endswith(".png") and not is_image_name(Path(name[:-4])) else f"{name}.png"
+
+
+def _task_folder(source: Path, subfolder: str) -> Path:
+    """Return the folder that holds the splits: `source/subfolder`, or `source` where it is that folder itself."""
+    for root in (source / subfolder, source):
+        if root.name == subfolder and any((root / split).is_dir() for split in SPLITS):
+            return root
+    root = source if source.name == subfolder else source / subfolder
+    found = "none" if source.is_dir() else "no such folder"
+    raise FileNotFoundError(f"{root}: expected the folders {', '.join(SPLITS)} (any of them), found {found}")
+
+
 def _check_image(image: AnnotatedImage, errors: ErrorList) -> ImageSignature | None:
     """Read one image; return its signature, or None after noting its error."""
     try:
@@ -102,7 +118,12 @@ def _check_image(image: AnnotatedImage, errors: ErrorList) -> ImageSignature | N
         errors.add(image.path, str(error))
         return None
     if angiogram.pixels.shape != image.shape:
-        errors.add(image.path, f"expected {image.shape} (rows, columns), found {angiogram.pixels.shape}")
+        stored = angiogram.pixels.shape[::-1] == image.shape
+        errors.add(
+            image.path,
+            f"expected {image.shape} (rows, columns), found {angiogram.pixels.shape}"
+            + (": expected polygons drawn on the picture as its EXIF orientation turns it" if stored else ""),
+        )
     return image_signature(angiogram.pixels)
 
 
@@ -116,9 +137,9 @@ def prepare_arcade(
 
     Reads `source/syntax` (vessels, segments) or `source/stenosis`, each with `{train,val,test}/images` and
     `{train,val,test}/annotations/{train,val,test}.json`, and writes `out/datalist.json` and
-    `out/labels/<split>/<stem>.png`. Labels hold class indices: 0/1 for vessels (all segments united) and
-    stenosis, ARCADE's category id 0..25 for segments. Stenosis entries have their boxes and polygons under
-    `lesions`.
+    `out/labels/<split>/<name>.png`, a label for each image file (`1.jpg.png` for `1.jpg`). Labels hold class
+    indices: 0/1 for vessels (all segments united) and stenosis, ARCADE's category id 0..25 for segments. Stenosis
+    entries have their boxes and polygons under `lesions`.
 
     ARCADE's split is kept: train → training, val → validation, test → test. An image that is also in
     validation or test is left out of training (and an image also in test out of validation); duplicates within a
@@ -126,7 +147,7 @@ def prepare_arcade(
     resumes a killed one and keeps labels drawn from the same annotations.
 
     Args:
-        source: folder that holds `syntax` and `stenosis`.
+        source: folder that holds `syntax` and `stenosis`, or the one of them that the task needs.
         out: folder to write.
         task: "vessels", "segments" or "stenosis".
         progress: called with (images done, images in all).
@@ -136,6 +157,7 @@ def prepare_arcade(
 
     Raises:
         ValueError: unknown task.
+        ValueError: no image has an annotation.
         FileNotFoundError: `source` is not in the published layout.
         DatasetError: all errors of the files together; no file is written then.
 
@@ -146,10 +168,8 @@ def prepare_arcade(
     if task not in TASKS:
         raise ValueError(f"task: expected one of {sorted(TASKS)}, found {task!r}")
     subfolder, categories, class_names = TASKS[task]
-    root, out = Path(source).resolve() / subfolder, Path(out)
+    root, out = _task_folder(Path(source).resolve(), subfolder), Path(out)
     present = [split for split in SPLITS if (root / split).is_dir()]
-    if not present:
-        raise FileNotFoundError(f"{root}: expected the folders {', '.join(SPLITS)} (any of them), found none")
 
     errors = ErrorList()
     warnings = [f"{root / split}: expected a folder, found none" for split in SPLITS if split not in present]
@@ -178,7 +198,7 @@ def prepare_arcade(
         if not image.polygons and task != "stenosis":
             warnings.append(f"{image.path}: left out: it has no annotation")
             continue
-        label = out / "labels" / split / f"{Path(image.path).stem}.png"
+        label = out / "labels" / split / _label_name(image.name)
         _write_label(label, image, task)
         entry: dict[str, Any] = {
             "image": str(image.path),
@@ -194,6 +214,8 @@ def prepare_arcade(
             if not image.polygons:
                 warnings.append(f"{image.path}: kept as an image without lesions: it has no annotation")
         splits[SPLITS[split]].append(entry)
+    if not any(splits.values()):
+        raise ValueError(f"{root}: expected annotated images, found none with an annotation")
     return write_datalist(
         out / "datalist.json",
         name=f"arcade_{task}",

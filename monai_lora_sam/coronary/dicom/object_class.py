@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import pydicom
 from pydicom.uid import UID
 
 from monai_lora_sam.coronary.images import ANGIOGRAPHY_MODALITIES
-from monai_lora_sam.images import DICOM_DIRECTORY
+from monai_lora_sam.images import DICOM_DIRECTORY, read_header
 
 
 def non_angiogram_class(path: str | Path) -> str | None:
@@ -24,13 +23,11 @@ def non_angiogram_class(path: str | Path) -> str | None:
         'X-Ray Radiation Dose SR Storage, modality SR'
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        dataset = read_header(path)
         modality = str(dataset.get("Modality") or "").strip()
         meta = getattr(dataset, "file_meta", pydicom.Dataset())
         kind = UID(meta.get("MediaStorageSOPClassUID") or dataset.get("SOPClassUID") or "")
-    except Exception:  # damaged bytes make pydicom raise errors of any type
+    except Exception:  # no DICOM, or damaged bytes make pydicom raise errors of any type
         return None
     if kind == DICOM_DIRECTORY:
         return "DICOMDIR"

@@ -2,7 +2,12 @@
 
 from monai_lora_sam.coronary.images.angiogram import Angiogram
 from monai_lora_sam.coronary.images.cine import ANGIOGRAPHY_MODALITIES, Cine, read_cine
-from monai_lora_sam.coronary.images.dicom_acquisition import SPACING_SOURCES, PixelSpacing
+from monai_lora_sam.coronary.images.dicom_acquisition import (
+    PLAUSIBLE_SPACING_MM,
+    SPACING_SOURCES,
+    PixelSpacing,
+    implausible_spacing,
+)
 from monai_lora_sam.coronary.images.read_angiogram import read_angiogram
 from monai_lora_sam.coronary.images.vessel_mask import read_vessel_mask
 
@@ -10,8 +15,10 @@ __all__ = [
     "ANGIOGRAPHY_MODALITIES",
     "Angiogram",
     "Cine",
+    "PLAUSIBLE_SPACING_MM",
     "PixelSpacing",
     "SPACING_SOURCES",
+    "implausible_spacing",
     "read_angiogram",
     "read_cine",
     "read_vessel_mask",

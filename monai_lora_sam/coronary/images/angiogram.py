@@ -19,6 +19,7 @@ class Angiogram:
         modality: DICOM modality ("XA", ...); "" where unknown.
         path: the file.
         pixel_spacing_source: origin of the spacing in words (see `PixelSpacing`); "" where unknown.
+        warnings: doubts about the file and values that were taken as unknown, in words.
     """
 
     pixels: np.ndarray
@@ -27,3 +28,4 @@ class Angiogram:
     modality: str
     path: Path
     pixel_spacing_source: str = ""
+    warnings: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from pydicom.uid import UID
 
 from monai_lora_sam.coronary.images.angiogram import Angiogram
 from monai_lora_sam.coronary.images.dicom_acquisition import PixelSpacing, frame_times_ms, spacings, views
-from monai_lora_sam.images import Frames, naming_file, number_of_frames, read_dataset, read_frames
+from monai_lora_sam.images import Frames, OptionalTags, naming_file, read_dataset, read_frames
 
 #: Modalities that hold angiograms; secondary captures are often OT, or say nothing.
 ANGIOGRAPHY_MODALITIES = ("XA", "RF", "OT", "")
@@ -33,7 +33,9 @@ class Cine:
         photometric_interpretation: as stored; MONOCHROME1 is inverted in `frames`.
         bits_stored: bits of a stored pixel.
         pixel_intensity_relationship: LIN, LOG, DISP, ... to the X-ray intensity; "" where unknown.
-        header: the whole data set without its pixels, private tags and patient included; SEG and SR refer to it.
+        header: the whole data set without its pixels, private tags and patient included; SEG and SR refer to it. Its
+            Number of Frames is that of the frames which are there.
+        warnings: doubts about the file and values that were taken as unknown, in words.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class Cine:
     bits_stored: int
     pixel_intensity_relationship: str
     header: pydicom.Dataset = field(repr=False)
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -67,6 +70,7 @@ class Cine:
             self.modality,
             self.path,
             spacing.description if spacing else "",
+            self.warnings,
         )
 
 
@@ -74,8 +78,9 @@ def read_cine(path: str | Path, modalities: Sequence[str] | None = ANGIOGRAPHY_M
     """Read a DICOM X-ray angiogram of one or many frames: classic XA, enhanced XA, XRF, secondary capture.
 
     8-bit pixels are divided by 255; deeper pixels are scaled so that the 0.1 and 99.9 percentiles of all frames
-    become 0 and 1, and clipped there. MONOCHROME1 is inverted. Windows and lookup tables stored in the file are
-    not applied. Missing tags give None; private tags are not read.
+    become 0 and 1, and clipped there; padding is left out and becomes 0. MONOCHROME1 and an inverse Presentation LUT
+    Shape are inverted. Windows and lookup tables stored in the file are not applied. Missing tags give None, and so do
+    faulty ones, with a warning; private tags are not read.
 
     Args:
         path: the file.
@@ -83,8 +88,8 @@ def read_cine(path: str | Path, modalities: Sequence[str] | None = ANGIOGRAPHY_M
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: empty, cut off, damaged, without pixels (SR, DICOMDIR), another modality, or a compression
-            without an installed decoder. The message names the file, the expected and the found content.
+        ValueError: empty, cut off, damaged, too large, without pixels (SR, DICOMDIR), another modality, or a
+            compression without an installed decoder. The message names the file, the expected and the found content.
 
     Example:
         >>> cine = read_cine("study.dcm")  # doctest: +SKIP
@@ -94,18 +99,21 @@ def read_cine(path: str | Path, modalities: Sequence[str] | None = ANGIOGRAPHY_M
     path = Path(path)
     dataset = read_dataset(path)
     with naming_file(path):
-        modality = str(dataset.get("Modality") or "").strip()
-        sop_class = UID(dataset.get("SOPClassUID") or "").name
+        found: list[str] = []
+        tags = OptionalTags(dataset, found)
+        modality = tags.text("Modality")
+        sop_class = UID(tags.text("SOPClassUID")).name
         if modality == "SEG" or (modalities is not None and modality not in modalities):
             raise ValueError(
                 f"expected an X-ray angiogram (modality XA), found {sop_class} (modality {modality})"
             )
         frames = read_frames(dataset, path)
-        count = number_of_frames(dataset)
-        bits = int(dataset.BitsStored)
-        photometric = str(dataset.PhotometricInterpretation).strip()
-        relationship = str(dataset.get("PixelIntensityRelationship") or "").strip()
-        acquisition = (views(dataset, count), spacings(dataset, count), frame_times_ms(dataset, count))
+        count = len(frames)
+        found.extend(frames.warnings)
+        bits = int(tags.number("BitsStored") or dataset.BitsAllocated)
+        photometric = tags.text("PhotometricInterpretation") or "MONOCHROME2"
+        relationship = tags.text("PixelIntensityRelationship")
+        acquisition = (views(tags, count), spacings(tags, count), frame_times_ms(tags, count))
     del dataset.PixelData
     return Cine(
         path,
@@ -117,4 +125,5 @@ def read_cine(path: str | Path, modalities: Sequence[str] | None = ANGIOGRAPHY_M
         bits,
         relationship,
         dataset,
+        tuple(found),
     )

@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pydicom
 
-from monai_lora_sam.images import element_numbers
+from monai_lora_sam.images import OptionalTags
+
+#: Millimetres per pixel at the patient, lowest and highest. Detectors of angiography have pixels of 0.076 mm or more,
+#: which a magnification of 1.1 to 2 makes smaller at the patient, and fields of at most 48 cm, over 240 pixels or more.
+PLAUSIBLE_SPACING_MM = (0.05, 2.0)
+#: Source-detector by source-patient distance, lowest and highest: the heart lies at least 5 cm before a detector that
+#: is a metre away from the source, and not nearer to the source than a third of that way.
+PLAUSIBLE_MAGNIFICATION = (1.05, 3.0)
+#: Degrees by which a primary and a secondary angle can differ from 0.
+LARGEST_ANGLES = {"Primary": 180.0, "Secondary": 90.0}
 
 #: `PixelSpacing.source` → its description in reports.
 SPACING_SOURCES = {
@@ -40,130 +48,160 @@ class PixelSpacing:
         return SPACING_SOURCES[self.source] + (f": {self.detail}" if self.detail else "")
 
 
-def _groups(dataset: pydicom.Dataset, frame: int, sequence: str) -> pydicom.Dataset:
-    """Return a frame's item of a functional group; empty where there is none (PS3.3 C.7.6.16)."""
-    for place in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
-        items = dataset.get(place) or []
-        index = frame if place.startswith("PerFrame") else 0
-        if index < len(items) and items[index].get(sequence):
-            return items[index].get(sequence)[0]
-    return pydicom.Dataset()
+def implausible_spacing(millimetres: float) -> str | None:
+    """Return why a pixel spacing at the patient cannot be right, in words; None where it can."""
+    low, high = PLAUSIBLE_SPACING_MM
+    if low <= millimetres <= high:
+        return None
+    return f"expected {low:g} to {high:g} mm per pixel at the patient, found {millimetres:g}"
 
 
-def views(dataset: pydicom.Dataset, frames: int) -> tuple[tuple[float, float] | None, ...]:
+def _group(tags: OptionalTags, frame: int, sequence: str) -> OptionalTags | None:
+    """Return a frame's item of a functional group; None where there is none (PS3.3 C.7.6.16)."""
+    for place, index in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
+        item = tags.item(place, index)
+        found = item.item(sequence) if item else None
+        if found:
+            return found
+    return None
+
+
+def views(tags: OptionalTags, frames: int) -> tuple[tuple[float, float] | None, ...]:
     """Return each frame's (primary, secondary) angle in degrees, LAO and cranial positive; None where unknown.
 
     Enhanced XA has angles for each frame. Classic XA has the angles of the first frame and, when the arm moved,
-    either the mean step per frame or each frame's offset from the first (PS3.3 C.8.7.5.1.3).
-
-    Raises:
-        ValueError: an angle is no number, or the offsets number neither one nor as many as the frames.
+    either the mean step per frame or each frame's offset from the first (PS3.3 C.8.7.5.1.3). Faulty offsets leave the
+    angle of the first frame alone.
     """
-    angles = [_angles(dataset, name, frames) for name in ("Primary", "Secondary")]
+    angles = [_angles(tags, name, frames) for name in LARGEST_ANGLES]
     return tuple(
         None if np.isnan(pair).any() else (float(pair[0]), float(pair[1])) for pair in np.stack(angles, 1)
     )
 
 
-def _angles(dataset: pydicom.Dataset, name: str, frames: int) -> np.ndarray:
-    keyword = f"Positioner{name}Angle"
-    start, increments = element_numbers(dataset, keyword), element_numbers(dataset, f"{keyword}Increment")
-    if not start:
-        found = [
-            element_numbers(_groups(dataset, frame, "PositionerPositionSequence"), keyword)
-            for frame in range(frames)
-        ]
-        return np.array([value[0] if value else np.nan for value in found])
-    if not increments:
-        return np.full(frames, start[0])
-    if len(increments) == 1:
-        return start[0] + np.arange(frames) * increments[0]
-    if len(increments) != frames:
-        raise ValueError(f"expected 1 or {frames} values in {keyword}Increment, found {len(increments)}")
-    return start[0] + np.array(increments)
+def _angles(tags: OptionalTags, name: str, frames: int) -> np.ndarray:
+    keyword, most = f"Positioner{name}Angle", LARGEST_ANGLES[name]
+    if tags.text(keyword):
+        angles = np.full(frames, _known(tags.number(keyword, -most, most, "degrees")))
+        if tags.text(f"{keyword}Increment"):
+            increments = tags.numbers(
+                f"{keyword}Increment", (1, frames), -360 * frames, 360 * frames, "degrees"
+            )
+            if increments is None:
+                angles[1:] = np.nan
+            else:
+                angles += np.arange(frames) * increments[0] if len(increments) == 1 else increments
+    else:
+        groups = [_group(tags, frame, "PositionerPositionSequence") for frame in range(frames)]
+        found = [group.number(keyword, -most, most, "degrees") if group else None for group in groups]
+        angles = np.array([_known(angle) for angle in found])
+    if (np.abs(angles) > most).any():
+        tags.warn(
+            f"{keyword}Increment", f"angles within {most:g} degrees of 0", f"{np.nanmax(np.abs(angles)):g}"
+        )
+        angles[np.abs(angles) > most] = np.nan
+    return angles
 
 
-def spacings(dataset: pydicom.Dataset, frames: int) -> tuple[PixelSpacing | None, ...]:
+def _known(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
+def spacings(tags: OptionalTags, frames: int) -> tuple[PixelSpacing | None, ...]:
     """Return each frame's pixel size at the patient; None where unknown.
 
     The first of these counts: a calibration that the file names; the imager's pixel spacing divided by the
     magnification (from the distances, else as estimated); a pixel spacing of unnamed origin. A pixel spacing equal to
-    the imager's describes the detector, not the patient, and is ignored (PS3.3 10.7.1.3).
-
-    Raises:
-        ValueError: oblong pixels, or a spacing that is not a positive number.
+    the imager's describes the detector, not the patient, and is ignored (PS3.3 10.7.1.3). Each that is faulty, oblong
+    or implausible is passed over with a warning.
     """
-    if "PerFrameFunctionalGroupsSequence" not in dataset and "SharedFunctionalGroupsSequence" not in dataset:
-        return (_spacing(dataset),) * frames
-    return tuple(_enhanced_spacing(dataset, frame) for frame in range(frames))
+    groups = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+    if not any(name in tags.dataset for name in groups):
+        return (_spacing(tags),) * frames
+    return tuple(_enhanced_spacing(tags, frame) for frame in range(frames))
 
 
-def _spacing(dataset: pydicom.Dataset) -> PixelSpacing | None:
-    calibrated, imager = _square(dataset, "PixelSpacing"), _square(dataset, "ImagerPixelSpacing")
-    kind = str(dataset.get("PixelSpacingCalibrationType") or "").strip().lower()
+def _spacing(tags: OptionalTags) -> PixelSpacing | None:
+    calibrated, imager = _square(tags, "PixelSpacing"), _square(tags, "ImagerPixelSpacing")
+    kind = tags.text("PixelSpacingCalibrationType").lower()
     if calibrated and kind in ("fiducial", "geometry"):
-        return PixelSpacing(
-            calibrated, kind, str(dataset.get("PixelSpacingCalibrationDescription") or "").strip()
+        found = _plausible(
+            tags, PixelSpacing(calibrated, kind, tags.text("PixelSpacingCalibrationDescription"))
         )
-    geometry = _from_imager(
-        imager,
-        element_numbers(dataset, "DistanceSourceToDetector"),
-        element_numbers(dataset, "DistanceSourceToPatient"),
-        element_numbers(dataset, "EstimatedRadiographicMagnificationFactor"),
-    )
-    if geometry or not calibrated or (imager and abs(calibrated - imager) < 1e-4 * imager):
+        if found:
+            return found
+    geometry = _from_imager(tags, imager, "DistanceSourceToPatient")
+    of_detector = calibrated and imager and abs(calibrated - imager) < 1e-4 * imager
+    if geometry or not calibrated or of_detector or kind in ("fiducial", "geometry"):
         return geometry
-    return PixelSpacing(calibrated, "stated")
+    return _plausible(tags, PixelSpacing(calibrated, "stated"))
 
 
-def _enhanced_spacing(dataset: pydicom.Dataset, frame: int) -> PixelSpacing | None:
-    calibrated = _square(
-        _groups(dataset, frame, "ProjectionPixelCalibrationSequence"), "ObjectPixelSpacingInCenterOfBeam"
+def _enhanced_spacing(tags: OptionalTags, frame: int) -> PixelSpacing | None:
+    beam = _group(tags, frame, "ProjectionPixelCalibrationSequence")
+    calibrated = _square(beam, "ObjectPixelSpacingInCenterOfBeam")
+    found = _plausible(tags, PixelSpacing(calibrated, "beam_centre")) if calibrated else None
+    if found:
+        return found
+    imager = _square(_group(tags, frame, "FramePixelDataPropertiesSequence"), "ImagerPixelSpacing")
+    geometry = _group(tags, frame, "XRayGeometrySequence")
+    if geometry is None:
+        return None
+    return _from_imager(geometry, imager or _square(tags, "ImagerPixelSpacing"), "DistanceSourceToIsocenter")
+
+
+def _from_imager(tags: OptionalTags, imager: float | None, source_patient: str) -> PixelSpacing | None:
+    """Return the imager's spacing by the first plausible magnification, of the distances or as estimated."""
+    near, far = tags.number(source_patient, 0), tags.number("DistanceSourceToDetector", 0)
+    low, high = PLAUSIBLE_MAGNIFICATION
+    factors = []
+    if near and far and low <= far / near <= high:
+        factors.append((far / near, "distances"))
+    elif near and far:
+        tags.note(
+            f"DICOM DistanceSourceToDetector (0018,1110) and {source_patient}: expected a magnification of {low:g} "
+            f"to {high:g}, found {far:g} / {near:g} = {far / near:.4g}; taken as unknown."
+        )
+    estimated = "EstimatedRadiographicMagnificationFactor"
+    if not factors and tags.number(estimated) != 0:
+        factor = tags.number(estimated, low, high)
+        factors += [(factor, "magnification")] if factor else []
+    return next(
+        (_plausible(tags, PixelSpacing(imager / factor, source)) for factor, source in factors if imager),
+        None,
     )
-    if calibrated:
-        return PixelSpacing(calibrated, "beam_centre")
-    geometry = _groups(dataset, frame, "XRayGeometrySequence")
-    imager = _square(_groups(dataset, frame, "FramePixelDataPropertiesSequence"), "ImagerPixelSpacing")
-    return _from_imager(
-        imager or _square(dataset, "ImagerPixelSpacing"),
-        element_numbers(geometry, "DistanceSourceToDetector"),
-        element_numbers(geometry, "DistanceSourceToIsocenter"),
-        element_numbers(geometry, "EstimatedRadiographicMagnificationFactor"),
-    )
 
 
-def _from_imager(
-    imager: float | None,
-    source_detector: list[float] | None,
-    source_patient: list[float] | None,
-    magnification: list[float] | None,
-) -> PixelSpacing | None:
-    if imager and source_detector and source_patient and min(source_detector[0], source_patient[0]) > 0:
-        return PixelSpacing(imager * source_patient[0] / source_detector[0], "distances")
-    if imager and magnification and magnification[0] > 0:
-        return PixelSpacing(imager / magnification[0], "magnification")
+def _plausible(tags: OptionalTags, spacing: PixelSpacing) -> PixelSpacing | None:
+    reason = implausible_spacing(spacing.mm)
+    if reason is None:
+        return spacing
+    tags.note(f"DICOM {SPACING_SOURCES[spacing.source]}: {reason}; taken as unknown.")
     return None
 
 
-def _square(dataset: pydicom.Dataset, keyword: str) -> float | None:
-    found = element_numbers(dataset, keyword)
-    if not found:
+def _square(tags: OptionalTags | None, keyword: str) -> float | None:
+    """Return the side of square pixels in mm; None where it is unknown, oblong or not positive."""
+    found = tags and tags.numbers(keyword, (1, 2))
+    if not tags or not found:
         return None
     if min(found) <= 0 or abs(found[0] - found[-1]) > 0.01 * found[0]:
-        raise ValueError(f"expected square pixels of a positive spacing, found {found} mm (row, column)")
+        values = ", ".join(f"{value:g}" for value in found)
+        tags.warn(keyword, "square pixels of a positive spacing", f"{values} mm (row, column)")
+        return None
     return float(np.mean(found))
 
 
-def frame_times_ms(dataset: pydicom.Dataset, frames: int) -> tuple[float, ...] | None:
+def frame_times_ms(tags: OptionalTags, frames: int) -> tuple[float, ...] | None:
     """Return the time of each frame in ms from the first; None where unknown.
 
-    The first present of Frame Time Vector, Frame Time, Cine Rate and Recommended Display Frame Rate counts.
+    The first of Frame Time Vector, Frame Time, Cine Rate and Recommended Display Frame Rate counts that is sound.
     """
-    vector, step = element_numbers(dataset, "FrameTimeVector"), element_numbers(dataset, "FrameTime")
-    if vector and len(vector) == frames:
+    vector = tags.numbers("FrameTimeVector", (frames,), 0, unit="ms")
+    if vector:
         return tuple(np.cumsum(vector).astype(float) - vector[0])
+    step = tags.number("FrameTime", 0, unit="ms")
     for keyword in ("CineRate", "RecommendedDisplayFrameRate"):
-        rate = element_numbers(dataset, keyword)
-        if not (step and step[0] > 0) and rate and rate[0] > 0:
-            step = [1000.0 / rate[0]]
-    return tuple(step[0] * index for index in range(frames)) if step and step[0] > 0 else None
+        rate = None if step else tags.number(keyword, 0, unit="frames per second")
+        step = 1000.0 / rate if rate else step
+    return tuple(step * index for index in range(frames)) if step else None

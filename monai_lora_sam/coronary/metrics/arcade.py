@@ -3,7 +3,8 @@
 `official` equals, bit for bit, the code published by the challenge's organisers (github.com/cmctec/ARCADE,
 `evaluation/evaluate_segmentation.py` and `evaluate_stenosis.py`; Popov et al., Sci Data 2024, doi
 10.1038/s41597-023-02871-z): use it to compare with published results. It was written anew from that code's
-behaviour, oddities included:
+behaviour, oddities included. It follows commit 9de821e of the scorer of segments and commit 35dad0d of that of
+stenoses; the two treat an outline that crosses itself differently, see `repair_outlines` of `score_arcade_stenoses`.
 
 - Segments: an image with one predicted class too many scores 0, however good the rest. Of each class only the first
   instance and its first ring count.
@@ -75,8 +76,8 @@ def _official_overlap(first_ring: Sequence[float], second_ring: Sequence[float],
 
     Args:
         repair: take the area outside the overlap from repaired outlines even if the overlap came from the outlines
-            as they are. The published scorer of segments does so; the scorer of stenoses does not, and stops with an
-            error at an outline that crosses itself, which is repaired here.
+            as they are. The published scorer of segments does so. That of stenoses (commit 35dad0d) takes the outlines
+            as they are and stops with an error at some that cross themselves; here overlap and areas are repaired then.
     """
     first, second = _polygon(first_ring), _polygon(second_ring)
     try:
@@ -129,11 +130,11 @@ def _segments_corrected(truth: Instances, prediction: Instances) -> dict[int, fl
     return scores
 
 
-def _stenoses_official(truth: Instances, prediction: Instances) -> list[float]:
+def _stenoses_official(truth: Instances, prediction: Instances, repair: bool) -> list[float]:
     if not truth:
         return []
     best = [
-        max(_official_overlap(p["segmentation"][0], t["segmentation"][0], False) for t in truth)
+        max(_official_overlap(p["segmentation"][0], t["segmentation"][0], repair) for t in truth)
         for p in prediction
     ]
     return best + [0.0] * (len(truth) - len(best))
@@ -203,7 +204,10 @@ def score_arcade_segments(
 
 
 def score_arcade_stenoses(
-    truth: Sequence[Instances], prediction: Sequence[Instances], version: str = "official"
+    truth: Sequence[Instances],
+    prediction: Sequence[Instances],
+    version: str = "official",
+    repair_outlines: bool = False,
 ) -> ArcadeScore:
     """Score stenoses as ARCADE's stenosis task does.
 
@@ -211,6 +215,8 @@ def score_arcade_stenoses(
         truth: for each image its instances, as published (`instances_from_coco`, `lesions_to_instances`).
         prediction: for each image its instances; confidence does not count, so leave weak instances out.
         version: "official" or "corrected", as this module describes them.
+        repair_outlines: take areas outside the overlap from outlines repaired by Shapely's ``buffer(0)`` in every case,
+            as the published scorer of segments does; `corrected` compares boxes and does not need it.
 
     Raises:
         ValueError: unknown version, different numbers of images, an id that is not the stenosis'.
@@ -222,8 +228,11 @@ def score_arcade_stenoses(
         [1.0, 0.5]
     """
     _check(truth, prediction, version, range(ARCADE_STENOSIS_ID, ARCADE_STENOSIS_ID + 1))
-    score = _stenoses_official if version == "official" else _stenoses_corrected
-    return _summary([_mean(score(t, p)) for t, p in zip(truth, prediction, strict=True)], {})
+    scores = [
+        _stenoses_official(t, p, repair_outlines) if version == "official" else _stenoses_corrected(t, p)
+        for t, p in zip(truth, prediction, strict=True)
+    ]
+    return _summary([_mean(score) for score in scores], {})
 
 
 def _summary(per_image: list[float | None], per_class: dict[int, float]) -> ArcadeScore:

@@ -9,7 +9,12 @@ import numpy as np
 from scipy.ndimage import find_objects
 from skimage.measure import find_contours, label
 
-from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES, ARCADE_STENOSIS_ID
+from monai_lora_sam.coronary.anatomy import (
+    ARCADE_CLASS_NAMES,
+    ARCADE_STENOSIS_ID,
+    arcade_ids_by_name,
+    coco_identifier,
+)
 from monai_lora_sam.coronary.boxes import box_around, check_box, ring_points
 
 # Names of the categories by id, 1 to 26.
@@ -148,21 +153,45 @@ def _inside(mask: np.ndarray, box_xyxy: Sequence[float]) -> np.ndarray:
 def instances_from_coco(content: Mapping[str, Any]) -> dict[str, list[ArcadeInstance]]:
     """Return the instances of an annotation file by image file name, in the order of the file.
 
-    Images without an annotation have an empty list. Boxes are taken around the polygons, since published boxes are
-    rounded.
+    Images without an annotation have an empty list; the records of one file name are one image. Categories are known
+    by name, whatever their ids. Boxes are taken around the polygons, since published boxes are rounded.
 
     Raises:
-        ValueError: an annotation of an unknown image or category, or a bad polygon.
+        ValueError: no COCO, an annotation of an unknown image or category, or a bad polygon.
     """
-    names = {image["id"]: str(image["file_name"]) for image in content["images"]}
+    for key in ("images", "annotations"):
+        records = content.get(key) if isinstance(content, Mapping) else None
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+            raise ValueError(f"{key}: expected a list of objects, found {records!r:.80}")
+    arcade_ids = arcade_ids_by_name(content.get("categories"))
+    names: dict[int | str, str] = {}
+    for index, image in enumerate(content["images"]):
+        identifier = _identifier(image, "id", f"image {index}")
+        if identifier in names or not isinstance(image.get("file_name"), str):
+            raise ValueError(
+                f"image {index}: expected a file_name and an id of its own, found {image!r:.200}"
+            )
+        names[identifier] = image["file_name"]
     found: dict[str, list[ArcadeInstance]] = {name: [] for name in names.values()}
     for index, annotation in enumerate(content["annotations"]):
-        image = annotation["image_id"]
-        if image not in names:
-            raise ValueError(f"annotation {index}: expected the id of a listed image, found {image!r}")
-        name = f"{names[image]}, annotation {index}"
-        found[names[image]].append(make_instance(annotation["category_id"], annotation["segmentation"], name))
+        where = f"annotation {index}"
+        identifier = _identifier(annotation, "image_id", where)
+        if identifier not in names:
+            raise ValueError(f"{where}: expected the id of a listed image, found {identifier!r}")
+        name = f"{names[identifier]}, {where}"
+        number = _identifier(annotation, "category_id", where)
+        category = arcade_ids.get(number)
+        if category is None:
+            raise ValueError(f"{name}: expected an ARCADE category, found {number!r}")
+        found[names[identifier]].append(make_instance(category, annotation.get("segmentation") or [], name))
     return found
+
+
+def _identifier(record: Mapping[str, Any], key: str, where: str) -> int | str:
+    try:
+        return coco_identifier(record.get(key))
+    except ValueError as error:
+        raise ValueError(f"{where}: {key}: {error}") from error
 
 
 def instances_to_coco(

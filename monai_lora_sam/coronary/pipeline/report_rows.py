@@ -281,7 +281,7 @@ def calibration_of(angiogram: Angiogram) -> Calibration | None:
 
 def report_warnings(angiogram: Angiogram, found: Mapping[str, Any]) -> list[str]:
     """Return the warnings that a reader needs before relying on a figure."""
-    warnings = []
+    warnings = list(angiogram.warnings)
     if angiogram.pixel_spacing_mm is None:
         warnings.append(
             "Calibration is missing: the file gives no pixel spacing, so that diameters and lengths are in pixels."

@@ -142,14 +142,14 @@ class StageNetworks(nn.Module):
         second: Any = segments
         third: Any = stenosis
         if isinstance(vessels, (str, Path)):
-            first = _expect(AdaptedSegmenter, 1, load_stage(vessels, pretrained=pretrained))
+            first = _expect(AdaptedSegmenter, 1, vessels, load_stage(vessels, pretrained=pretrained))
         if isinstance(segments, (str, Path)):
-            second = _expect(AdaptedSegmenter, 2, load_stage(segments, first.stack))
+            second = _expect(AdaptedSegmenter, 2, segments, load_stage(segments, first.stack))
         if isinstance(stenosis, (str, Path)):
             if second is None:
                 raise ValueError(f"{stenosis}: expected stage 2 (segments) below stage 3, found none")
             reads = {"vessels": first, "segments": second}
-            third = _expect(LesionDetector, 3, load_stage(stenosis, reads=reads))
+            third = _expect(LesionDetector, 3, stenosis, load_stage(stenosis, reads=reads))
         refiner = SHIPPED_REFINER if refiner is True else refiner
         if isinstance(refiner, (str, Path)):
             refiner = load_lumen_refiner(refiner)
@@ -238,9 +238,19 @@ class StageNetworks(nn.Module):
         return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _expect(expected: type[StageNetwork], stage: int, network: StageNetwork) -> StageNetwork:
+def _expect(
+    expected: type[StageNetwork], stage: int, folder: str | Path, network: StageNetwork
+) -> StageNetwork:
+    """Return the network of a folder; refuse that of another stage, known by its class and its logit maps."""
     if not isinstance(network, expected):
         raise ValueError(
-            f"stage {stage}: expected a {expected.__name__}, found a {type(network).__name__} ({network.name!r})"
+            f"{folder}: stage {stage}: expected a {expected.__name__} ({NAMES[stage - 1]}), found a "
+            f"{type(network).__name__} ({network.name!r})"
+        )
+    maps = {1: 1, 2: len(ARCADE_CLASS_NAMES)}.get(stage)
+    if maps is not None and network.head.out_channels != maps:
+        raise ValueError(
+            f"{folder}: stage {stage}: expected {maps} logit maps ({NAMES[stage - 1]}), found "
+            f"{network.head.out_channels} ({network.name!r})"
         )
     return network

@@ -14,14 +14,11 @@ from typing import Any, NamedTuple
 from pydicom import Dataset
 
 from monai_lora_sam.coronary.dicom import anonymise, rank_frames, write_segmentation, write_structured_report
-from monai_lora_sam.coronary.images import Angiogram, read_angiogram, read_cine
+from monai_lora_sam.coronary.images import Angiogram, implausible_spacing, read_angiogram, read_cine
 from monai_lora_sam.coronary.qca import BY_HAND, Calibration, calibrate_by_catheter
 from monai_lora_sam.coronary.transforms import ViewToTensord
 from monai_lora_sam.images import detect_format
 
-#: Millimetres per pixel of an angiogram at the patient: detectors have 0.1 to 0.4, exported pictures down to a fifth of
-#: the detector's rows.
-PLAUSIBLE_SPACING_MM = (0.02, 2.0)
 SEGMENTATION, STRUCTURED_REPORT = "segmentation.dcm", "report.dcm"
 
 
@@ -88,7 +85,7 @@ class Case:
             pixel_spacing_mm: millimetres per pixel at the patient; None keeps the file's, or the catheter's.
 
         Raises:
-            ValueError: if an angle or the spacing is out of range; the file is named.
+            ValueError: if an angle or the spacing, by whomever it is given, is out of range; the file is named.
         """
         angiogram, calibration = self.angiogram, self.calibration
         try:
@@ -101,6 +98,7 @@ class Case:
                     angiogram, pixel_spacing_mm=float(pixel_spacing_mm), pixel_spacing_source=BY_HAND
                 )
                 calibration = None
+            check_stated(None, angiogram.pixel_spacing_mm)
         except ValueError as error:
             raise ValueError(f"{angiogram.path}: {error}") from error
         return replace(self, angiogram=angiogram, calibration=calibration)
@@ -117,6 +115,7 @@ class Case:
             path=Path(name),
             # Without the file's own description of the calibration, which stands behind a colon.
             pixel_spacing_source=self.angiogram.pixel_spacing_source.partition(": ")[0],
+            warnings=tuple(map(without_values, self.angiogram.warnings)),
         )
         return replace(self, header=header, angiogram=angiogram)
 
@@ -140,17 +139,15 @@ def check_stated(view: tuple[float, float] | None = None, pixel_spacing_mm: floa
     """Refuse view angles and a pixel spacing that a user states and that cannot be.
 
     Raises:
-        ValueError: an angle that is NaN or out of range, or a spacing outside `PLAUSIBLE_SPACING_MM`.
+        ValueError: an angle that is NaN or out of range, or an implausible spacing.
     """
     if view is not None:
         if not all(isfinite(angle) for angle in view):
             raise ValueError(f"view: expected two angles in degrees, found {view[0]:g} and {view[1]:g}")
         ViewToTensord()({"view": view})
-    low, high = PLAUSIBLE_SPACING_MM
-    if pixel_spacing_mm is not None and not low <= pixel_spacing_mm <= high:
-        raise ValueError(
-            f"pixel spacing: expected {low:g} to {high:g} millimetres per pixel, found {pixel_spacing_mm:g}"
-        )
+    reason = None if pixel_spacing_mm is None else implausible_spacing(pixel_spacing_mm)
+    if reason is not None:
+        raise ValueError(f"pixel spacing: {reason}")
 
 
 def content_pseudonym(path: Path, key: bytes) -> str:

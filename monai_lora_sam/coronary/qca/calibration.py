@@ -10,6 +10,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 from scipy.optimize import least_squares
 
+from monai_lora_sam.coronary.images import implausible_spacing
 from monai_lora_sam.coronary.polyline import Polyline
 
 FRENCH_MM = 1 / 3  # outer diameter of one French
@@ -55,7 +56,7 @@ class Calibration:
         detail: in words, such as the object that was used.
 
     Raises:
-        ValueError: a spacing that is not positive, an unknown method, a negative error.
+        ValueError: an implausible spacing, an unknown method, a negative error.
 
     Example:
         >>> Calibration.of(0.3, "distances").to_json()["expected_error_percent"]
@@ -68,8 +69,9 @@ class Calibration:
     detail: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 < self.pixel_spacing_mm < float("inf"):
-            raise ValueError(f"expected a pixel spacing above 0 mm, found {self.pixel_spacing_mm}")
+        reason = implausible_spacing(self.pixel_spacing_mm)
+        if reason is not None:
+            raise ValueError(f"pixel spacing: {reason}")
         if self.method not in EXPECTED_ERRORS:
             raise ValueError(
                 f"expected a calibration method among {', '.join(EXPECTED_ERRORS)}, found {self.method!r}"

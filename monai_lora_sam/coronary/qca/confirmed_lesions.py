@@ -9,7 +9,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from monai_lora_sam.coronary.anatomy import SyntaxSegment
+from monai_lora_sam.coronary.anatomy import Dominance, SyntaxSegment
+from monai_lora_sam.coronary.qca.junctions import check_anatomy
 from monai_lora_sam.coronary.qca.syntax_score import (
     LEAST_PERCENT,
     LEAST_VESSEL_MM,
@@ -62,18 +63,39 @@ def score_confirmed(path: str | Path) -> ConfirmedScore:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)
         _check_file(content)
         counted, reasons = [], []
         for number, entry in enumerate(content["lesions"], 1):
-            lesion, reason = _read_lesion(entry, number)
+            lesion, reason = _read_lesion(entry, number, Dominance(content["dominance"]))
             reasons.append(reason)
             counted += [] if reason else [lesion]
+        for name, items in (
+            ("lesion", content["lesions"]),
+            ("diffuse segment", content.get("diffuse_segments", [])),
+        ):
+            for number, item in enumerate(items, 1):
+                if (first := items.index(item) + 1) < number:
+                    raise ValueError(
+                        f"{name} {number}: expected each {name} once, found the same as {name} {first}"
+                    )
         diffuse = [_segment(name, "diffuse_segments") for name in content.get("diffuse_segments", ())]
         score = syntax_score(counted, content["dominance"], diffuse)
+    except RecursionError:
+        raise ValueError(f"{path}: expected JSON of confirmed lesions, found JSON nested too deep") from None
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
     return ConfirmedScore(score, _rows(content["lesions"], reasons, score))
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of JSON's pairs, of which the last would count where a key is there twice."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in content if names.count(name) > 1)
+        raise ValueError(f"expected each key once, found {twice!r} {names.count(twice)} times")
+    return content
 
 
 def _check_file(content: Any) -> None:
@@ -88,6 +110,9 @@ def _check_file(content: Any) -> None:
             'expected "confirmed": true, which says that a reader has checked segments and lesions, '
             f"found {content['confirmed']!r}"
         )
+    known = [dominance.value for dominance in Dominance]
+    if content["dominance"] not in known:
+        raise ValueError(f"dominance: expected right or left, found {content['dominance']!r}")
     for key in ("lesions", "diffuse_segments"):
         if not isinstance(content.get(key, []), list):
             raise ValueError(f"{key}: expected a list, found {type(content[key]).__name__}")
@@ -109,7 +134,7 @@ def _segment(name: Any, place: str) -> SyntaxSegment:
         raise ValueError(f"{place}: expected SYNTAX segments among {known}, found {name!r}") from error
 
 
-def _read_lesion(entry: Any, number: int) -> tuple[ScoredLesion, str | None]:
+def _read_lesion(entry: Any, number: int, dominance: Dominance) -> tuple[ScoredLesion, str | None]:
     """Return a lesion, and the reason for which it does not count, if any."""
     place = f"lesion {number}"
     if not isinstance(entry, Mapping):
@@ -121,6 +146,8 @@ def _read_lesion(entry: Any, number: int) -> tuple[ScoredLesion, str | None]:
         raise ValueError(f"{place}: segments: expected a list of SYNTAX segments, found {names!r}")
     percent = _number(entry, "percent_diameter_stenosis", place)
     reference = _number(entry, "rvd_mm", place)
+    if reference == 0:
+        raise ValueError(f"{place}: rvd_mm: expected a number above 0, found 0")
     if percent > 100:
         raise ValueError(f"{place}: percent_diameter_stenosis: expected at most 100, found {percent:g}")
     adverse: dict[str, Any] = {key: entry[key] for key in characteristics if key in entry}
@@ -146,6 +173,8 @@ def _read_lesion(entry: Any, number: int) -> tuple[ScoredLesion, str | None]:
             None if occluded is None else _segment(occluded, "occluded"),
             AdverseCharacteristics(**adverse),
         )
+        if dominance is not Dominance.CO:  # refused as a whole
+            check_anatomy(lesion, dominance)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error
     if percent < LEAST_PERCENT:

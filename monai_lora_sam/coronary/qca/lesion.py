@@ -44,12 +44,12 @@ class Lesion:
 
     @property
     def percent_diameter_stenosis(self) -> float:
-        return 100.0 * (1.0 - self.minimum_lumen_diameter_px / self.reference_diameter_px)
+        return percent_narrowed(self.minimum_lumen_diameter_px, self.reference_diameter_px)
 
     @property
     def percent_area_stenosis(self) -> float:
         """Of circular lumens: 100 · (1 − (MLD / RVD)²)."""
-        return 100.0 * (1.0 - (self.minimum_lumen_diameter_px / self.reference_diameter_px) ** 2)
+        return percent_narrowed(self.minimum_lumen_diameter_px**2, self.reference_diameter_px**2)
 
     @property
     def averaged_reference_px(self) -> float | None:
@@ -59,7 +59,7 @@ class Lesion:
     @property
     def percent_diameter_stenosis_averaged_reference(self) -> float | None:
         reference = self.averaged_reference_px
-        return 100.0 * (1.0 - self.minimum_lumen_diameter_px / reference) if reference else None
+        return percent_narrowed(self.minimum_lumen_diameter_px, reference) if reference else None
 
     @property
     def minimum_rc(self) -> np.ndarray:
@@ -137,11 +137,35 @@ class Lesion:
         }
         return {
             "percent_diameter_stenosis": rounded(
-                100 * (1 - one.minimum_lumen_diameter_px / float(reference[one.minimum]))
+                percent_narrowed(one.minimum_lumen_diameter_px, float(reference[one.minimum]))
             ),
             "mld_xy": xy(points[one.minimum]),
             **with_units(lengths, pixel_spacing_mm),
         }
+
+
+def segment_at(profile: VesselProfile, stenosis: Stenosis) -> int:
+    """Return the ARCADE category id where a stenosis is narrowest, or where the lumen ends before an occlusion.
+
+    A gap has no label of its own: the last one before it counts, else the first one behind it. 0 where none is known.
+    """
+    if not stenosis.total_occlusion:
+        return int(profile.segment_ids[stenosis.minimum])
+    closed = stenosis.begin + np.flatnonzero(profile.occluded[stenosis.begin : stenosis.end + 1])
+    end = int(closed[0]) if len(closed) else stenosis.minimum
+    named = np.flatnonzero(profile.segment_ids)
+    if not len(named):
+        return 0
+    before = named[named <= end]
+    return int(profile.segment_ids[before[-1] if len(before) else named[0]])
+
+
+def percent_narrowed(lumen: float, reference: float) -> float:
+    """Return by how much a lumen is narrower than its reference, in percent from 0 to 100.
+
+    A lumen as wide as the reference or wider was measured and is not stenosed: 0, neither less nor None.
+    """
+    return max(100.0 * (1.0 - lumen / reference), 0.0)
 
 
 def lesions_of(profile: VesselProfile, stenoses: Sequence[Stenosis], first_id: int = 1) -> list[Lesion]:
@@ -181,7 +205,7 @@ def lesion_of(
     return Lesion(
         id=number,
         vessel_id=profile.vessel_id,
-        segment_id=int(profile.segment_ids[worst.minimum]),
+        segment_id=segment_at(profile, worst),
         begin=begin,
         minimum=worst.minimum,
         end=end,

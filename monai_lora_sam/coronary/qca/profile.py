@@ -18,8 +18,8 @@ RECENTRE_SIGMA_PX = 3.0  # of the regression by which the midline moves
 RECENTRE_LIMIT_PX = 3.0  # by which the midline moves at most
 DIAMETER_SIGMA_PX = 2.0  # of the regression that smooths the diameters
 END_REACH = 1.5  # radii before a free end that are left out
-# Diameter by the probability, below which there is no lumen: half of the error of a mask's wall, less than any pixel
-# of a mask shows.
+# Diameter by the probability, below which there is no lumen: half of the error of a mask's wall, and less than any
+# pixel of a mask shows.
 EMPTY_PX = 0.25
 UNSEEN_PX = 0.9  # the same by the angiogram
 LEAST_TRUSTED = 12  # points of a vessel, for a fit to the angiogram

@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 
 from monai_lora_sam.coronary.anatomy import Dominance, SyntaxSegment, exists_in, syntax_from_arcade_id
-from monai_lora_sam.coronary.qca.lesion import ONE_LESION_DIAMETERS, Lesion
+from monai_lora_sam.coronary.qca.junctions import check_anatomy
+from monai_lora_sam.coronary.qca.lesion import ONE_LESION_DIAMETERS, Lesion, percent_narrowed, segment_at
+from monai_lora_sam.coronary.qca.paths import SPACING_PX
+from monai_lora_sam.coronary.qca.profile import VesselProfile
 from monai_lora_sam.coronary.qca.result import QcaResult
 from monai_lora_sam.coronary.qca.stenosis import Stenosis
+from monai_lora_sam.coronary.qca.vessels import SHORTEST_PX
 
 LEAST_PERCENT = 50.0  # of diameter stenosis; shallower ones do not count
 LEAST_VESSEL_MM = 1.5  # reference diameter; narrower vessels do not count
@@ -85,7 +89,9 @@ class AdverseCharacteristics:
                 f"found {self.unseen_segments} and {self.trifurcation_segments}"
             )
         if self.medina is not None and (
-            len(self.medina) != 3 or set(self.medina) - {0, 1} or not any(self.medina)
+            len(self.medina) != 3
+            or not all(type(part) is int and part in (0, 1) for part in self.medina)
+            or not any(self.medina)
         ):
             raise ValueError(f"expected a Medina class as three of 0 and 1, not all 0, found {self.medina}")
         if self.medina is not None and self.trifurcation_segments:
@@ -180,7 +186,8 @@ def syntax_score(
 
     Raises:
         UnsupportedScore: for co-dominance.
-        ValueError: a segment that does not exist under the dominance.
+        ValueError: a lesion that the arteries have no place for: a segment that does not exist under the dominance,
+            segments that do not adjoin, or a bifurcation, a trifurcation or an aorto-ostial lesion elsewhere.
 
     Example:
         >>> syntax_score([ScoredLesion((SyntaxSegment.LAD_PROXIMAL,))], "right").total
@@ -192,7 +199,11 @@ def syntax_score(
             "expected right or left dominance, found co-dominance, for which the SYNTAX score has no points"
         )
     rows: list[dict[str, Any]] = []
-    for lesion in lesions:
+    for number, lesion in enumerate(lesions, 1):
+        try:
+            check_anatomy(lesion, dominance)
+        except ValueError as error:
+            raise ValueError(f"lesion {number}: {error}") from error
         segments = {
             segment.value: segment_points(segment, dominance)
             * (OCCLUDED if segment is lesion.occluded else STENOSED)
@@ -249,7 +260,7 @@ def scored_lesions(result: QcaResult) -> list[ScoredLesion]:
 
 def _counts(one: Stenosis, lesion: Lesion, spacing: float) -> bool:
     reference = float(lesion.profile.reference_px[one.minimum])
-    percent = 100.0 * (1.0 - one.minimum_lumen_diameter_px / reference)
+    percent = percent_narrowed(one.minimum_lumen_diameter_px, reference)
     return percent >= LEAST_PERCENT and reference * spacing >= LEAST_VESSEL_MM
 
 
@@ -271,19 +282,25 @@ def _scored(stenoses: Sequence[Stenosis], lesion: Lesion) -> ScoredLesion:
     segments: list[SyntaxSegment] = []
     occluded = None
     for one in stenoses:
-        inside = np.arange(one.begin, one.end + 1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            half = profile.smoothed_px[inside] <= (1 - LEAST_PERCENT / 100) * profile.reference_px[inside]
-        where = inside[half | profile.occluded[inside]]
-        ids = [int(_id) for _id in profile.segment_ids[[one.minimum, *where]] if _id]
+        place = segment_at(profile, one)
+        # The lumen's narrowing before an occlusion belongs to it.
+        ids = [place] if one.total_occlusion else [place, *_half_narrowed(profile, one)]
+        ids = [_id for _id in ids if _id]
         if not ids:
             row, column = profile.points_rc[one.minimum]
             raise UnsupportedScore(
                 f"expected a named segment at the stenosis at x={column:.0f}, y={row:.0f}, found none"
             )
         if one.total_occlusion:
-            first = next(int(_id) for _id in profile.segment_ids[inside] if _id)
-            ids = [first]
-            occluded = occluded or syntax_from_arcade_id(first)
+            occluded = occluded or syntax_from_arcade_id(place)
         segments += [syntax_from_arcade_id(_id) for _id in dict.fromkeys(ids)]
     return ScoredLesion(tuple(dict.fromkeys(segments)), occluded)
+
+
+def _half_narrowed(profile: VesselProfile, one: Stenosis) -> list[int]:
+    """Return the ARCADE category ids that a stenosis narrows by half and more over a stretch, not in a few points."""
+    inside = np.arange(one.begin, one.end + 1)
+    with np.errstate(invalid="ignore"):
+        half = profile.smoothed_px[inside] <= (1 - LEAST_PERCENT / 100) * profile.reference_px[inside]
+    ids, points = np.unique(profile.segment_ids[inside[half]], return_counts=True)
+    return [int(_id) for _id, count in zip(ids, points, strict=True) if count * SPACING_PX >= SHORTEST_PX]

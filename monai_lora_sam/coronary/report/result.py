@@ -17,7 +17,13 @@ from monai_lora_sam.coronary.report.colours import (
     VESSEL_COLOUR,
     segment_colour,
 )
-from monai_lora_sam.coronary.report.lesions import lesion_label, lesion_labels, lesion_marks, lesion_sections
+from monai_lora_sam.coronary.report.lesions import (
+    NOT_MEASURABLE,
+    lesion_label,
+    lesion_labels,
+    lesion_marks,
+    lesion_sections,
+)
 from monai_lora_sam.coronary.report.overlay import segment_overlay
 from monai_lora_sam.files import atomic_write
 from monai_lora_sam.report import (
@@ -266,7 +272,9 @@ def _segments(report: Mapping[str, Any]) -> list:
     shown = []
     for row, cells in zip(rows, table.rows, strict=True):
         colour = Markup('<i class="swatch" style="background:{}"></i>').format(segment_colour(row["id"]))
-        own = [lesion_label(one) for one in lesions if one.get("segment") == row["name"]]
+        inside = [one for one in lesions if one.get("segment") == row["name"]]
+        # The lesions' table says of which the %DS is unknown.
+        own = [lesion_label(one).removesuffix(f" · {NOT_MEASURABLE}") for one in inside]
         shown.append([colour + str(cells[0]), *cells[1:], *([", ".join(own) or None] if lesions else [])])
     blocks: list = [Table([*table.columns, *(["Lesions"] if lesions else [])], shown)]
     if any(row.get("percent_diameter_stenosis") is not None for row in rows):

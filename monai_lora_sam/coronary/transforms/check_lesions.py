@@ -18,12 +18,12 @@ LIMITS = {"percent_diameter_stenosis": (0.0, 100.0), "mld_px": (0.0, math.inf), 
 
 def _numbers(lesion: Mapping[str, Any], key: str, count: int) -> np.ndarray:
     try:
-        values = np.asarray(lesion.get(key), dtype=np.float64)
-    except (TypeError, ValueError):
+        values = np.asarray(lesion.get(key))
+    except ValueError:  # lists of different lengths
         values = np.empty(0)
-    if values.shape != (count,) or not np.isfinite(values).all():
+    if values.dtype.kind not in "iuf" or values.shape != (count,) or not np.isfinite(values).all():
         raise ValueError(f"{key}: expected {count} finite numbers, found {lesion.get(key)!r}")
-    return values
+    return values.astype(np.float64)
 
 
 def _check(lesion: Any, shape: tuple[int, int], mask: np.ndarray | None) -> None:
@@ -51,7 +51,10 @@ def _check(lesion: Any, shape: tuple[int, int], mask: np.ndarray | None) -> None
             raise ValueError(
                 f"{key}: expected a number between {low:g} and {high:g}, or null, found {value!r}"
             )
-    for ring in lesion.get("polygons_xy") or []:
+    rings = lesion.get("polygons_xy") or []
+    if not isinstance(rings, list):
+        raise ValueError(f"polygons_xy: expected a list of rings, found {rings!r:.80}")
+    for ring in rings:
         ring_points(ring, "polygons_xy")
     if mask is not None:
         rows = slice(max(math.floor(y0), 0), math.ceil(y1))

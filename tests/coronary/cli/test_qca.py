@@ -57,7 +57,7 @@ def test_an_empty_mask_has_no_lesion(tmp_path: Path):
     assert result.exit_code == 0 and json.loads(out.read_text()) == []
 
 
-@pytest.mark.parametrize("spacing", ["0", "-0.3", "nan"])
+@pytest.mark.parametrize("spacing", ["0", "-0.3", "nan", "0.0003", "30"])
 def test_refuses_a_wrong_spacing(spacing: str, tmp_path: Path):
     mask = tmp_path / "mask.png"
     Image.fromarray(stripe((0, 255))).save(mask)

@@ -81,10 +81,10 @@ def test_the_index_shows_the_score_of_confirmed_lesions(run, picture: Path, tmp_
             "error: view: expected a primary angle within 180 degrees of 0, found 300",
         ),
         (["--view", "nan", "nan"], "error: view: expected two angles in degrees, found nan and nan"),
-        (["--spacing", 0], "error: pixel spacing: expected 0.02 to 2 millimetres per pixel, found 0"),
+        (["--spacing", 0], "error: pixel spacing: expected 0.05 to 2 mm per pixel at the patient, found 0"),
         (
             ["--spacing", "1e300"],
-            "error: pixel spacing: expected 0.02 to 2 millimetres per pixel, found 1e+300",
+            "error: pixel spacing: expected 0.05 to 2 mm per pixel at the patient, found 1e+300",
         ),
         (["--stages", 3], "--stages 3: expected --segments, trained on the stage of --vessels, found none"),
         (["--frame", 7], "angiogram.png: expected frame 1 of a single picture, found frame 7"),

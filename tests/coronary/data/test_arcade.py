@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from skimage import measure
 
 from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.coronary.data import prepare_arcade
+from monai_lora_sam.coronary.images import read_angiogram
 from monai_lora_sam.data import DatasetError, read_datalist
 
 
@@ -166,7 +168,7 @@ def test_problems_are_reported_together_by_file(make_split, tmp_path):
         "annotations[7] (image 1.png): expected a polygon with an area, found a degenerate one",
         "annotations[8] (image 1.png): expected finite coordinates, found NaN",
         "annotations[9]: expected the id of an image, found 77",
-        "annotations[10]: expected a list of polygons, found 'a mask'",
+        "annotations[10] (image 1.png): expected a list of polygons, found 'a mask'",
         "annotations[11]: expected image_id, category_id and segmentation, found KeyError",
         "expected (64, 32) (rows, columns), found (64, 64)",
         "expected a readable PNG image",
@@ -178,7 +180,11 @@ def test_problems_are_reported_together_by_file(make_split, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "expected JSON"), ("[]", "expected COCO with lists"), ('{"images": []}', r"no \['annotations'\]")],
+    [
+        ("{", "expected an annotation file in JSON"),
+        ("[]", "expected COCO with lists"),
+        ('{"images": []}', r"no \['annotations'\]"),
+    ],
 )
 def test_broken_annotation_files(make_split, tmp_path, content, message):
     source = make_split(ONE)
@@ -248,3 +254,98 @@ def test_published_files_go_through(shared_data, tmp_path):
         ImageDraw.Draw(canvas).polygon(lesion["polygons_xy"][0], fill=1)
     ours, pillow = _label(entry) > 0, np.asarray(canvas) > 0
     assert (ours & ~pillow).sum() <= 0.01 * ours.sum()
+
+
+def test_the_records_of_one_file_are_one_image(make_split, tmp_path):
+    def edit(coco):
+        coco["images"][1]["file_name"] = "./1.png"
+
+    source = make_split({**ONE, "2.png": (2, [(7, [square(40, 40, 8)])])}, edit=edit)
+    datalist = read_datalist(prepare_arcade(source, tmp_path / "out", "segments"))
+    (entry,) = datalist["training"]
+    assert {7} < set(np.unique(np.asarray(Image.open(entry["label"]))).tolist()) - {0}
+    assert "images[1]: joined with another record of 1.png" in "\n".join(datalist["warnings"])
+
+
+def test_images_of_one_stem_keep_labels_of_their_own(make_split, tmp_path):
+    names = ("1.png", "1.jpg", "1.jpg.png", "1.PNG", "sub/1.png")
+    content = {
+        name.replace("/", "_"): (i, [(i, [square(4, 4, 20)])]) for i, name in enumerate(names, start=1)
+    }
+
+    def edit(coco):
+        coco["images"][-1]["file_name"] = "sub\\1.png"
+
+    source = make_split(content, edit=edit)
+    images = source / "syntax/train/images"
+    (images / "sub").mkdir()
+    (images / "sub_1.png").rename(images / "sub/1.png")
+    datalist = read_datalist(prepare_arcade(source, tmp_path / "out", "segments"))
+    for number, entry in enumerate(datalist["training"], start=1):
+        assert np.asarray(Image.open(entry["label"])).max() == number
+    labels = [
+        Path(entry["label"]).relative_to(tmp_path / "out/labels/train") for entry in datalist["training"]
+    ]
+    assert list(map(str, labels)) == ["1.png", "1.jpg.png", "1.jpg.png.png", "1.PNG.png", "sub/1.png"]
+
+
+def test_a_picture_is_turned_by_exif_and_its_label_is_not(make_split, tmp_path):
+    source = make_split(ONE)
+    path = source / "syntax/train/images/1.png"
+    upright = np.asarray(Image.open(path))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(upright)).save(path, exif=exif)
+    (entry,) = read_datalist(prepare_arcade(source, tmp_path / "out", "vessels"))["training"]
+    assert np.array_equal(np.round(read_angiogram(entry["image"]).pixels * 255), upright)
+
+
+def test_polygons_of_the_unturned_picture_are_refused(make_split, tmp_path):
+    def edit(coco):
+        coco["images"][0]["height"] = 40
+
+    source = make_split(ONE, edit=edit)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (64, 40)).save(source / "syntax/train/images/1.png", exif=exif)
+    with pytest.raises(
+        DatasetError, match=r"expected \(40, 64\) .*polygons drawn on the picture as its EXIF"
+    ):
+        prepare_arcade(source, tmp_path / "out")
+
+
+def test_the_folder_of_the_task_serves_as_source(make_split, tmp_path):
+    source = make_split(ONE)
+    assert prepare_arcade(source / "syntax", tmp_path / "out").is_file()
+    with pytest.raises(FileNotFoundError, match=r"arcade/stenosis: expected the folders"):
+        prepare_arcade(source / "stenosis", tmp_path / "out", "stenosis")
+
+
+def test_annotations_of_nothing_are_refused(make_split, tmp_path):
+    with pytest.raises(ValueError, match="syntax: expected annotated images, found none"):
+        prepare_arcade(make_split({"1.png": (1, [])}), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("case", "values"),
+    [
+        ("01_bom", [[5, 6], [1]]),
+        ("10_two_records_one_file", [[5, 6]]),
+        ("11_same_stem_other_extension", [[5, 6], [1]]),
+        ("20_categories_sorted_by_name", [[5, 6], [1]]),
+        ("53_name_nfc_file_nfd", [[5, 6], [1]]),
+        ("61_exif", [[5, 6], [1]]),
+        ("31_empty_segmentation", "found a box alone"),
+        ("36_strings", "expected numbers, found '10'"),
+        ("60_stenosis_boxes_alone", "found a box alone"),
+    ],
+)
+def test_annotation_files_that_once_went_wrong(shared_cases, tmp_path, case, values):
+    source, task = shared_cases / "i_coco" / case, "stenosis" if "stenosis" in case else "segments"
+    if isinstance(values, str):
+        with pytest.raises(DatasetError, match=values):
+            prepare_arcade(source, tmp_path, task)
+        return
+    entries = read_datalist(prepare_arcade(source, tmp_path, task))["training"]
+    labels = [np.unique(np.asarray(Image.open(entry["label"])))[1:].tolist() for entry in entries]
+    assert labels == values

@@ -96,6 +96,9 @@ def test_other_modalities_are_refused(xa_file):
         read_cine(xa_file(FRAMES, Modality="SEG"), modalities=None)
 
 
-def test_a_bad_header_names_the_file(xa_file):
-    with pytest.raises(ValueError, match=r"cine\.dcm: expected square pixels"):
-        read_cine(xa_file(FRAMES, PixelSpacing=["0.2", "0.4"]))
+def test_a_side_tag_with_a_fault_is_unknown_and_the_rest_is_read(xa_file):
+    cine = read_cine(xa_file(FRAMES, PixelSpacing=["0.2", "0.4"], PositionerPrimaryAngle="-30"))
+    assert cine.spacings == (None,) * 3 and len(cine) == 3
+    (warning,) = cine.warnings
+    assert warning.startswith("DICOM PixelSpacing (0028,0030): expected square pixels")
+    assert cine.angiogram(1).warnings == cine.warnings

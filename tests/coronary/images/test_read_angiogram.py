@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 
@@ -130,11 +131,15 @@ def test_dicom_needs_no_extension(write_dicom):
     assert read_angiogram(write_dicom(GREY, name="1.2.840.113.7")).pixels.shape == GREY.shape
 
 
-def test_dicom_oblong_pixels_and_bad_numbers_are_refused(write_dicom):
-    with pytest.raises(ValueError, match=r"frame\.dcm: expected square pixels .* found \[0\.3, 0\.4\]"):
-        read_angiogram(write_dicom(GREY, {"0028|0030": "0.3\\0.4"}))
-    with pytest.raises(ValueError, match=r"frame\.dcm: expected numbers in DICOM tag \(0018,1510\).*'left'"):
-        read_angiogram(write_dicom(GREY, {"0018|1510": "left"}))
+def test_oblong_pixels_and_bad_numbers_of_dicom_are_unknown_with_a_warning(write_dicom):
+    for tags, warning in (
+        ({"0028|0030": "0.3\\0.4"}, r"\(0028,0030\): expected square pixels .*, found 0.3, 0.4 mm"),
+        ({"0018|1510": "left", "0018|1511": "10"}, r"\(0018,1510\): expected numbers, found words; taken"),
+    ):
+        angiogram = read_angiogram(write_dicom(GREY, tags))
+        assert angiogram.pixel_spacing_mm is angiogram.view is None
+        (found,) = angiogram.warnings
+        assert re.search(warning, found)
 
 
 def test_several_frames_are_refused_with_their_number(tmp_path, write_dicom):

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from shapely import Polygon
 
 from monai_lora_sam.coronary.metrics import (
     instances_from_coco,
@@ -197,3 +198,19 @@ def test_bad_input_is_refused():
     segment = [[make_instance(5, [_square(0, 0)])]]
     with pytest.raises(ValueError, match=r"prediction: expected category ids from 26 to 26, found \[5\]"):
         score_arcade_stenoses(one, segment)
+
+
+def test_an_outline_that_crosses_itself_can_be_repaired_first():
+    crossing, square = [15.0, 16, 19, 15, 9, 10, 19, 2], [1.0, -4, 13, -4, 13, 8, 1, 8]
+    truth, prediction = [[make_instance(26, [square])]], [[make_instance(26, [crossing])]]
+    outlines = [Polygon(list(zip(ring[0::2], ring[1::2], strict=True))) for ring in (crossing, square)]
+    first, second = (outline.buffer(0) for outline in outlines)
+    scores = []
+    for overlap in (second.intersection(first), outlines[1].intersection(outlines[0])):
+        precision, recall = (
+            overlap.area / (overlap.area + o.difference(overlap).area) for o in (second, first)
+        )
+        scores.append(2 * precision * recall / (precision + recall))
+    found = [score_arcade_stenoses(truth, prediction, repair_outlines=repair).f1 for repair in (False, True)]
+    assert found == pytest.approx(scores, rel=LAST_BITS)
+    assert abs(scores[0] - scores[1]) > 0.5

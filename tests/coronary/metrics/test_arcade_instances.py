@@ -101,3 +101,31 @@ def test_bad_input_is_refused():
     content["annotations"][0]["image_id"] = 7
     with pytest.raises(ValueError, match="annotation 0: expected the id of a listed image, found 7"):
         instances_from_coco(content)
+
+
+def test_instances_of_coco_have_categories_by_name_and_are_joined_by_file_name():
+    ring = [0, 0, 4, 0, 4, 4]
+    content = {
+        "images": [{"id": "1", "file_name": "a.png"}, {"id": 2, "file_name": "a.png"}],
+        "categories": [{"id": 3, "name": "10a"}],
+        "annotations": [{"image_id": image, "category_id": 3, "segmentation": [ring]} for image in (1, 2)],
+    }
+    found = instances_from_coco(content)
+    assert [instance["category_id"] for instance in found["a.png"]] == [12, 12]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": {}}, "images: expected a list of objects"),
+        ({"images": [{"id": 1}]}, "image 0: expected a file_name"),
+        ({"annotations": None}, "annotations: expected a list of objects"),
+        ({"annotations": [{"image_id": []}]}, "annotation 0: image_id: expected an id"),
+        ({"annotations": [{"image_id": 1, "category_id": 99}]}, "expected an ARCADE category, found 99"),
+        ({"annotations": [{"image_id": 1, "category_id": 5}]}, "expected polygons"),
+    ],
+)
+def test_content_that_is_no_coco_is_refused(changes, message):
+    content = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [], **changes}
+    with pytest.raises(ValueError, match=message):
+        instances_from_coco(content)

@@ -254,11 +254,11 @@ def test_view_and_spacing_given_by_hand(ideal: CoronaryPipeline, drawn: SimpleNa
         ),
         (
             {"pixel_spacing_mm": 0.0},
-            r"vessel\.png: pixel spacing: expected 0.02 to 2 millimetres per pixel, found 0",
+            r"vessel\.png: pixel spacing: expected 0.05 to 2 mm per pixel at the patient, found 0",
         ),
         (
             {"pixel_spacing_mm": float("nan")},
-            "pixel spacing: expected 0.02 to 2 millimetres per pixel, found nan",
+            "pixel spacing: expected 0.05 to 2 mm per pixel at the patient, found nan",
         ),
     ],
 )

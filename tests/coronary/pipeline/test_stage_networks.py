@@ -194,3 +194,10 @@ def test_shipped_stages_come_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert list(shipped_stages(2)) == ["vessels", "segments"]
     with pytest.raises(ValueError, match="expected 1, 2 or 3, found 4"):
         shipped_stages(4)
+
+
+def test_a_folder_in_the_wrong_place_is_named():
+    with pytest.raises(ValueError, match=r"segments: expected its parent 'vessels' with fingerprint \w+"):
+        StageNetworks.load(SHIPPED / "segments")
+    with pytest.raises(ValueError, match="vessels_phantom: an adapter 'vessels' is on the stack already"):
+        StageNetworks.load(SHIPPED / "vessels", SHIPPED / "vessels_phantom")

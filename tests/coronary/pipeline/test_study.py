@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -243,3 +244,26 @@ def test_files_that_are_no_angiograms_are_refused_by_name(study: Path, tmp_path:
     dataset.save_as(tmp_path / "ct.dcm")
     with pytest.raises(ValueError, match=r"ct\.dcm: expected an X-ray angiogram \(modality XA\), found"):
         read_case(tmp_path / "ct.dcm")
+
+
+def test_a_faulty_tag_is_a_warning_of_the_report_and_an_implausible_spacing_an_error(
+    pipeline: CoronaryPipeline, study: Path, tmp_path: Path
+):
+    path, out = tmp_path / "study.dcm", tmp_path / "out"
+    dataset = pydicom.dcmread(study)
+    dataset.DistanceSourceToPatient, dataset.NumberOfFrames = "1", 1
+    del dataset.EstimatedRadiographicMagnificationFactor
+    dataset.save_as(path)
+    for options in (RunOptions(frame=6), RunOptions(frame=6, view=(-30.0, 20.0), pixel_spacing_mm=0.3)):
+        assert run_files([path], out, pipeline, options=options) == [(path, None)]
+        report = json.loads((out / "study" / "report.json").read_text())
+        assert report["image"]["pixel_spacing_mm"] == options.pixel_spacing_mm
+        assert any("expected a magnification of 1.05 to 3" in warning for warning in report["warnings"])
+        assert "The file announces 1 frame(s) and holds 6; all were read." in report["warnings"]
+    case = read_case(path, frame=1)
+    for spacing in (0.0003, 30.0, float("nan")):
+        with pytest.raises(ValueError, match=r"study\.dcm: pixel spacing: expected 0\.05 to 2 mm per pixel"):
+            case.stated(pixel_spacing_mm=spacing)
+        stored = replace(case, angiogram=replace(case.angiogram, pixel_spacing_mm=spacing))
+        with pytest.raises(ValueError, match=r"study\.dcm: pixel spacing: expected"):
+            stored.stated()

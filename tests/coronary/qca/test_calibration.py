@@ -97,8 +97,9 @@ def test_every_source_of_a_dicom_spacing_has_an_error():
 @pytest.mark.parametrize(
     ("spacing", "method", "error", "message"),
     [
-        (0.0, "distances", 1.0, "pixel spacing above 0"),
-        (float("nan"), "distances", 1.0, "pixel spacing above 0"),
+        (0.0, "distances", 1.0, "expected 0.05 to 2 mm per pixel at the patient, found 0"),
+        (float("nan"), "distances", 1.0, "pixel spacing: expected 0.05 to 2 mm .*, found nan"),
+        (0.0003, "distances", 1.0, "found 0.0003"),
         (0.3, "guess", 1.0, "'guess'"),
         (0.3, "distances", -1.0, "error of 0 to 100 %"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,3 +51,12 @@ def test_a_label_of_few_pixels_is_no_segment():
     labels[:, 100:104] = np.where(mask[:, 100:104], MIDDLE, 0)
     found = measure(mask, segments=labels.astype(np.uint8)).segments
     assert [segment.segment_id for segment in found] == [PROXIMAL]
+
+
+def test_a_segment_wider_than_its_reference_has_no_stenosis():
+    rows, _ = np.mgrid[:60, :200]
+    (segment,) = measure(np.abs(rows - 29.5) < 6, pixel_spacing_mm=0.3).segments
+    wide = replace(segment, extent=replace(segment.extent, minimum_lumen_diameter_px=13.0))
+    row = wide.to_json(0.3)
+    assert row["percent_diameter_stenosis"] == row["percent_area_stenosis"] == 0
+    assert row["mld_px"] == 13

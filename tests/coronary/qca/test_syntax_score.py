@@ -97,9 +97,9 @@ def test_left_main_cases_of_the_tutorial(involved, adverse, points):
     ],
 )
 def test_adverse_characteristics(adverse, points):
-    occluded = ScoredLesion(segments("1"), SyntaxSegment("1"), AdverseCharacteristics(**adverse))
+    occluded = ScoredLesion(segments("5", "6"), SyntaxSegment("5"), AdverseCharacteristics(**adverse))
     score = syntax_score([occluded], "right")
-    assert score.total == 5 + points
+    assert score.total == 5 * 5 + 2 * 3.5 + points
     assert sum(score.rows[0]["adverse"].values()) == points
 
 
@@ -143,14 +143,20 @@ def test_what_is_not_known_is_an_error():
 LENGTH, DIAMETER = 300, 12.0
 
 
-def vessel(*dips: tuple[float, float], gap: tuple[float, float] | None = None) -> np.ndarray:
-    """Draw a straight vessel along the columns with cosine-shaped narrowings (middle, part of the diameter)."""
+def vessel(
+    *dips: tuple[float, float], gap: tuple[float, float] | None = None, stump: float = 0.0
+) -> np.ndarray:
+    """Draw a straight vessel along the columns with narrowings (middle, part of the diameter) and a gap (begin, end).
+
+    A narrowing is cosine-shaped; before the gap the vessel narrows over the length `stump`.
+    """
     columns = np.arange(LENGTH, dtype=float)
     half = np.full(LENGTH, DIAMETER / 2)
     for middle, depth in dips:
         near = np.abs(columns - middle) < 15
         half[near] *= 1 - depth * 0.5 * (1 + np.cos(np.pi * (columns[near] - middle) / 15))
     if gap is not None:
+        half *= np.clip((gap[0] - columns) / max(stump, 1e-9), columns > gap[0], 1.0)
         half[(columns > gap[0]) & (columns < gap[1])] = 0
     half[:8] = half[-8:] = 0
     rows = np.arange(48)[:, None] - 23.5
@@ -199,6 +205,29 @@ def test_beyond_an_occlusion_nothing_counts():
     assert len(result.lesions) == 2
     (lesion,) = scored_lesions(result)
     assert lesion.occluded is SyntaxSegment("6") and lesion.segments == segments("6")
+
+
+@pytest.mark.parametrize("labelled_gap", [True, False])
+@pytest.mark.parametrize(
+    ("border", "segment", "points"), [(120, "7", 12.5), (150, "7", 12.5), (172, "6", 17.5)]
+)
+def test_an_occlusion_is_scored_where_its_tapered_stump_ends(labelled_gap, border, segment, points):
+    picture = vessel(gap=(170, 200), stump=60)
+    names = named(("6", border), ("7", 300))
+    names = names if labelled_gap else names * (picture > 0.5)
+    result = measure(picture, segments=names, pixel_spacing_mm=0.25)
+    (lesion,) = result.lesions
+    assert lesion.total_occlusion and lesion.segment_id == arcade_id(SyntaxSegment(segment))
+    (scored,) = scored_lesions(result)
+    assert scored.segments == segments(segment) and scored.occluded is SyntaxSegment(segment)
+    assert syntax_score([scored], "right").total == points
+
+
+@pytest.mark.parametrize("border", [54, 62])
+def test_a_short_piece_of_a_label_does_not_make_a_second_segment(border):
+    names = named(("6", border), ("7", border + 3), ("6", 150), ("7", 300))
+    (lesion,) = scored_lesions(measure(vessel((60, 0.7)), segments=names, pixel_spacing_mm=0.25))
+    assert lesion.segments == segments("6")
 
 
 def test_a_measurement_without_spacing_or_names_has_no_score():

@@ -8,7 +8,7 @@ import pytest
 
 from monai_lora_sam.workflows import bundle_folder, run_bundle, run_bundle_together, training_steps
 
-BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 NAMES = sorted(folder.parent.name for folder in BUNDLES.glob("*/configs"))
 
 

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
-__all__ = ["bundle_folder", "run_bundle", "run_bundle_together", "training_steps"]
+from monai_lora_sam.workflows.causes import cause_of
+from monai_lora_sam.workflows.folder_lock import release_folder
+from monai_lora_sam.workflows.settings import check_keys
 
 
 def bundle_folder(name: str) -> Path:
@@ -24,7 +26,7 @@ def bundle_folder(name: str) -> Path:
         >>> bundle_folder("vessel_segmentation").name
         'vessel_segmentation'
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     roots = [root for root in (package / "bundles", package.parent / "bundles") if root.is_dir()]
     known = {
         folder.name: folder for root in roots for folder in root.iterdir() if (folder / "configs").is_dir()
@@ -59,6 +61,9 @@ def run_bundle(
         config: names of its files, or paths of others; a later one wins over an earlier one.
         overrides: values by key, as on the command line: ``{"epochs": 8, "lora#r": 4}``.
 
+    Raises:
+        ValueError: an unknown bundle or key, or a value outside its range.
+
     Example:
         >>> run = run_bundle("vessel_segmentation", overrides={"dataset_dir": "phantoms"})  # doctest: +SKIP
         >>> network = run.parser.get_parsed_content("network_def")  # doctest: +SKIP
@@ -67,18 +72,43 @@ def run_bundle(
     configs = folder / "configs"
     files = [config] if isinstance(config, str) else list(config)
     paths = [str(configs / file if (configs / file).is_file() else file) for file in files]
-    workflow = ConfigWorkflow(
-        config_file=paths,
-        meta_file=str(configs / "metadata.json"),
-        logging_file=False,
-        workflow_type="train",
-        bundle_root=str(folder),
-        **(overrides or {}),
-    )
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
-    return workflow
+    missing = [path for path in paths if not Path(path).is_file()]
+    if missing:
+        raise ValueError(
+            f"bundle {name}: expected {', '.join(Path(m).name for m in missing)}, found no such file"
+        )
+    keys = {key.replace("#", "::"): value for key, value in (overrides or {}).items()}
+    _check_places(keys, paths)
+    try:
+        workflow = ConfigWorkflow(
+            config_file=paths,
+            meta_file=str(configs / "metadata.json"),
+            logging_file=False,
+            workflow_type="train",
+            bundle_root=str(folder),
+            **keys,
+        )
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+        return workflow
+    except Exception as error:
+        failed = cause_of(error)
+    finally:
+        if isinstance(keys.get("output_dir"), str | Path):
+            release_folder(keys["output_dir"])
+    raise failed
+
+
+def _check_places(keys: Mapping[str, Any], paths: Sequence[str]) -> None:
+    """Check that the place of each key inside another exists: MONAI's own error names no key beside it."""
+    own = ConfigParser.load_config_files(list(paths))
+    for key in keys:
+        parent, _, last = key.rpartition("::")
+        if parent and parent not in ConfigParser(own):
+            top = key.split("::")[0]
+            check_keys({top: {last: None}}, own, {}, tuple(Path(path).name for path in paths))
+            raise ValueError(f"--{key.replace('::', '#')}: expected a key that is there, found {last!r}")
 
 
 def run_bundle_together(
@@ -108,7 +138,6 @@ def run_bundle_together(
             raise ValueError(
                 f"batch size: expected a multiple of {processes} processes, found {settings['batch_size']}"
             )
-        settings["batch_size"] //= processes
         configs = bundle_folder(name) / "configs"
         files = [
             str(configs / file if (configs / file).is_file() else file)
@@ -118,8 +147,9 @@ def run_bundle_together(
         command += ["--nproc_per_node", str(processes), "-m", "monai.bundle", "run"]
         command += ["--config_file", repr(files), "--meta_file", str(configs / "metadata.json")]
         command += ["--bundle_root", str(configs.parent)]
-        for key, value in settings.items():
+        for key, value in {**settings, "batch_size": settings["batch_size"] // processes}.items():
             command += [f"--{key}", str(value)]
         subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        settings["cache_rate"] = 0.0  # the next run only reads the finished state
+        if "cache_rate" in ConfigParser.load_config_file(str(configs / "train.yaml")):
+            settings["cache_rate"] = 0.0  # the next run only reads the finished state
     return run_bundle(name, config, settings)

@@ -1,0 +1,25 @@
+"""Run this project's bundles from Python, with checked settings."""
+
+from monai_lora_sam.workflows.bundles import (
+    bundle_folder,
+    run_bundle,
+    run_bundle_together,
+    training_steps,
+)
+from monai_lora_sam.workflows.causes import cause_of
+from monai_lora_sam.workflows.folder_lock import lock_folder, release_folder
+from monai_lora_sam.workflows.settings import check_keys, checked_settings
+from monai_lora_sam.workflows.values import check_value
+
+__all__ = [
+    "bundle_folder",
+    "cause_of",
+    "check_keys",
+    "check_value",
+    "checked_settings",
+    "lock_folder",
+    "release_folder",
+    "run_bundle",
+    "run_bundle_together",
+    "training_steps",
+]
