@@ -6,6 +6,7 @@ import gzip
 import shutil
 import struct
 import tempfile
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -309,7 +310,9 @@ def read_frame(path: str | Path) -> np.ndarray:
     path = Path(path)
     found = detect_format(path)
     try:
-        return READERS[found](path, found)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes have a limit of their own
+            return READERS[found](path, found)
     except ValueError as error:
         if str(error).startswith(f"{path}: "):
             raise

@@ -19,6 +19,8 @@ from monai_lora_sam.coronary.qca import BY_HAND, Calibration, calibrate_by_cathe
 from monai_lora_sam.coronary.transforms import ViewToTensord
 from monai_lora_sam.images import detect_format
 
+#: Pixels a side of a picture, below which no vessel has a course.
+MINIMUM_SIDE = 16
 SEGMENTATION, STRUCTURED_REPORT = "segmentation.dcm", "report.dcm"
 
 
@@ -166,14 +168,24 @@ def read_case(path: str | Path, frame: int | None = None) -> Case:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: if the file is empty, damaged, no angiogram, or has no such frame; the file is named.
+        ValueError: if the file is empty, damaged, no angiogram, smaller than `MINIMUM_SIDE`, or has no such frame; the
+            file is named.
 
     Example:
         >>> case = read_case("study.dcm")  # doctest: +SKIP
         >>> case.frame_index, case.reasons  # doctest: +SKIP
         (31, ('shows 98 % of the vessels of the fullest frame', 'the vessels hardly move'))
     """
-    path = Path(path)
+    case = _read(Path(path), frame)
+    rows, columns = case.angiogram.pixels.shape
+    if min(rows, columns) < MINIMUM_SIDE:
+        raise ValueError(
+            f"{path}: expected at least {MINIMUM_SIDE} pixels a side, found {rows}x{columns} (rows x columns)"
+        )
+    return case
+
+
+def _read(path: Path, frame: int | None) -> Case:
     if detect_format(path) != "DICOM":
         if frame not in (None, 1):
             raise ValueError(f"{path}: expected frame 1 of a single picture, found frame {frame}")
@@ -211,18 +223,16 @@ def write_dicom(case: Case, report: dict[str, Any], vessels: Any, segments: Any,
     try:
         segmentation = write_segmentation(folder / SEGMENTATION, header, frame, vessels, segments)
     except Exception as error:
-        report["warnings"].append(f"DICOM SEG was not written: {_reason(error)}.")
+        report["warnings"].append(f"DICOM SEG was not written: {_reason(error, case)}.")
     try:
         write_structured_report(folder / STRUCTURED_REPORT, header, frame, report, segmentation)
     except Exception as error:
-        report["warnings"].append(f"DICOM SR was not written: {_reason(error)}.")
+        report["warnings"].append(f"DICOM SR was not written: {_reason(error, case)}.")
 
 
-def _reason(error: Exception) -> str:
-    """Return an error in one line; those of the libraries with their kind."""
-    line = (str(error).strip().splitlines() or [""])[-1].rstrip(".")
-    return (
-        line
-        if isinstance(error, ValueError)
-        else f"the source departs from the standard ({type(error).__name__}: {line})"
-    )
+def _reason(error: Exception, case: Case) -> str:
+    """Return an error in one line, without the file, which the report names; those of the libraries with their kind."""
+    line = (str(error).strip().splitlines() or [""])[-1].rstrip(".").removeprefix(f"{case.angiogram.path}: ")
+    if isinstance(error, ValueError):
+        return line
+    return f"the source departs from the standard ({type(error).__name__}: {line})"

@@ -238,6 +238,12 @@ def test_without_highdicom_everything_else_is_written(
     assert any('pip install "highdicom' in warning for warning in report["warnings"])
 
 
+def test_a_line_is_no_angiogram(tmp_path: Path):
+    Image.fromarray(np.zeros((1, 400), np.uint8)).save(tmp_path / "line.png")
+    with pytest.raises(ValueError, match=r"line\.png: expected at least 16 pixels a side, found 1x400"):
+        read_case(tmp_path / "line.png")
+
+
 def test_files_that_are_no_angiograms_are_refused_by_name(study: Path, tmp_path: Path):
     dataset = pydicom.dcmread(study)
     dataset.Modality = "CT"
