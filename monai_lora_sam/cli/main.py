@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Annotated
 
@@ -15,6 +16,8 @@ from monai_lora_sam.registry import Registry
 # Before torch is loaded: its threads must not spin while they wait. Where other programs want the processor, too,
 # spinning made a training step many times longer (docs/training.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# It tells every command of an optional kernel that only 4-bit networks would use.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 class Commands(PluginGroup):
