@@ -17,6 +17,10 @@ from monai_lora_sam.images import Frames, OptionalTags, naming_file, read_datase
 ANGIOGRAPHY_MODALITIES = ("XA", "RF", "OT", "")
 
 
+#: Parts of the terms for the body parts (PS3.16 Annex L) that coronary angiograms show.
+BODY_PARTS = ("HEART", "CHEST", "CORONARY", "CARDI", "THORAX", "AORTA")
+
+
 @dataclass(frozen=True, eq=False)
 class Cine:
     """Hold the frames of a cine with their acquisition data from the file.
@@ -106,6 +110,11 @@ def read_cine(path: str | Path, modalities: Sequence[str] | None = ANGIOGRAPHY_M
         if modality == "SEG" or (modalities is not None and modality not in modalities):
             raise ValueError(
                 f"expected an X-ray angiogram (modality XA), found {sop_class} (modality {modality})"
+            )
+        part = tags.text("BodyPartExamined").upper()
+        if part and not any(word in part for word in BODY_PARTS):
+            found.append(
+                f"DICOM BodyPartExamined (0018,0015): expected the heart or the chest, found {part!r}."
             )
         frames = read_frames(dataset, path)
         count = len(frames)

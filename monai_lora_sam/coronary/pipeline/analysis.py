@@ -16,6 +16,7 @@ from monai.inferers import SlidingWindowInferer
 from monai_lora_sam.coronary.images import Angiogram
 from monai_lora_sam.coronary.networks import DiameterNetwork, LesionDetector, LumenRefiner
 from monai_lora_sam.coronary.pipeline.diameter_finder import diameter_finder
+from monai_lora_sam.coronary.pipeline.doubts import doubt_about
 from monai_lora_sam.coronary.pipeline.inference import (
     LastStage,
     StagesInferer,
@@ -257,6 +258,8 @@ class CoronaryPipeline:
         if case.calibration is not None:
             report["calibration"]["catheter_french"] = case.catheter_french
         report["image"] |= case.frame_facts
+        doubt = doubt_about(probability, vessels)
+        report["warnings"] = [*([] if doubt is None else [doubt]), *report["warnings"]]
         return CoronaryResult(angiogram, probability, vessels, measurement, report, segments)
 
     def probability(self, angiogram: Angiogram) -> np.ndarray:

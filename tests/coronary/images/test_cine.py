@@ -102,3 +102,10 @@ def test_a_side_tag_with_a_fault_is_unknown_and_the_rest_is_read(xa_file):
     (warning,) = cine.warnings
     assert warning.startswith("DICOM PixelSpacing (0028,0030): expected square pixels")
     assert cine.angiogram(1).warnings == cine.warnings
+
+
+@pytest.mark.parametrize(("part", "warned"), [("SHOULDER", True), ("HEART", False), ("", False)])
+def test_another_part_of_the_body_is_a_warning(xa_file, part: str, warned: bool) -> None:
+    warnings = read_cine(xa_file(FRAMES, BodyPartExamined=part)).warnings
+    found = [text for text in warnings if "BodyPartExamined" in text]
+    assert bool(found) is warned and (not found or "found 'SHOULDER'" in found[0])
