@@ -65,16 +65,18 @@ def write_index(
 
 
 def _kind(warning: str) -> str:
-    """Return a warning without its figures: many images share the rest."""
-    return re.sub(r"\d+([.,]\d+)?", "…", warning)
+    """Return a warning up to its colon and without its figures: many images share that."""
+    return re.sub(r"\d+([.,]\d+)?", "…", warning.partition(": ")[0])
 
 
 def _marks(warnings: Sequence[str]) -> dict[str, tuple[str, str, int]]:
-    """Give each kind of warning a number, and the first text of the kind, in the order of their frequency."""
+    """Give each kind of warning a number and a text, in the order of their frequency."""
     counts = Counter(map(_kind, warnings))
-    first = {_kind(warning): warning for warning in reversed(warnings)}
+    texts: dict[str, set[str]] = {kind: set() for kind in counts}
+    for warning in warnings:
+        texts[_kind(warning)].add(warning)
     return {
-        kind: (str(number), first[kind] if count == 1 else kind, count)
+        kind: (str(number), next(iter(texts[kind])) if len(texts[kind]) == 1 else f"{kind}: see there", count)
         for number, (kind, count) in enumerate(counts.most_common(), 1)
     }
 
@@ -127,5 +129,5 @@ def _status(warnings: Sequence[str], marks: Mapping[str, tuple[str, str, int]]) 
 
 def _lesion(lesion: Mapping[str, Any]) -> str:
     percent = lesion.get("percent_diameter_stenosis")
-    words = [f"lesion {lesion['id']}" if percent is None else f"{percent:.0f} %", lesion.get("segment")]
+    words = ["not measurable" if percent is None else f"{percent:.0f} %", lesion.get("segment")]
     return " in ".join(word for word in words if word)
