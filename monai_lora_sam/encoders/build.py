@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from monai_lora_sam.encoders.base import ImageEncoder
+from monai_lora_sam.encoders.installed_file import InstalledFile
 from monai_lora_sam.encoders.pretrained import load_encoder
 from monai_lora_sam.encoders.registry import ENCODERS, EncoderEntry
 
@@ -51,6 +52,7 @@ def build_encoder(
         encoder = entry.build(name, image_size)
     else:
         source = entry.weights if pretrained is True else pretrained
+        source = source.locate() if isinstance(source, InstalledFile) else source
         encoder = load_encoder(name, source, image_size)
     encoder.fingerprint  # noqa: B018  (taken now, before the cast and before any adapter)
     encoder.set_gradient_checkpointing(gradient_checkpointing)

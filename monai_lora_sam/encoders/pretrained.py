@@ -45,7 +45,10 @@ def load_encoder(name: str, source: str | Path, image_size: int | None = None) -
     with torch.device("meta"):
         encoder = entry.build(name, image_size, config)
     _check_tensors(checkpoint, encoder.model.state_dict(), tensors)
-    tensors = {key: tensor.to(torch.float32).contiguous() for key, tensor in tensors.items()}
+    tensors = {
+        key: (tensor.to(torch.float32) if tensor.is_floating_point() else tensor).contiguous()
+        for key, tensor in tensors.items()
+    }
     encoder.model.load_state_dict(tensors, strict=True, assign=True)
     return encoder
 
