@@ -9,6 +9,7 @@ from typing import Any
 
 from peft import LoraConfig
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_lora_sam.adapters import lora, store
 from monai_lora_sam.adapters.compatibility import (
@@ -188,12 +189,16 @@ class AdapterStack(nn.Module):
         """Set training mode for the trained name; everything else stays in evaluation mode.
 
         A frozen adapter's dropout stays off: otherwise the features of an earlier stage would change while a
-        later one is trained.
+        later one is trained. So do the running statistics of batch normalisation under every strategy: a few
+        images must not move them, and no adapter keeps them.
         """
         super().train(False)
         self.training = mode
         for module in self._moved_modules():
             module.train(mode)
+            for part in module.modules():
+                if isinstance(part, _BatchNorm):
+                    part.eval()
         lora.set_dropout(self.model, self._trained_adapters(), mode)
         return self
 

@@ -27,7 +27,7 @@ class ImageEncoder(nn.Module):
             finest is 3.5.
         channels: channels of each feature map, finest first.
         pixel_mean, pixel_std: normalisation, for intensities from 0 to 1.
-        own_range: whether each image's own minimum and maximum become 0 and 1 before.
+        own_range: each image's own minimum and maximum become 0 and 1 instead.
 
     Example:
         >>> encoder = build_encoder("tiny")
@@ -95,19 +95,6 @@ class ImageEncoder(nn.Module):
             raise TypeError(f"{self.name}: expected a normalised floating point image, got {image.dtype}.")
         self.check_size(image.shape[-2], image.shape[-1])
         return self.encode(image)
-
-    def train(self, mode: bool = True) -> ImageEncoder:
-        """Switch to training or evaluation; batch normalisation that is not trained stays in evaluation.
-
-        Its running statistics belong to the frozen base: a few images must not move them.
-        """
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and not any(
-                parameter.requires_grad for parameter in module.parameters()
-            ):
-                module.eval()
-        return self
 
     def check_size(self, height: int, width: int) -> None:
         """Raise a ``ValueError`` that names the nearest valid sizes if a side does not fit the patch."""

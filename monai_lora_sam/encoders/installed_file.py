@@ -53,7 +53,9 @@ class InstalledFile:
                         f"{path}: expected the SHA-256 {self.sha256}, found {found}: {get} --force-reinstall"
                     )
                 return path
-        raise FileNotFoundError(f"{self.package}: expected the file {self.path}, found none: {get} --force-reinstall")
+        raise FileNotFoundError(
+            f"{self.package}: expected the file {self.path}, found none: {get} --force-reinstall"
+        )
 
 
 @lru_cache
