@@ -1,20 +1,26 @@
-"""Image encoders behind one interface: SAM 3, the first SAM, and SAM 3 in miniature."""
+"""Image encoders behind one interface: LiteMedSAM, MobileSAM, SAM 3, the first SAM, and SAM 3 in miniature."""
 
 from monai_lora_sam.encoders.base import ImageEncoder
-from monai_lora_sam.encoders.build import build_encoder
+from monai_lora_sam.encoders.build import build_encoder, weights_source
+from monai_lora_sam.encoders.checkpoints import Checkpoint, open_checkpoint
 from monai_lora_sam.encoders.fingerprint import weights_fingerprint
+from monai_lora_sam.encoders.installed_file import InstalledFile
 from monai_lora_sam.encoders.limits import build_checked
 from monai_lora_sam.encoders.pretrained import load_encoder, save_encoder
 from monai_lora_sam.encoders.registry import ENCODERS, CheckpointForm, EncoderEntry
 
 __all__ = [
     "ENCODERS",
+    "Checkpoint",
     "CheckpointForm",
     "EncoderEntry",
     "ImageEncoder",
     "build_checked",
+    "InstalledFile",
     "build_encoder",
     "load_encoder",
+    "open_checkpoint",
     "save_encoder",
     "weights_fingerprint",
+    "weights_source",
 ]

@@ -27,6 +27,7 @@ class ImageEncoder(nn.Module):
             finest is 3.5.
         channels: channels of each feature map, finest first.
         pixel_mean, pixel_std: normalisation, for intensities from 0 to 1.
+        own_range: each image's own minimum and maximum become 0 and 1 instead.
 
     Example:
         >>> encoder = build_encoder("tiny")
@@ -49,6 +50,7 @@ class ImageEncoder(nn.Module):
         pixel_mean: tuple[float, float, float],
         pixel_std: tuple[float, float, float],
         minimum_patches: int = 1,
+        own_range: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
@@ -59,6 +61,7 @@ class ImageEncoder(nn.Module):
         self.channels = tuple(channels)
         self.pixel_mean = pixel_mean
         self.pixel_std = pixel_std
+        self.own_range = own_range
         self.gradient_checkpointing = False
         self.check_size(image_size, image_size)
         self.image_size = image_size

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from monai_lora_sam.encoders.base import ImageEncoder
+from monai_lora_sam.encoders.installed_file import InstalledFile
 from monai_lora_sam.encoders.pretrained import load_encoder
 from monai_lora_sam.encoders.registry import ENCODERS, EncoderEntry
 
@@ -50,8 +51,19 @@ def build_encoder(
     if pretrained is None or pretrained is False:
         encoder = entry.build(name, image_size)
     else:
-        source = entry.weights if pretrained is True else pretrained
-        encoder = load_encoder(name, source, image_size)
+        encoder = load_encoder(name, weights_source(name, pretrained), image_size)
     encoder.fingerprint  # noqa: B018  (taken now, before the cast and before any adapter)
     encoder.set_gradient_checkpointing(gradient_checkpointing)
     return encoder.to(dtype).eval()
+
+
+def weights_source(name: str, pretrained: bool | str | Path = True) -> str | Path:
+    """Return where the weights of a named encoder are: its own for True, else the given place.
+
+    Raises:
+        FileNotFoundError: they come with a package that is not installed.
+        ValueError: an unknown name, or an installed file with other bytes.
+    """
+    entry: EncoderEntry = ENCODERS.load(name)
+    source = entry.weights if pretrained is True else pretrained
+    return source.locate() if isinstance(source, InstalledFile) else source  # type: ignore[return-value]

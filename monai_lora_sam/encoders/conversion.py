@@ -35,7 +35,10 @@ def read_tensors(checkpoint: Checkpoint, name: str) -> dict[str, Tensor]:
         raise ValueError(f"{checkpoint.source}: {_mismatch(checkpoint, name, entry, len(found))}")
     form, prefix = found[0]
     names = [key for key in checkpoint.names if key.startswith(prefix)]
-    return {form.rename(key.removeprefix(prefix)): tensor for key, tensor in checkpoint.read(names).items()}
+    renamed = (
+        (form.rename(key.removeprefix(prefix)), tensor) for key, tensor in checkpoint.read(names).items()
+    )
+    return {key: tensor for key, tensor in renamed if key is not None}
 
 
 def _mismatch(checkpoint: Checkpoint, name: str, entry: EncoderEntry, count: int) -> str:

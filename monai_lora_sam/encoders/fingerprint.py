@@ -12,9 +12,9 @@ from torch import nn
 
 
 def weights_fingerprint(module: nn.Module) -> str:
-    """Hash the parameters of a module.
+    """Hash the parameters of a module, and the statistics of its batch normalisation.
 
-    SHA-256 over the parameters sorted by name; of each, its name, its shape and its values as little-endian
+    SHA-256 over these tensors sorted by name; of each, its name, its shape and its values as little-endian
     float32. Take it before a cast to a lower precision, so that one base has one fingerprint. Parameters on
     the meta device have no values: names and shapes alone are hashed, and the result starts with ``meta:``.
 
@@ -30,7 +30,10 @@ def weights_fingerprint(module: nn.Module) -> str:
     """
     digest = hashlib.sha256()
     on_meta = False
-    for name, parameter in sorted(module.named_parameters()):
+    tensors = {
+        name: value for name, value in module.state_dict(keep_vars=True).items() if value.is_floating_point()
+    }
+    for name, parameter in sorted(tensors.items()):
         digest.update(f"{name}{tuple(parameter.shape)}".encode())
         if parameter.is_meta:
             on_meta = True

@@ -49,7 +49,10 @@ def load_encoder(name: str, source: str | Path, image_size: int | None = None) -
     config = _config(name, entry, checkpoint, tensors)
     encoder = _build_on_meta(entry, name, image_size, config, checkpoint)
     _check_tensors(checkpoint, encoder.model.state_dict(), tensors)
-    tensors = {key: tensor.to(torch.float32).contiguous() for key, tensor in tensors.items()}
+    tensors = {
+        key: (tensor.to(torch.float32) if tensor.is_floating_point() else tensor).contiguous()
+        for key, tensor in tensors.items()
+    }
     encoder.model.load_state_dict(tensors, strict=True, assign=True)
     return encoder
 

