@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer, LoraModel
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_lora_sam.encoders import ImageEncoder
 
@@ -49,6 +50,13 @@ def set_dropout(model: nn.Module, trained: Sequence[str], mode: bool) -> None:
         if isinstance(module, LoraLayer):
             for name, dropout in module.lora_dropout.items():
                 dropout.train(mode and name in trained)
+
+
+def keep_statistics(model: nn.Module) -> None:
+    """Put all batch normalisation in evaluation mode, so that training moves none of its running statistics."""
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
 
 
 def config_of(model: nn.Module, name: str) -> LoraConfig:

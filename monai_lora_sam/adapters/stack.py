@@ -9,7 +9,6 @@ from typing import Any
 
 from peft import LoraConfig
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_lora_sam.adapters import lora, store
 from monai_lora_sam.adapters.card import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MOVED_WEIGHTS
@@ -191,15 +190,14 @@ class AdapterStack(nn.Module):
     def train(self, mode: bool = True) -> AdapterStack:
         """Set training mode for the trained name; everything else stays in evaluation mode.
 
-        A frozen adapter's dropout stays off: otherwise the features of an earlier stage would change while a later one is
-        trained. Batch normalisation keeps its running statistics: a few images must not move them, no adapter has them.
+        A frozen adapter's dropout stays off: it would change an earlier stage's features while a later one is trained.
+        Batch normalisation keeps its statistics: no adapter stores them.
         """
         super().train(False)
         self.training = mode
         for module in self._moved_modules():
             module.train(mode)
-        for part in (module for module in self.modules() if isinstance(module, _BatchNorm)):
-            part.eval()
+        lora.keep_statistics(self.model)
         lora.set_dropout(self.model, self._trained_adapters(), mode)
         return self
 
