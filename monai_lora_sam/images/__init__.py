@@ -1,5 +1,6 @@
 """Read pictures, labels and DICOM frames from PNG, JPEG, TIFF, NIfTI and DICOM files. No torch."""
 
+from monai_lora_sam.images.colour_image import ColourImage, read_colour_image
 from monai_lora_sam.images.dicom_files import (
     DICOM_DIRECTORY,
     looks_like_dicom,
@@ -18,6 +19,7 @@ from monai_lora_sam.images.size_limits import MAXIMUM_PIXELS
 __all__ = [
     "DICOM_DIRECTORY",
     "MAXIMUM_PIXELS",
+    "ColourImage",
     "Frames",
     "GreyImage",
     "OptionalTags",
@@ -26,6 +28,7 @@ __all__ = [
     "looks_like_dicom",
     "naming_file",
     "number_of_frames",
+    "read_colour_image",
     "read_dataset",
     "read_frames",
     "read_header",

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 from transformers.models.sam.configuration_sam import SamConfig
 from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncoder
 
+from monai_lora_sam.adapters import tensors_fingerprint
 from monai_lora_sam.encoders import Checkpoint
 
 #: Channels of the embedding that SAM's decoder reads.
 CHANNELS = 256
+#: Kinds of prompts.
+KINDS = ("boxes", "points", "masks")
+#: What of the head is trained: all of it, LoRA adapters in the mask decoder, or nothing.
+TRAINS = ("full", "lora", "frozen")
+#: Layers of the mask decoder that LoRA adapts: the attention and the perceptrons of its transformer.
+LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj", "lin1", "lin2"]
 _POSITIONS = "prompt_encoder.shared_embedding.positional_embedding"
 #: Names of Meta's, MobileSAM's and LiteMedSAM's files on the left, names below `PromptHead` on the right.
 _ORIGINAL_NAMES = {
@@ -43,6 +51,11 @@ class PromptHead(nn.Module):
 
     Args:
         channels: of the encoder's pyramid, finest first; the last level is read, which has 256.
+        prompts: kinds of prompts that it was trained with, of ``boxes``, ``points`` and ``masks``.
+        trains: ``full`` trains all of it; ``lora`` adapters in the mask decoder; ``frozen`` nothing. Under the last two
+            its state holds the adapters alone: the rest is the base's (:meth:`load_weights`).
+        lora: ``r``, ``alpha`` and ``dropout`` of these adapters (8, 16, 0).
+        base: fingerprint that the base's weights must have; None for those that come.
 
     Shapes:
         embedding: (B, 256, h, w) of a padded image of ``side`` pixels; N prompts an image with K points each, all in
@@ -51,28 +64,61 @@ class PromptHead(nn.Module):
         Returns logits (B, N, M, 4h, 4w) and predicted IoU (B, N, M), M = 3 with ``multimask``, else 1.
 
     Raises:
-        ValueError: the last level has other than 256 channels.
+        ValueError: the last level has other than 256 channels, or an argument is none of the possible ones.
     """
 
     head_type = "prompts"
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(
+        self,
+        channels: Sequence[int],
+        prompts: Sequence[str] = KINDS,
+        trains: str = "full",
+        lora: Mapping[str, Any] | None = None,
+        base: str | None = None,
+    ) -> None:
         super().__init__()
-        self.channels = tuple(channels)
+        self.channels, self.prompts, self.trains, self.base = tuple(channels), tuple(prompts), trains, base
+        self.lora = {"r": 8, "alpha": 16, "dropout": 0.0, **(lora or {})}
         if self.channels[-1] != CHANNELS:
             raise ValueError(
-                f"expected {CHANNELS} channels in the encoder's last level, found {self.channels[-1]}"
+                f"a prompt head: expected {CHANNELS} channels in the encoder's last level, found {self.channels[-1]}"
             )
+        for name, found, expected in (
+            ("prompts", self.prompts, KINDS),
+            ("trains", (trains,), TRAINS),
+            ("lora", tuple(self.lora), ("r", "alpha", "dropout")),
+        ):
+            if not found or not set(found) <= set(expected):
+                raise ValueError(f"{name}: expected {' or '.join(expected)}, found {', '.join(found)!r}")
         config: Any = SamConfig(
-            mask_decoder_config={"layer_norm_eps": 1e-5}
-        )  # Meta's; transformers says 1e-6
+            mask_decoder_config={"layer_norm_eps": 1e-5},  # Meta's; transformers says 1e-6
+            attn_implementation="sdpa",
+        )
         self.prompt_encoder = SamPromptEncoder(config)
         self.mask_decoder = SamMaskDecoder(config.mask_decoder_config)
+        if trains == "lora":
+            adapter = LoraConfig(
+                r=self.lora["r"],
+                lora_alpha=self.lora["alpha"],
+                lora_dropout=self.lora["dropout"],
+                target_modules=LORA_TARGETS,
+            )
+            inject_adapter_in_model(adapter, self.mask_decoder, "decoder")
+        if trains != "full":
+            self.requires_grad_(False)
+            for name, parameter in self.named_parameters():
+                parameter.requires_grad_("lora_" in name)
+            self.register_state_dict_post_hook(_without_base)
+            self.register_load_state_dict_post_hook(_base_is_not_missing)
 
     @property
     def config(self) -> dict[str, Any]:
         """The arguments that build this head again."""
-        return {"channels": list(self.channels)}
+        arguments: dict[str, Any] = {"channels": list(self.channels), "prompts": list(self.prompts)}
+        if self.trains != "full":
+            arguments |= {"trains": self.trains, "base": self.base}
+        return arguments | ({"lora": self.lora} if self.trains == "lora" else {})
 
     def forward(
         self,
@@ -135,7 +181,7 @@ class PromptHead(nn.Module):
         shared = f"{prefix}shared_image_embedding.positional_embedding"
         if shared in checkpoint.names:  # one tensor under two names, of which transformers saves this one
             tensors.setdefault(_POSITIONS, checkpoint.read([shared])[shared])
-        expected = self.state_dict()
+        expected = self._base_tensors()
         problems = [
             *(f"{name} missing" for name in sorted(expected.keys() - tensors.keys())),
             *(f"{name} unexpected" for name in sorted(tensors.keys() - expected.keys())),
@@ -151,7 +197,37 @@ class PromptHead(nn.Module):
             raise ValueError(
                 f"{checkpoint.source}: prompt weights do not fit: {', '.join(problems[:10])}{more}"
             )
-        self.load_state_dict(tensors)
+        with torch.no_grad():
+            for name, tensor in expected.items():
+                tensor.copy_(tensors[name])
+        if self.trains == "full":
+            return
+        found, self.base = self.base, tensors_fingerprint(expected)
+        if found not in (None, self.base):
+            raise ValueError(
+                f"{checkpoint.source}: expected the prompt weights {found}, found {self.base}: others than the adapter "
+                "was trained on"
+            )
+
+    def _base_tensors(self) -> dict[str, Tensor]:
+        """Return all tensors but those of adapters, by the names that they have without adapters."""
+        named = (*self.named_parameters(), *self.named_buffers())
+        return {
+            name.replace(".base_layer.", "."): tensor.detach()
+            for name, tensor in named
+            if "lora_" not in name
+        }
+
+
+def _without_base(head: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    """Leave the weights out of a head's state that are the base's."""
+    for name in [name for name in state if name.startswith(prefix) and "lora_" not in name]:
+        del state[name]
+
+
+def _base_is_not_missing(head: nn.Module, incompatible: Any) -> None:
+    """Take a state without the base's weights for a whole one."""
+    incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if "lora_" in name]
 
 
 def original_to_transformers(name: str) -> str:

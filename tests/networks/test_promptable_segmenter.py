@@ -11,7 +11,7 @@ import torch
 from skimage.draw import ellipse
 
 from monai_lora_sam.encoders import weights_source
-from monai_lora_sam.networks import PromptableSegmenter, build_promptable
+from monai_lora_sam.networks import ImageEmbedding, PromptableSegmenter, build_promptable, check_prompts
 from monai_lora_sam.stages import load_stage, new_stage, save_stage
 
 BOX = {"boxes": torch.tensor([[[30.0, 40, 90, 110]]])}
@@ -114,10 +114,16 @@ def test_one_embedding_serves_many_prompts(network: PromptableSegmenter) -> None
         ({"boxes": torch.zeros(1, 0, 4)}, "boxes: expected the shape"),
     ],
 )
-def test_bad_prompts_are_refused(network: PromptableSegmenter, prompts: dict, message: str) -> None:
-    embedding = network.encode(torch.zeros(1, 3, 256, 192))._replace(size=(200, 150))
+def test_bad_prompts_are_refused(prompts: dict, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        network.decode(embedding, **prompts)
+        check_prompts(1, 200, 150, **prompts)
+
+
+def test_the_network_checks_its_prompts(network: PromptableSegmenter) -> None:
+    with pytest.raises(ValueError, match="boxes: expected x from 0 to 150"):
+        network.decode(
+            ImageEmbedding(torch.zeros(1, 256, 64, 64), (200, 150)), boxes=torch.tensor([[[1, 2, 151, 4]]])
+        )
 
 
 def test_images_that_are_not_finite_are_refused(network: PromptableSegmenter) -> None:
@@ -125,12 +131,21 @@ def test_images_that_are_not_finite_are_refused(network: PromptableSegmenter) ->
         network(torch.full((1, 3, 64, 64), torch.nan), **BOX)
 
 
-def test_a_trained_adapter_comes_back_as_a_stage(network: PromptableSegmenter, tmp_path: Path) -> None:
+@pytest.mark.parametrize("decoder", ["full", "lora", "frozen"])
+def test_a_trained_adapter_comes_back_as_a_stage(
+    network: PromptableSegmenter, tmp_path: Path, decoder: str
+) -> None:
     from monai_lora_sam.encoders import build_encoder
 
-    encoder = build_encoder("medsam_lite", True, image_size=128)
+    encoder = build_encoder("medsam_lite", True, image_size=64)
     trained = new_stage(
-        encoder, head="prompts", name="kidney", lora={"r": 2, "targets": "qv"}, mixed_precision=False
+        encoder,
+        head="prompts",
+        name="kidney",
+        lora={"r": 2, "targets": "qv"},
+        mixed_precision=False,
+        decoder=decoder,
+        decoder_lora={"r": 2},
     )
     image, mask = organ(128, 128)
     optimizer = torch.optim.SGD(trained.parameter_groups(1e-3, 0.0), momentum=0.9)
@@ -146,6 +161,8 @@ def test_a_trained_adapter_comes_back_as_a_stage(network: PromptableSegmenter, t
         losses.append(loss.item())
     assert losses[-1] < losses[0]
     save_stage(trained.eval(), tmp_path / "kidney", task="kidney", class_names=["kidney"], modality="CT")
+    size = (tmp_path / "kidney" / "head.safetensors").stat().st_size
+    assert (size > 10e6) == (decoder == "full") and (size < 1000) == (decoder == "frozen")
     again = load_stage(tmp_path / "kidney", mixed_precision=False)
     with torch.no_grad():
         torch.testing.assert_close(again.eval()(image, **BOX).logits, trained(image, **BOX).logits)

@@ -1,0 +1,17 @@
+"""Segment files by prompts: boxes and points in, masks, a picture and a record out."""
+
+from monai_lora_sam.prompting.draw_objects import draw_objects
+from monai_lora_sam.prompting.load_promptable import load_promptable
+from monai_lora_sam.prompting.object_prompt import ObjectPrompt, read_prompts
+from monai_lora_sam.prompting.segment_image import SegmentedObject, segment_image
+from monai_lora_sam.prompting.write_objects import write_objects
+
+__all__ = [
+    "ObjectPrompt",
+    "SegmentedObject",
+    "draw_objects",
+    "load_promptable",
+    "read_prompts",
+    "segment_image",
+    "write_objects",
+]

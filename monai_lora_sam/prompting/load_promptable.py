@@ -1,0 +1,68 @@
+"""Load a promptable network with an adapter of its own or without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from monai_lora_sam.adapters import open_adapter
+from monai_lora_sam.networks import PromptableSegmenter, build_promptable, choose_device
+from monai_lora_sam.stages import find_stage, load_stage
+
+DEFAULT_ENCODER = "medsam_lite"
+
+
+def load_promptable(
+    encoder: str | None = None,
+    weights: str | Path | None = None,
+    image_size: int | None = None,
+    adapter: str | Path | None = None,
+    device: str | torch.device | None = None,
+) -> PromptableSegmenter:
+    """Load encoder, prompt encoder and mask decoder, and an adapter on them.
+
+    Args:
+        encoder: its name; by default the adapter's own, or LiteMedSAM.
+        weights: file, folder or Hugging Face id of the weights; by default the encoder's own.
+        image_size: side in pixels of the square that images are scaled into; by default that of the weights.
+        adapter: folder of an adapter or of a stage with a prompt head, or the name of an installed one.
+        device: by default CUDA if there is one, else the CPU.
+
+    Returns:
+        The network in evaluation mode, with the adapter active.
+
+    Raises:
+        FileNotFoundError: no such weights or adapter.
+        ValueError: weights or an adapter that do not fit.
+
+    Example:
+        >>> network = load_promptable()  # doctest: +SKIP
+    """
+    place = choose_device(device)
+    pretrained = True if weights is None else weights
+    if adapter is None:
+        return build_promptable(encoder or DEFAULT_ENCODER, pretrained, image_size).to(place)
+    saved = open_adapter(find_stage(adapter))
+    made_on = saved.card["encoder"]["name"]
+    if encoder not in (None, made_on):
+        raise ValueError(
+            f"{saved.folder}: expected the encoder it was trained on, {made_on!r}, found {encoder!r}"
+        )
+    head = saved.card.get("head")
+    if head is None:
+        network = build_promptable(made_on, pretrained, image_size or saved.card.get("input_size"))
+        network.adapters = (network.stack.load(saved),)
+        return network.to(place).eval()
+    if image_size not in (None, saved.card.get("input_size")):
+        raise ValueError(
+            f"{saved.folder}: expected the image size it was trained at, {saved.card.get('input_size')}, "
+            f"found {image_size}"
+        )
+    stage = load_stage(saved.folder, pretrained=pretrained)
+    if not isinstance(stage, PromptableSegmenter):
+        raise ValueError(
+            f"{saved.folder}: expected a stage that is prompted, found a head of type {head.get('type')!r}, which "
+            "needs no prompt: see `monai-lora-sam run` and `monai-lora-sam evaluate`"
+        )
+    return stage.to(place)

