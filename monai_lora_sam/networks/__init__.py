@@ -11,6 +11,7 @@ from monai_lora_sam.networks.promptable_segmenter import (
     PromptableSegmenter,
     PromptedMasks,
     build_promptable,
+    check_prompts,
 )
 from monai_lora_sam.networks.segmentation_head import ConvBlock, SegmentationHead, resize_to
 from monai_lora_sam.networks.stage_network import StageNetwork
@@ -33,6 +34,7 @@ __all__ = [
     "build_head",
     "build_promptable",
     "build_segmenter",
+    "check_prompts",
     "choose_device",
     "feature_identity",
     "head_card",
