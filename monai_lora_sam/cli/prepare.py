@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from monai_lora_sam.cli.console import console, one_line_errors
+from monai_lora_sam.cli.console import console, one_line_errors, progress
 from monai_lora_sam.cli.plugins import PluginGroup
 from monai_lora_sam.files import check_output_folder
 from monai_lora_sam.registry import Registry
@@ -25,6 +25,7 @@ class Datasets(PluginGroup):
 app = typer.Typer(cls=Datasets, no_args_is_help=True)
 folders_app = typer.Typer()
 combine_app = typer.Typer()
+cosmos_app = typer.Typer()
 
 
 @app.callback(epilog="Example:\n\nmonai-lora-sam prepare folders images masks --out data/mine")
@@ -98,3 +99,32 @@ def combine(
 
         check_output_folder(out)
         tell_datalist(combine_datalists(sources, out, task))
+
+
+@cosmos_app.command(
+    epilog="Examples:\n\nmonai-lora-sam prepare cosmos COSMOS --out data/cosmos\n\n"
+    "monai-lora-sam prepare cosmos COSMOS --out data/cosmos --modality 31_Kidney=CT --modality 40_Brain=MR"
+)
+def cosmos(
+    root: Annotated[Path, typer.Argument(help="Folder with data_infor_json and test_data.")],
+    out: DatalistFolder,
+    modality: Annotated[
+        list[str] | None,
+        typer.Option(help="DATASET=MODALITY where its name does not tell, such as 31_Kidney=CT; repeatable."),
+    ] = None,
+) -> None:
+    """List the images and objects of COSMOS-1050K; no image is copied."""
+    with one_line_errors():
+        from monai_lora_sam.data import prepare_cosmos
+
+        check_output_folder(out)
+        wrong = [text for text in modality or [] if not all(text.partition("="))]
+        if wrong:
+            raise ValueError(f"--modality: expected DATASET=MODALITY, found {wrong[0]!r}")
+        modalities = dict(text.split("=", 1) for text in modality or [])
+        with progress("images") as bars:
+            bar = bars.add_task("", total=None)
+            datalist = prepare_cosmos(
+                root, out, modalities, lambda done, count: bars.update(bar, completed=done, total=count)
+            )
+        tell_datalist(datalist)

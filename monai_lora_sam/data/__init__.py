@@ -3,6 +3,7 @@
 from monai_lora_sam.data.check_splits import check_splits
 from monai_lora_sam.data.class_weights import class_weights
 from monai_lora_sam.data.combine import TASKS, combine_datalists
+from monai_lora_sam.data.cosmos import prepare_cosmos
 from monai_lora_sam.data.datalist import SPLITS, read_datalist, write_datalist
 from monai_lora_sam.data.dataset_errors import DatasetError, ErrorList
 from monai_lora_sam.data.duplicates import ImageSignature, duplicate_groups, image_signature, pixel_hash
@@ -31,6 +32,7 @@ __all__ = [
     "image_key",
     "image_signature",
     "pixel_hash",
+    "prepare_cosmos",
     "read_datalist",
     "split_by_case",
     "training_items",

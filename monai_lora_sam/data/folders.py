@@ -13,7 +13,8 @@ from monai_lora_sam.data.duplicates import duplicate_groups, image_signature
 from monai_lora_sam.images import is_image_name, read_image, read_label
 
 
-def _by_stem(folder: Path, errors: ErrorList) -> dict[str, Path]:
+def files_by_stem(folder: Path, errors: ErrorList) -> dict[str, Path]:
+    """Return the pictures of a folder by their names without extension, and note an empty folder or two of a name."""
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.name.startswith(".") or not path.is_file() or not is_image_name(path):
@@ -59,7 +60,7 @@ def datalist_from_folders(
         40
     """
     errors = ErrorList()
-    image_files, mask_files = _by_stem(Path(images), errors), _by_stem(Path(masks), errors)
+    image_files, mask_files = files_by_stem(Path(images), errors), files_by_stem(Path(masks), errors)
     for stem in sorted(set(mask_files) - set(image_files)):
         errors.add(mask_files[stem], f"expected an image of the same name in {images}, found none")
     entries: list[dict[str, Any]] = []

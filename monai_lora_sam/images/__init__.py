@@ -12,12 +12,21 @@ from monai_lora_sam.images.dicom_pixels import number_of_frames
 from monai_lora_sam.images.dicom_tags import OptionalTags
 from monai_lora_sam.images.frames import Frames, read_frames
 from monai_lora_sam.images.image_files import detect_format, is_image_name
+from monai_lora_sam.images.intensity_windows import (
+    CT_WINDOWS,
+    INTENSITY_PRESETS,
+    to_unit_by_percentiles,
+    to_unit_by_preset,
+    to_unit_by_window,
+)
 from monai_lora_sam.images.read_image import GreyImage, read_image
 from monai_lora_sam.images.read_label import read_label
 from monai_lora_sam.images.size_limits import MAXIMUM_PIXELS
 
 __all__ = [
+    "CT_WINDOWS",
     "DICOM_DIRECTORY",
+    "INTENSITY_PRESETS",
     "MAXIMUM_PIXELS",
     "ColourImage",
     "Frames",
@@ -34,4 +43,7 @@ __all__ = [
     "read_header",
     "read_image",
     "read_label",
+    "to_unit_by_percentiles",
+    "to_unit_by_preset",
+    "to_unit_by_window",
 ]

@@ -62,3 +62,36 @@ def test_real_folders(shared_data: Path, tmp_path: Path):
     assert result.exit_code == 0, result.output
     datalist = json.loads((tmp_path / "datalist.json").read_text())
     assert len(datalist["training"]) + len(datalist["validation"]) == 40
+
+
+@pytest.fixture
+def cosmos(tmp_path: Path) -> Path:
+    """Write two labelled images in COSMOS-1050K's layout."""
+    root = tmp_path / "cosmos"
+    for part, high in (("images", 255), ("labels", 2)):
+        folder = root / "test_data" / "9_Spleen" / part
+        folder.mkdir(parents=True)
+        for number in range(2):
+            pixels = np.random.default_rng(number).integers(0, high, (20, 30), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"9_Spleen_{number}_1.png")
+    (root / "data_infor_json").mkdir()
+    (root / "data_infor_json" / "9_Spleen.json").write_text('{"info": {"1": "Spleen"}, "color": {"1": 1}}')
+    return root
+
+
+def test_cosmos_lists_objects(cosmos: Path, tmp_path: Path):
+    out = tmp_path / "data"
+    result = run(app, ["prepare", "cosmos", str(cosmos), "--out", str(out), "--modality", "9_Spleen=CT"])
+    assert result.exit_code == 0, result.output
+    assert "2 test" in result.output
+    entry = json.loads((out / "datalist.json").read_text())["test"][1]
+    assert (entry["modality"], entry["case_id"], entry["objects"][0]["name"]) == (
+        "CT",
+        "9_Spleen-1",
+        "Spleen",
+    )
+
+
+def test_cosmos_refuses_a_modality_without_a_data_set(cosmos: Path, tmp_path: Path):
+    result = run(app, ["prepare", "cosmos", str(cosmos), "--out", str(tmp_path / "data"), "--modality", "CT"])
+    assert result.exit_code == 1 and "expected DATASET=MODALITY, found 'CT'" in result.output
