@@ -1,6 +1,6 @@
 """Train a stage with adapters of several ranks and compare score, size and time.
 
-    python scripts/ablate_rank.py data/arcade_vessels --set epochs=4 --set image_size=336
+    python scripts/ablate_rank.py data/arcade_vessels --set encoder_name=tiny --set epochs=4 --set image_size=336
     python scripts/ablate_rank.py data/arcade_segments --bundle segment_classification --seeds 3 --json rank.json
     python scripts/ablate_rank.py data/arcade_vessels --quick
 
@@ -45,7 +45,7 @@ BUNDLES = {
 }
 RANKS = [4, 8, 16, 32, 64]
 ALPHA_TO_RANK = 2
-QUICK: dict[str, Any] = {"epochs": 1, "image_size": 112, "batch_size": 4}
+QUICK: dict[str, Any] = {"encoder_name": "tiny", "epochs": 1, "image_size": 112, "batch_size": 4}
 QUICK_RANKS, QUICK_IMAGES = [4, 64], 8
 #: Keys that this script sets itself.
 OWN = {"dataset_dir", "datalist_file", "output_dir", "strategy", "seed", "resume"}

@@ -79,7 +79,7 @@ def main(
                 **{parent: str(folder) for parent, folder in done.items()},
             }
             if name == "vessels":
-                settings["start_from"] = str(SHIPPED / "vessels_phantom")
+                settings |= {"encoder_name": "tiny", "start_from": str(SHIPPED / "vessels_phantom")}
             console.print(f"[bold]{chain}[/]: stage {name}")
             network = run_bundle(bundle, overrides=settings).parser.get_parsed_content("network_def")
             set_determinism(None)

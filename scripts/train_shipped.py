@@ -58,7 +58,13 @@ STAGES = {
         "vessel_segmentation",
         "vessels",
         f"{ARCADE.format(task='syntax')}, going on from vessels_phantom ({PHANTOMS})",
-        {"epochs": 8, "batch_size": 8, "start_from": str(SHIPPED / "vessels_phantom"), "val_interval": 4},
+        {
+            "encoder_name": "tiny",
+            "epochs": 8,
+            "batch_size": 8,
+            "start_from": str(SHIPPED / "vessels_phantom"),
+            "val_interval": 4,
+        },
     ),
     "segments": Stage(
         "segment_classification",

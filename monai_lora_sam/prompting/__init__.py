@@ -3,6 +3,7 @@
 from monai_lora_sam.prompting.draw_objects import draw_objects
 from monai_lora_sam.prompting.load_promptable import load_promptable
 from monai_lora_sam.prompting.object_prompt import ObjectPrompt, read_prompts
+from monai_lora_sam.prompting.object_viewer import object_viewer
 from monai_lora_sam.prompting.segment_image import SegmentedObject, segment_image
 from monai_lora_sam.prompting.write_objects import write_objects
 
@@ -11,6 +12,7 @@ __all__ = [
     "SegmentedObject",
     "draw_objects",
     "load_promptable",
+    "object_viewer",
     "read_prompts",
     "segment_image",
     "write_objects",

@@ -43,13 +43,13 @@ def draw_objects(pixels: np.ndarray, objects: Sequence[SegmentedObject]) -> np.n
     regions = np.zeros(canvas.shape[:2], np.int32)
     for number, one in enumerate(objects, 1):
         mask = one.mask.repeat(factor, 0).repeat(factor, 1)
-        canvas[mask] = (1 - FILL) * canvas[mask] + FILL * np.array(_colour(number), np.float32)
+        canvas[mask] = (1 - FILL) * canvas[mask] + FILL * np.array(object_colour(number), np.float32)
         regions[mask if mask.any() else _prompted_pixel(one, factor)] = number
     picture = Image.fromarray(np.rint(canvas).astype(np.uint8))
     draw = ImageDraw.Draw(picture)
     for number, one in enumerate(objects, 1):
         if one.prompt.box is not None:
-            draw.rectangle([factor * side for side in one.prompt.box], outline=_colour(number))
+            draw.rectangle([factor * side for side in one.prompt.box], outline=object_colour(number))
         for x, y, label in one.prompt.points:
             x, y, radius = factor * (x + 0.5), factor * (y + 0.5), 4
             draw.ellipse(
@@ -71,5 +71,6 @@ def _prompted_pixel(one: SegmentedObject, factor: int) -> tuple[int, int]:
     return min(int(factor * (y0 + y1) / 2), height - 1), min(int(factor * (x0 + x1) / 2), width - 1)
 
 
-def _colour(number: int) -> tuple[int, int, int]:
+def object_colour(number: int) -> tuple[int, int, int]:
+    """Return the colour of the n-th object of a picture, from 1; colours repeat after seven."""
     return COLOURS[(number - 1) % len(COLOURS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -47,6 +48,12 @@ def training_steps(dataloader: Sized, epochs: int) -> int:
             "training images: expected at least one batch a process, found fewer (lower batch_size)"
         )
     return epochs * len(dataloader)
+
+
+# MONAI warns each time that no file of logging is used: its progress is shown by our own handlers.
+logging.getLogger("monai.bundle.workflows").addFilter(
+    lambda record: "Logging file is set to False" not in record.getMessage()
+)
 
 
 def run_bundle(

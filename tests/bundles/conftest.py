@@ -85,6 +85,7 @@ def settings(base: Path, pictures: Path) -> Callable[..., dict[str, Any]]:
         return {
             "dataset_dir": str(pictures),
             "output_dir": str(output),
+            "encoder_name": "tiny",
             "pretrained": str(base),
             "image_size": 56,
             "head_width": 8,

@@ -23,6 +23,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SIDE = 64
 #: What makes a run of a bundle small. The shipped tiny base is taken, as the scripts do.
 SMALL: dict[str, Any] = {
+    "encoder_name": "tiny",
     "image_size": 56,
     "epochs": 1,
     "batch_size": 2,

@@ -47,6 +47,7 @@ def write_demo_report(
     validation_dice_per_epoch: Sequence[float] = (),
     facts: Mapping[str, Any] | None = None,
     own: Sequence[Section] = (),
+    first: Sequence[Section] = (),
 ) -> None:
     """Write `report.html` of a demonstration.
 
@@ -57,6 +58,7 @@ def write_demo_report(
         validation_dice_per_epoch: Dice on the validation images.
         facts: further figures by name, such as seconds and numbers of images.
         own: sections of the user's own image, as `result_sections` gives them.
+        first: sections that stand before all others.
 
     Example:
         >>> write_demo_report(Path("demo_output"), comparisons, [0.9, 0.5, 0.4], facts={"Training (s)": 81.0})
@@ -74,7 +76,10 @@ def write_demo_report(
         charts.append(Chart(line_chart([line], "epoch", "Dice on validation images")))
     sections.append(Section("Training", charts))
     write_page(
-        Path(folder) / "report.html", "Demonstration", [*sections, *own], "A vessel adapter trained just now"
+        Path(folder) / "report.html",
+        "Demonstration",
+        [*first, *sections, *own],
+        "Organs by boxes, and a vessel adapter trained just now",
     )
 
 

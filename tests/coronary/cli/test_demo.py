@@ -20,7 +20,10 @@ def test_a_small_demonstration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert result.exit_code == 0, result.output
     assert "report.html" in result.output
     page = (tmp_path / "report.html").read_text()
-    assert "Three stages on" in page and "training loss" in page
+    assert "Any organ by a box" in page and "Three stages on" in page and "training loss" in page
+    assert {"mask_1_right_kidney.png", "segmentation.json"} <= {
+        p.name for p in (tmp_path / "organs").iterdir()
+    }
     assert len(list((tmp_path / "three_stages").iterdir())) == 1
 
 
@@ -67,4 +70,4 @@ def test_a_file_in_place_of_the_folder_is_said_before_anything_is_drawn(tmp_path
     assert result.exit_code == 1 and "expected a folder or nothing, found a file" in result.output.replace(
         "\n", " "
     )
-    assert "1/4" not in result.output
+    assert "1/5" not in result.output
