@@ -4,7 +4,7 @@ from monai_lora_sam.encoders.base import ImageEncoder
 from monai_lora_sam.encoders.build import build_encoder, weights_source
 from monai_lora_sam.encoders.checkpoints import Checkpoint, open_checkpoint
 from monai_lora_sam.encoders.fingerprint import weights_fingerprint
-from monai_lora_sam.encoders.installed_file import InstalledFile
+from monai_lora_sam.encoders.installed_file import DownloadedFile, InstalledFile
 from monai_lora_sam.encoders.limits import build_checked
 from monai_lora_sam.encoders.pretrained import load_encoder, save_encoder
 from monai_lora_sam.encoders.registry import ENCODERS, CheckpointForm, EncoderEntry
@@ -13,6 +13,7 @@ __all__ = [
     "ENCODERS",
     "Checkpoint",
     "CheckpointForm",
+    "DownloadedFile",
     "EncoderEntry",
     "ImageEncoder",
     "build_checked",

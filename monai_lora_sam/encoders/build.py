@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from monai_lora_sam.encoders.base import ImageEncoder
-from monai_lora_sam.encoders.installed_file import InstalledFile
+from monai_lora_sam.encoders.installed_file import DownloadedFile, InstalledFile
 from monai_lora_sam.encoders.pretrained import load_encoder
 from monai_lora_sam.encoders.registry import ENCODERS, EncoderEntry
 
@@ -66,4 +66,4 @@ def weights_source(name: str, pretrained: bool | str | Path = True) -> str | Pat
     """
     entry: EncoderEntry = ENCODERS.load(name)
     source = entry.weights if pretrained is True else pretrained
-    return source.locate() if isinstance(source, InstalledFile) else source  # type: ignore[return-value]
+    return source.locate() if isinstance(source, DownloadedFile | InstalledFile) else source  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Find a file of weights that another installed package carries, without importing that package."""
+"""Find files of weights: in an installed package, without importing it, or downloaded by the user."""
 
 from __future__ import annotations
 
@@ -55,6 +55,32 @@ class InstalledFile:
                 return path
         raise FileNotFoundError(
             f"{self.package}: expected the file {self.path}, found none: {get} --force-reinstall"
+        )
+
+
+@dataclass(frozen=True)
+class DownloadedFile:
+    """Name a file of weights that no package carries, and the page that has it.
+
+    Example:
+        >>> DownloadedFile("mobile_sam.pt", "https://github.com/ChaoningZhang/MobileSAM").name
+        'mobile_sam.pt'
+    """
+
+    name: str
+    page: str
+
+    def locate(self) -> Path:
+        """Return the file in the current folder.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        if Path(self.name).is_file():
+            return Path(self.name)
+        raise FileNotFoundError(
+            f"expected {self.name} in the current folder, found none: get it from {self.page}, and give it by "
+            "--weights FILE if it lies elsewhere"
         )
 
 

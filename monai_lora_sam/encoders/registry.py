@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from monai_lora_sam.encoders.base import ImageEncoder
-from monai_lora_sam.encoders.installed_file import InstalledFile
+from monai_lora_sam.encoders.installed_file import DownloadedFile, InstalledFile
 from monai_lora_sam.registry import Registry
 
 ENCODERS = Registry("monai_lora_sam.encoders", "encoder")
@@ -45,8 +45,8 @@ class EncoderEntry:
     Attributes:
         encoder: the class, whose arguments are a configuration, a name and an image size or None.
         config: makes the encoder's own configuration.
-        weights: its own weights, for ``pretrained=True``: a file, a folder, a Hugging Face id or a file
-            of an installed package.
+        weights: its own weights, for ``pretrained=True``: a file, a folder, a Hugging Face id, a file of an
+            installed package or one that the user downloads.
         targets: names of the layers, relative to a block, that each preset of adapter targets adapts.
         forms: the forms of checkpoint that hold such an encoder; none where every tensor has the encoder's name.
         model_types: readers of ``config.json``, by its ``model_type``.
@@ -63,7 +63,7 @@ class EncoderEntry:
 
     encoder: type[ImageEncoder]
     config: Callable[[], Any]
-    weights: str | Path | InstalledFile
+    weights: str | Path | InstalledFile | DownloadedFile
     targets: Mapping[str, Sequence[str]]
     forms: tuple[CheckpointForm, ...] = ()
     model_types: Mapping[str, Callable[[dict[str, Any]], Any]] | None = None

@@ -257,4 +257,7 @@ MEDSAM_LITE = _entry(
     ),
 )
 #: MobileSAM (Zhang et al., 2023): SAM's ViT-H distilled.
-MOBILE_SAM = _entry(config=TinyVitConfig, weights="mobile_sam.pt")
+MOBILE_SAM = _entry(
+    config=TinyVitConfig,
+    weights=DownloadedFile("mobile_sam.pt", "https://github.com/ChaoningZhang/MobileSAM"),
+)

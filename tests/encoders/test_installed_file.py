@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 
 import pytest
 
+from monai_lora_sam.encoders import weights_source
 from monai_lora_sam.encoders.installed_file import InstalledFile
 from monai_lora_sam.encoders.tinyvit import MEDSAM_LITE
 
@@ -36,3 +38,16 @@ def test_other_bytes_are_refused() -> None:
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"numpy: expected the file lite_medsam.pth, found none"):
         InstalledFile("numpy", "2", "lite_medsam.pth", "0" * 64).locate()
+
+
+def test_weights_that_no_package_carries_name_their_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match=r"mobile_sam\.pt.*https://github\.com/ChaoningZhang/MobileSAM"
+    ):
+        weights_source("mobile_sam")
+    (tmp_path / "mobile_sam.pt").touch()
+    assert weights_source("mobile_sam") == Path("mobile_sam.pt")
+    assert weights_source("mobile_sam", "other.pt") == "other.pt"
