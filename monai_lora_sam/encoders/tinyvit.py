@@ -15,7 +15,8 @@ from transformers.models.sam.configuration_sam import SamVisionConfig
 from transformers.models.sam.modeling_sam import SamVisionNeck
 
 from monai_lora_sam.encoders.base import ImageEncoder
-from monai_lora_sam.encoders.registry import CheckpointForm, EncoderEntry, InstalledFile
+from monai_lora_sam.encoders.installed_file import DownloadedFile, InstalledFile
+from monai_lora_sam.encoders.registry import CheckpointForm, EncoderEntry
 
 # Names of LiteMedSAM and MobileSAM on the left, names below `TinyVitModel` on the right.
 _ORIGINAL_NAMES = {
