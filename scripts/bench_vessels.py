@@ -26,7 +26,6 @@ from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from scipy.stats import bootstrap
 
 from monai_lora_sam.cli.console import one_line_errors
 from monai_lora_sam.coronary.images import read_angiogram
@@ -35,7 +34,7 @@ from monai_lora_sam.coronary.stages import SHIPPED
 from monai_lora_sam.data import read_datalist
 from monai_lora_sam.data.datalist import write_json
 from monai_lora_sam.images import read_label
-from monai_lora_sam.metrics import CenterlineDiceMetric
+from monai_lora_sam.metrics import CenterlineDiceMetric, mean_with_interval
 
 QUICK = 10
 REFINER = ("without", "with")
@@ -160,18 +159,6 @@ def _of_each(metric: DiceMetric | CenterlineDiceMetric) -> np.ndarray:
 
 def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 5)
-
-
-def mean_with_interval(values: np.ndarray, seed: int = 0) -> dict[str, Any]:
-    """Return the mean of the values that are not NaN, and its 95 % percentile bootstrap interval."""
-    values = values[~np.isnan(values)]
-    if values.size == 0:
-        return {"mean": None, "low": None, "high": None, "count": 0}
-    low = high = float(values.mean())
-    if values.size > 1:
-        interval = bootstrap((values,), np.mean, method="percentile", rng=seed).confidence_interval
-        low, high = float(interval.low), float(interval.high)
-    return {"mean": float(values.mean()), "low": low, "high": high, "count": int(values.size)}
 
 
 def as_table(rows: list[dict[str, Any]], title: str) -> Table:

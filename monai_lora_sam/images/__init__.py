@@ -1,4 +1,4 @@
-"""Read pictures, labels and DICOM frames from PNG, JPEG, TIFF, NIfTI and DICOM files. No torch."""
+"""Read pictures, labels, DICOM frames and volumes; scale intensities to 0 to 1. No torch."""
 
 from monai_lora_sam.images.dicom_files import (
     DICOM_DIRECTORY,
@@ -20,16 +20,19 @@ from monai_lora_sam.images.intensity_windows import (
 )
 from monai_lora_sam.images.read_image import GreyImage, read_image
 from monai_lora_sam.images.read_label import read_label
-from monai_lora_sam.images.size_limits import MAXIMUM_PIXELS
+from monai_lora_sam.images.size_limits import MAXIMUM_PIXELS, MAXIMUM_VOXELS
+from monai_lora_sam.images.volume import Volume, read_label_volume, read_volume, write_label_volume
 
 __all__ = [
     "CT_WINDOWS",
     "DICOM_DIRECTORY",
     "INTENSITY_PRESETS",
     "MAXIMUM_PIXELS",
+    "MAXIMUM_VOXELS",
     "Frames",
     "GreyImage",
     "OptionalTags",
+    "Volume",
     "detect_format",
     "is_image_name",
     "looks_like_dicom",
@@ -40,7 +43,10 @@ __all__ = [
     "read_header",
     "read_image",
     "read_label",
+    "read_label_volume",
+    "read_volume",
     "to_unit_by_percentiles",
     "to_unit_by_preset",
     "to_unit_by_window",
+    "write_label_volume",
 ]
