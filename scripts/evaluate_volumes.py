@@ -69,6 +69,9 @@ def main(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda or mps; default: a GPU where there is one.")
     ] = None,
+    way: Annotated[
+        list[str] | None, typer.Option(help=f"{', '.join(WAYS)}; repeatable. Default: both.")
+    ] = None,
     quick: Annotated[bool, typer.Option(help=f"The first {QUICK} volumes alone.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="File for the figures; - for standard output.")
@@ -77,6 +80,9 @@ def main(
     """Score prompted segmentation of volumes, slice by slice from one box for each object."""
     check_output_folder(out)
     check_json_file(json_file)
+    ways = [one for one in WAYS if one in way] if way else list(WAYS)
+    if unknown := set(way or ()) - set(WAYS):
+        raise ValueError(f"--way: expected {' or '.join(WAYS)}, found {', '.join(sorted(unknown))}")
     entries, classes, modality = read_task(folder)
     preset = preset or ("ct_abdomen" if modality == "CT" else "percentiles")
     network = build_promptable(encoder, mixed_precision=mixed_precision).to(choose_device(device))
@@ -89,7 +95,7 @@ def main(
     with progress("volumes") as bars:
         for image, label in bars.track(chosen):
             try:
-                rows += score_volume(cached, image, label, classes, preset, margin, tolerance_mm, out)
+                rows += score_volume(cached, image, label, classes, ways, preset, margin, tolerance_mm, out)
             except (ValueError, OSError) as error:
                 failures.append(str(error))
             write_csv(out / "scores.csv", rows)
@@ -158,6 +164,7 @@ def score_volume(
     image: Path,
     label: Path,
     classes: dict[int, str],
+    ways: list[str],
     preset: str,
     margin: float | None,
     tolerance_mm: float,
@@ -170,7 +177,7 @@ def score_volume(
     pixels = torch.from_numpy(to_unit_by_preset(volume.pixels, preset))[None, None]
     inferer = SlicePropagationInferer(margin, sw_device=next(network.network.parameters()).device)
     rows = []
-    for way in WAYS:
+    for way in ways:
         labels = np.zeros(truth.pixels.shape, np.uint8)
         for value, name in classes.items():
             wanted = truth.pixels == value
@@ -243,7 +250,7 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return mean with interval and median of each score, for each way and class and for all classes."""
     names = list(dict.fromkeys(row["class"] for row in rows))
     summary = []
-    for way in WAYS:
+    for way in dict.fromkeys(row["way"] for row in rows):
         for name in [*names, "all"]:
             chosen = [row for row in rows if row["way"] == way and name in (row["class"], "all")]
             entry: dict[str, Any] = {"way": way, "class": name}
@@ -273,8 +280,8 @@ def by_volume(rows: list[dict[str, Any]], score: str) -> np.ndarray:
 def as_table(summary: list[dict[str, Any]], title: str) -> Table:
     """Return the figures for the console."""
     table = Table(title=title, box=box.SIMPLE, pad_edge=False, collapse_padding=True)
-    for column in ("way", "class", "Dice", "95 %", "median", "surface", "HD95 mm", "first slice"):
-        table.add_column(column, no_wrap=True)
+    for column in ("way", "class", "Dice", "95 %", "median", "surface", "HD95", "slice"):
+        table.add_column(column, overflow="fold")
     for row in summary:
         interval = row["dice"]
         cells = [f"{interval['mean']:.3f}", f"{interval['low']:.3f} – {interval['high']:.3f}"]
@@ -300,7 +307,7 @@ def write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
 def write_sheet(file: Path, rows: list[dict[str, Any]], preset: str, out: Path, height: int = 220) -> None:
     """Draw the best, the median and the worst volume of each way: truth in green, masks in yellow."""
     strips = []
-    for way in WAYS:
+    for way in dict.fromkeys(row["way"] for row in rows):
         chosen = [row for row in rows if row["way"] == way]
         order = sorted(range(len(chosen)), key=lambda number: -chosen[number]["dice"])
         places = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}

@@ -58,16 +58,6 @@ def test_scores_are_those_by_hand_and_empty_labels_do_not_count(script, datalist
     assert [image["dice"] for image in scored["images"]] == [pytest.approx(2 / 3, abs=1e-5), None]
 
 
-def test_the_interval_is_that_of_a_normal_mean(script):
-    values = np.random.default_rng(0).normal(0.7, 0.1, 400)
-    found = script("bench_vessels").mean_with_interval(np.append(values, np.nan))
-    half = 1.96 * values.std(ddof=1) / np.sqrt(values.size)
-    assert found["count"] == 400
-    assert found["mean"] == pytest.approx(values.mean())
-    assert found["low"] == pytest.approx(values.mean() - half, abs=0.002)
-    assert found["high"] == pytest.approx(values.mean() + half, abs=0.002)
-
-
 def test_a_stage_is_scored_through_the_pipeline_both_ways(script, datalist, tmp_path, capsys):
     torch.manual_seed(0)
     encoder = build_encoder("tiny", image_size=56)
