@@ -1,4 +1,4 @@
-"""Read pictures, labels and DICOM frames from PNG, JPEG, TIFF, NIfTI and DICOM files. No torch."""
+"""Read pictures, labels, DICOM frames and volumes; scale intensities to 0 to 1. No torch."""
 
 from monai_lora_sam.images.colour_image import ColourImage, read_colour_image
 from monai_lora_sam.images.dicom_files import (
@@ -21,7 +21,8 @@ from monai_lora_sam.images.intensity_windows import (
 )
 from monai_lora_sam.images.read_image import GreyImage, read_image
 from monai_lora_sam.images.read_label import read_label
-from monai_lora_sam.images.size_limits import MAXIMUM_PIXELS
+from monai_lora_sam.images.size_limits import MAXIMUM_PIXELS, MAXIMUM_VOXELS
+from monai_lora_sam.images.volume import Volume, read_label_volume, read_volume, write_label_volume
 
 __all__ = [
     "CT_WINDOWS",
@@ -29,9 +30,11 @@ __all__ = [
     "INTENSITY_PRESETS",
     "MAXIMUM_PIXELS",
     "ColourImage",
+    "MAXIMUM_VOXELS",
     "Frames",
     "GreyImage",
     "OptionalTags",
+    "Volume",
     "detect_format",
     "is_image_name",
     "looks_like_dicom",
@@ -43,7 +46,10 @@ __all__ = [
     "read_header",
     "read_image",
     "read_label",
+    "read_label_volume",
+    "read_volume",
     "to_unit_by_percentiles",
     "to_unit_by_preset",
     "to_unit_by_window",
+    "write_label_volume",
 ]

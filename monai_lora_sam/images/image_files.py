@@ -190,7 +190,7 @@ def _upright(array: np.ndarray, orientation: object) -> np.ndarray:
 
 def _read_nifti(path: Path, _: str) -> np.ndarray:
     # nibabel, since SimpleITK turns NaN into 0 and fills truncated files with 0.
-    with _nifti_name(path) as named:
+    with nifti_name(path) as named:
         image = cast(SpatialImage, nibabel.load(named))
         shape = image.shape
         if len(shape) < 2:
@@ -201,14 +201,14 @@ def _read_nifti(path: Path, _: str) -> np.ndarray:
             raise ValueError(
                 f"expected square pixels, found {zooms[1]:g} x {zooms[0]:g} mm (row, column); resample it"
             )
-        _check_gzip(path, 352 + int(np.prod(shape)) * image.get_data_dtype().itemsize)
+        check_gzip(path, 352 + int(np.prod(shape)) * image.get_data_dtype().itemsize)
         array = np.asanyarray(image.dataobj).reshape(shape[:2]).T
     if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
         raise ValueError(f"expected grey pixels, found {array.dtype}")
     return array
 
 
-def _check_gzip(path: Path, size: int) -> None:
+def check_gzip(path: Path, size: int) -> None:
     """Read a packed file to its end, where its check sum is; nibabel stops at the last pixel.
 
     Args:
@@ -227,7 +227,7 @@ def _check_gzip(path: Path, size: int) -> None:
 
 
 @contextmanager
-def _nifti_name(path: Path) -> Iterator[Path]:
+def nifti_name(path: Path) -> Iterator[Path]:
     """Give a NIfTI file of another name one that nibabel reads."""
     if path.name.lower().endswith((".nii", ".nii.gz")):
         yield path
@@ -309,10 +309,16 @@ def read_frame(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     found = detect_format(path)
+    with naming_image(path, found), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes have a limit of their own
+        return READERS[found](path, found)
+
+
+@contextmanager
+def naming_image(path: Path, found: str) -> Iterator[None]:
+    """Turn every error of a reader inside the block into a ``ValueError`` that names the file."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes have a limit of their own
-            return READERS[found](path, found)
+        yield
     except ValueError as error:
         if str(error).startswith(f"{path}: "):
             raise
