@@ -52,7 +52,9 @@ class PromptableSegmenter(StageNetwork):
     """Segment the objects that points, boxes or earlier masks show, as Segment Anything does.
 
     An image of another size than the encoder's is scaled until its longest side has that size, and padded right
-    and below with zeros to a square. Prompts are in pixels of the image as it is given.
+    and below with zeros to a square. For an encoder that reads each image in its own range (LiteMedSAM) pixels are
+    averaged by area, as its authors do, and the scaled image's minimum and maximum become 0 and 1. Prompts are in
+    pixels of the image as it is given.
 
     Args:
         stack: encoder with adapters.
@@ -134,7 +136,7 @@ class PromptableSegmenter(StageNetwork):
             self.stack.activate(*self.adapters)
         image = convert_to_tensor(image, track_meta=False)
         with self.autocast(image.device):
-            return self.stack(self._to_square(image))[-1].float()
+            return self.stack(self._prepared(image))[-1].float()
 
     def decode(
         self,
@@ -179,6 +181,16 @@ class PromptableSegmenter(StageNetwork):
         scale = self.stack.encoder.image_size / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 
+    def _prepared(self, image: Tensor) -> Tensor:
+        """Scale and pad images to the encoder's square."""
+        if not self.stack.encoder.own_range:
+            return self._to_square(image)
+        small = resize_by_area(image, list(self._scaled(*image.shape[-2:])))
+        low, high = small.amin((1, 2, 3), keepdim=True), small.amax((1, 2, 3), keepdim=True)
+        # Rounding leaves a span of 1e-7 in an image of one grey, which becomes 0 and not noise.
+        flat = high - low <= 1e-5 * torch.maximum(low.abs(), high.abs())
+        return self._to_square((small - low) / (high - low).masked_fill(flat, torch.inf))
+
     def _to_square(self, image: Tensor) -> Tensor:
         rows, columns = self._scaled(*image.shape[-2:])
         side = self.stack.encoder.image_size
@@ -190,6 +202,27 @@ def resize(image: Tensor, size: list[int]) -> Tensor:
     if list(image.shape[-2:]) == size:
         return image
     return functional.interpolate(image.float(), size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def resize_by_area(image: Tensor, size: list[int]) -> Tensor:
+    """Resize (B, C, H, W): each new pixel is the mean of the area that it covers, as in OpenCV's ``INTER_AREA``.
+
+    PyTorch's mode "area" takes whole pixels alone, so that new pixels cover unequal areas.
+    """
+    if list(image.shape[-2:]) == size:
+        return image
+    down, across = (
+        _shares(old, new).to(image.device) for old, new in zip(image.shape[-2:], size, strict=True)
+    )
+    return down @ image.float() @ across.T
+
+
+def _shares(old: int, new: int) -> Tensor:
+    """Return (new, old): the share of each old pixel of a line in each new one."""
+    edges = torch.arange(new + 1, dtype=torch.float64)[:, None] * old / new
+    pixels = torch.arange(old, dtype=torch.float64)
+    covered = torch.minimum(edges[1:], pixels + 1) - torch.maximum(edges[:-1], pixels)
+    return (covered.clamp(min=0) * new / old).float()
 
 
 def check_prompts(

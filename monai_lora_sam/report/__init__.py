@@ -1,6 +1,7 @@
 """Self-contained HTML pages, charts and pictures."""
 
 from monai_lora_sam.report.bland_altman import bland_altman
+from monai_lora_sam.report.box_plot import box_plot
 from monai_lora_sam.report.charts import Mark, Series, Span, line_chart
 from monai_lora_sam.report.drawing import centred, outline, polyline, svg
 from monai_lora_sam.report.figures import figure_table
@@ -34,6 +35,7 @@ __all__ = [
     "Text",
     "Viewer",
     "bland_altman",
+    "box_plot",
     "centred",
     "data_uri",
     "figure_table",

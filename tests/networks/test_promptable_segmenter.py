@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from skimage.draw import ellipse
+from skimage.transform import resize_local_mean
 
 from monai_lora_sam.encoders import weights_source
 from monai_lora_sam.networks import ImageEmbedding, PromptableSegmenter, build_promptable, check_prompts
+from monai_lora_sam.networks.promptable_segmenter import resize_by_area
 from monai_lora_sam.stages import load_stage, new_stage, save_stage
 
 BOX = {"boxes": torch.tensor([[[30.0, 40, 90, 110]]])}
@@ -166,3 +168,43 @@ def test_a_trained_adapter_comes_back_as_a_stage(
     again = load_stage(tmp_path / "kidney", mixed_precision=False)
     with torch.no_grad():
         torch.testing.assert_close(again.eval()(image, **BOX).logits, trained(image, **BOX).logits)
+
+
+@pytest.fixture(scope="module")
+def small_network() -> PromptableSegmenter:
+    """LiteMedSAM at half its size, with random weights."""
+    return build_promptable("medsam_lite", False, image_size=128, mixed_precision=False)
+
+
+@pytest.mark.parametrize("size", [(200, 150), (90, 300), (60, 100)])
+def test_images_are_prepared_as_by_the_authors_of_litemedsam(
+    small_network: PromptableSegmenter, size: tuple[int, int]
+) -> None:
+    image = 40 + 100 * torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(1))
+    # The longest side becomes the encoder's by area, then minimum and maximum 0 and 1, then zeros right and below.
+    height, width = (int(128 / max(size) * side + 0.5) for side in size)
+    pixels = resize_local_mean(image[0, 0].double().numpy(), (height, width))
+    official = np.zeros((128, 128), np.float32)
+    official[:height, :width] = (pixels - pixels.min()) / (pixels.max() - pixels.min())
+    expected = torch.from_numpy(official).expand(1, 3, -1, -1)
+    with torch.no_grad():
+        for given in (image, (image - 40) / 100):  # Whatever the scale of the image
+            torch.testing.assert_close(
+                small_network.encode(given.expand(-1, 3, -1, -1)).features,
+                small_network.stack(expected)[-1],
+                rtol=1e-3,
+                atol=1e-3,
+            )
+
+
+def test_images_of_one_grey_become_zero(small_network: PromptableSegmenter) -> None:
+    with torch.no_grad():
+        features = small_network.encode(torch.full((1, 3, 50, 90), 0.7)).features
+        torch.testing.assert_close(features, small_network.stack(torch.zeros(1, 3, 128, 128))[-1])
+
+
+@pytest.mark.parametrize("size", [(7, 5), (40, 64), (31, 20), (20, 12)])
+def test_resizing_by_area_is_that_of_scikit_image(size: tuple[int, int]) -> None:
+    image = torch.rand(2, 3, 20, 31, generator=torch.Generator().manual_seed(0))
+    expected = resize_local_mean(image.double().numpy(), (2, 3, *size))
+    np.testing.assert_allclose(resize_by_area(image, list(size)).numpy(), expected, atol=1e-6)

@@ -1,0 +1,38 @@
+"""Score promptable networks on data sets by published protocols."""
+
+from monai_lora_sam.evaluation.evaluate_prompts import (
+    FIELDS,
+    PromptedEvaluation,
+    evaluate_prompts,
+    read_scores,
+)
+from monai_lora_sam.evaluation.labelled_objects import SMALLEST_OBJECT, LabelledObject, labelled_objects
+from monai_lora_sam.evaluation.prompt_modes import (
+    CHOICES,
+    CLICK_MODES,
+    PROMPT_MODES,
+    Answer,
+    Prompts,
+    answers,
+)
+from monai_lora_sam.evaluation.prompted_page import write_prompted_page
+from monai_lora_sam.evaluation.summarise import MODES, summarise
+
+__all__ = [
+    "Answer",
+    "CHOICES",
+    "CLICK_MODES",
+    "FIELDS",
+    "LabelledObject",
+    "MODES",
+    "PROMPT_MODES",
+    "PromptedEvaluation",
+    "Prompts",
+    "SMALLEST_OBJECT",
+    "answers",
+    "evaluate_prompts",
+    "labelled_objects",
+    "read_scores",
+    "summarise",
+    "write_prompted_page",
+]

@@ -1,0 +1,158 @@
+"""Write the page of an evaluation by prompts: tables, box plots, pictures of the best, median and worst."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_lora_sam.evaluation.evaluate_prompts import KEPT_CHOICE, KEPT_MODE, mask_file
+from monai_lora_sam.evaluation.labelled_objects import labelled_objects
+from monai_lora_sam.evaluation.prompt_modes import CHOICES, PROMPT_MODES
+from monai_lora_sam.evaluation.summarise import MODES
+from monai_lora_sam.images import read_image, read_label
+from monai_lora_sam.metrics import OBJECT_SCORES
+from monai_lora_sam.report import (
+    Chart,
+    Gallery,
+    Section,
+    Table,
+    Text,
+    Viewer,
+    box_plot,
+    data_uri,
+    grey,
+    outline,
+    png,
+    svg,
+    write_page,
+)
+
+TRUTH_COLOUR, PREDICTION_COLOUR = "#35c759", "#ff5a36"
+
+
+def write_prompted_page(
+    out: str | Path,
+    rows: Sequence[Mapping[str, Any]],
+    summary: Sequence[Mapping[str, Any]],
+    entries: Sequence[Mapping[str, Any]],
+    class_names: Sequence[str],
+    title: str,
+    notes: Sequence[str] = (),
+) -> Path:
+    """Write `index.html` into the folder of an evaluation.
+
+    Args:
+        out: folder that :func:`evaluate_prompts` wrote.
+        rows: of the evaluation.
+        summary: what :func:`summarise` made of them.
+        entries, class_names: of the datalist, for the pictures.
+        title: heading of the page.
+        notes: sentences at its head.
+
+    Returns:
+        The page.
+    """
+    sections = [Section("Dice", [*map(Text, notes), *(_dice_table(summary, choice) for choice in CHOICES)])]
+    sections.append(Section("All scores for the tight box", [_score_table(summary)]))
+    by_object: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_object[f"{row['modality']} {row['object']}".strip()].append(row)
+    of_image = {entry["image"]: entry for entry in entries}
+    for name, own in sorted(by_object.items()):
+        single = {
+            mode: [r["dice"] for r in own if (r["mode"], r["choice"]) == (mode, "single")] for mode in MODES
+        }
+        kept = sorted(
+            (row for row in own if (row["mode"], row["choice"]) == (KEPT_MODE, KEPT_CHOICE)),
+            key=lambda row: row["dice"],
+        )
+        chosen = {"best": kept[-1], "median": kept[len(kept) // 2], "worst": kept[0]} if kept else {}
+        viewers = [
+            _viewer(Path(out), word, row, of_image[row["image"]], class_names) for word, row in chosen.items()
+        ]
+        count = len(kept)
+        sections.append(
+            Section(
+                name,
+                [
+                    Chart(box_plot(single, "Dice"), f"The decoder's single mask, {count} objects."),
+                    Text("Masks for the tight box."),
+                    Gallery(viewers),
+                ],
+            )
+        )
+    path = Path(out) / "index.html"
+    write_page(path, title, sections)
+    return path
+
+
+def _dice_table(summary: Sequence[Mapping[str, Any]], choice: str) -> Table:
+    """Return the mean Dice in percent of each group and mode for a choice of mask."""
+    modes = MODES if choice == "single" else tuple(PROMPT_MODES)
+    cells: dict[str, dict[str, str]] = defaultdict(dict)
+    counts: dict[str, int] = {}
+    for item in summary:
+        if item["choice"] == choice:
+            dice = item["dice"]
+            cells[item["group"]][item["mode"]] = (
+                f"{100 * dice['mean']:.1f} ({100 * dice['low']:.0f}–{100 * dice['high']:.0f})"
+            )
+            counts[item["group"]] = item["objects"]
+    captions = {
+        "single": "The decoder's single mask",
+        "predicted": "Of three masks the one with the highest predicted IoU",
+        "oracle": "Of three masks the one with the highest Dice to the truth, which no user knows",
+    }
+    return Table(
+        ["Objects", "n", *modes],
+        [[group, counts[group], *(found.get(mode) for mode in modes)] for group, found in cells.items()],
+        f"{captions[choice]}: mean Dice in percent with its 95 % interval.",
+    )
+
+
+def _score_table(summary: Sequence[Mapping[str, Any]]) -> Table:
+    kept = [item for item in summary if (item["mode"], item["choice"]) == (KEPT_MODE, KEPT_CHOICE)]
+    return Table(
+        [
+            "Objects",
+            "n",
+            "Empty",
+            *(f"{name}, {word}" for name in OBJECT_SCORES.values() for word in ("mean", "median")),
+        ],
+        [
+            [
+                item["group"],
+                item["objects"],
+                item["empty"],
+                *(item[name][word] for name in OBJECT_SCORES for word in ("mean", "median")),
+            ]
+            for item in kept
+        ],
+        "The decoder's single mask. Empty masks have no distances and are left out of their means.",
+    )
+
+
+def _viewer(
+    out: Path, word: str, row: Mapping[str, Any], entry: Mapping[str, Any], class_names: Sequence[str]
+) -> Viewer:
+    """Show an object's image with the outlines of truth and prediction."""
+    picture = read_image(entry["image"]).pixels
+    objects, _ = labelled_objects(entry, class_names, smallest=1)
+    truth = next(thing.mask for thing in objects if thing.name == row["object"])
+    prediction = read_label(mask_file(out, row), 2).astype(bool)
+    both = [outline(truth, TRUTH_COLOUR), outline(prediction, PREDICTION_COLOUR)]
+    return Viewer(
+        base=data_uri(png(grey(np.clip(picture, 0, 1)))),
+        base_label="Image",
+        layers={
+            "Both": svg(picture.shape, both),
+            "Truth": svg(picture.shape, both[:1]),
+            "Prediction": svg(picture.shape, both[1:]),
+        },
+        caption=f"{word}: {Path(row['image']).name}, Dice {row['dice']:.3f}",
+        legend={"truth": TRUTH_COLOUR, "prediction": PREDICTION_COLOUR},
+    )
