@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box as boxes
@@ -14,12 +17,17 @@ from monai_lora_sam.cli.console import console, one_line_errors
 from monai_lora_sam.files import check_output_folder, printable
 
 if TYPE_CHECKING:
-    from monai_lora_sam.prompting import ObjectPrompt
+    from monai_lora_sam.networks import PromptableSegmenter
+    from monai_lora_sam.prompting import ObjectPrompt, SegmentedObject
+
+    Load = Callable[[], PromptableSegmenter]
+    Result = tuple[PromptableSegmenter, list[SegmentedObject], list[Path]]
 
 EPILOG = (
     "Examples:\n\n"
     "monai-lora-sam segment abdomen.png --box 120,187,184,250 --out kidney\n\n"
     "monai-lora-sam segment abdomen.dcm --box 120,187,184,250 --point 150,222,0 --out kidney\n\n"
+    "monai-lora-sam segment liver_ct.nii.gz --slice 40 --box 60,90,200,230 --window ct_abdomen --out liver\n\n"
     "monai-lora-sam segment abdomen.png --prompts organs.json --out organs\n\n"
     "where organs.json is\n\n"
     '{"objects": [{"name": "right kidney", "box": [120, 187, 184, 250]}, {"name": "aorta", "points": [[254, 168, 1]]}]}'
@@ -30,8 +38,19 @@ app = typer.Typer()
 
 @app.command(epilog=EPILOG)
 def segment(
-    image: Annotated[Path, typer.Argument(help="PNG, JPEG, TIFF, NIfTI or DICOM.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder for mask.png, overlay.png and segmentation.json.")],
+    image: Annotated[
+        Path,
+        typer.Argument(
+            help="PNG, JPEG, TIFF, NIfTI or DICOM; a volume as NIfTI or as a folder of one DICOM series.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for mask.png (of a volume: mask.nii.gz), overlay.png and segmentation.json."
+        ),
+    ],
     box: Annotated[
         list[str] | None,
         typer.Option(help="Box around an object in px; several for several objects.", metavar="X0,Y0,X1,Y1"),
@@ -46,6 +65,26 @@ def segment(
     prompts: Annotated[
         Path | None,
         typer.Option(help="JSON file with the prompts of many objects: see below.", metavar="FILE"),
+    ] = None,
+    slice_index: Annotated[
+        int | None,
+        typer.Option(
+            "--slice", min=0, help="Slice of a volume that box and points lie in, from 0.", metavar="N"
+        ),
+    ] = None,
+    slices: Annotated[
+        str | None,
+        typer.Option(
+            help="Slices of a volume to segment. Default: until each object ends.", metavar="FIRST,LAST"
+        ),
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            help="Intensities of a volume: ct_abdomen, ct_lung, ct_bone, ct_brain, percentiles, or level and width in "
+            "HU. Default: ct_abdomen for CT in DICOM, else percentiles.",
+            metavar="PRESET|LEVEL,WIDTH",
+        ),
     ] = None,
     adapter: Annotated[
         str | None,
@@ -69,49 +108,119 @@ def segment(
 ) -> None:
     """Segment the objects of an image that boxes and points show."""
     with one_line_errors():
-        from monai_lora_sam.images import read_colour_image
-        from monai_lora_sam.prompting import load_promptable, segment_image, write_objects
+        from monai_lora_sam.images import is_volume
+        from monai_lora_sam.prompting import load_promptable
 
-        objects = _objects(box or [], point or [], prompts)
+        objects = _objects(box or [], point or [], prompts, slice_index)
         check_output_folder(out)
-        picture = read_colour_image(image)
-        network = load_promptable(encoder, weights, image_size, adapter, device)
-        try:
-            found = segment_image(network, picture.pixels, objects)
-        except ValueError as error:
-            raise ValueError(f"{prompts or image}: {error}") from error
-        stack = network.stack
-        made_by = {
-            "image": printable(image.name),
-            "encoder": {"name": stack.encoder.name, "fingerprint": stack.encoder.fingerprint},
-            "adapters": list(network.adapters),
-            "input_size": stack.encoder.image_size,
-        }
-        files = write_objects(out, picture.pixels, found, made_by)
-        given = {kind for one in objects for kind in one.tensors() if kind != "point_labels"}
+        segment_file = _segment_volume if is_volume(image) else _segment_picture
+        load = partial(load_promptable, encoder, weights, image_size, adapter, device)
+        network, found, files = segment_file(image, out, objects, load, prompts or image, slices, window)
+    of_volume = found[0].predicted_iou is None
     table = Table(box=boxes.SIMPLE, pad_edge=False)
     table.add_column("object")
-    for column in ("area (px)", "predicted IoU"):
+    for column in ("voxels", "slices") if of_volume else ("area (px)", "predicted IoU"):
         table.add_column(column, justify="right")
     for one in found:
-        area = f"{one.mask.sum():,}" if one.mask.any() else "nothing found"
-        table.add_row(escape(one.prompt.name), area, f"{one.predicted_iou:.2f}")
+        size = f"{one.mask.sum():,}" if one.mask.any() else "nothing found"
+        more = str(one.mask.any((0, 1)).sum()) if of_volume else f"{one.predicted_iou:.2f}"
+        table.add_row(escape(one.prompt.name), size, more)
     console.print(table)
+    given = {kind for one in objects for kind in one.tensors() if kind != "point_labels"}
     untrained = given - set(network.head.prompts)
     if untrained:
         console.print(
-            f"[yellow]note:[/] {escape(stack.encoder.name)} was never trained with {' and '.join(sorted(untrained))}: "
-            f"prompt it by {' and '.join(network.head.prompts)}, or train an adapter."
+            f"[yellow]note:[/] {escape(network.stack.encoder.name)} was never trained with "
+            f"{' and '.join(sorted(untrained))}: prompt it by {' and '.join(network.head.prompts)}, or train an "
+            "adapter."
         )
     console.print(", ".join(escape(printable(file)) for file in files), soft_wrap=True, highlight=False)
 
 
-def _objects(boxes_given: list[str], points: list[str], file: Path | None) -> list[ObjectPrompt]:
+def _segment_picture(
+    image: Path,
+    out: Path,
+    objects: list[ObjectPrompt],
+    load: Load,
+    prompted_by: Path,
+    slices: str | None,
+    window: str | None,
+) -> Result:
+    from monai_lora_sam.images import read_colour_image
+    from monai_lora_sam.prompting import segment_image, write_objects
+
+    if slices or window or any(one.slice_index is not None for one in objects):
+        raise ValueError(
+            f"{image}: expected a volume with a slice, slices or a window, found a single picture"
+        )
+    picture = read_colour_image(image)
+    network = load()
+    with _naming(prompted_by):
+        found = segment_image(network, picture.pixels, objects)
+    return network, found, write_objects(out, picture.pixels, found, _made_by(image, network))
+
+
+def _segment_volume(
+    image: Path,
+    out: Path,
+    objects: list[ObjectPrompt],
+    load: Load,
+    prompted_by: Path,
+    slices: str | None,
+    window: str | None,
+) -> Result:
+    from monai_lora_sam.images import read_volume, to_unit_by_preset, to_unit_by_window
+    from monai_lora_sam.prompting import segment_volume, write_volume_objects
+
+    if any(one.slice_index is None for one in objects):
+        raise ValueError(f"{image}: expected the slice of each object in this volume (--slice), found none")
+    ends = None if slices is None else _numbers("--slices", slices, "FIRST,LAST")
+    if ends is not None and (len(ends) != 2 or any(end != int(end) for end in ends)):
+        raise ValueError(f"--slices: expected FIRST,LAST, found {slices!r}")
+    volume = read_volume(image)
+    window = window or ("ct_abdomen" if volume.modality == "CT" else "percentiles")
+    if "," in window:
+        level_and_width = _numbers("--window", window, "LEVEL,WIDTH")
+        if len(level_and_width) != 2:
+            raise ValueError(f"--window: expected LEVEL,WIDTH, found {window!r}")
+        pixels = to_unit_by_window(volume.pixels, *level_and_width)
+    else:
+        pixels = to_unit_by_preset(volume.pixels, window)
+    network = load()
+    with _naming(prompted_by):
+        chosen = None if ends is None else (int(ends[0]), int(ends[1]))
+        found = segment_volume(network, pixels, objects, chosen, progress=True)
+    made_by = {**_made_by(image, network), "window": window}
+    return network, found, write_volume_objects(out, volume, pixels, found, made_by)
+
+
+def _made_by(image: Path, network: PromptableSegmenter) -> dict[str, Any]:
+    encoder = network.stack.encoder
+    return {
+        "image": printable(image.name),
+        "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
+        "adapters": list(network.adapters),
+        "input_size": encoder.image_size,
+    }
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Name the file whose prompts do not fit."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def _objects(
+    boxes_given: list[str], points: list[str], file: Path | None, slice_index: int | None
+) -> list[ObjectPrompt]:
     """Return the objects that options or a file show."""
     from monai_lora_sam.prompting import ObjectPrompt, read_prompts
 
-    if file is not None and (boxes_given or points):
-        raise ValueError("expected --prompts or --box and --point, found both")
+    if file is not None and (boxes_given or points or slice_index is not None):
+        raise ValueError("expected --prompts, or --box, --point and --slice, found both")
     if file is not None:
         return read_prompts(file)
     if not boxes_given and not points:
@@ -123,8 +232,8 @@ def _objects(boxes_given: list[str], points: list[str], file: Path | None) -> li
     sides = [tuple(_numbers("--box", text, "X0,Y0,X1,Y1")) for text in boxes_given]
     shown = tuple(tuple(_numbers("--point", text, "X,Y or X,Y,LABEL")) for text in points)
     if len(sides) <= 1:
-        return [ObjectPrompt("object", sides[0] if sides else None, shown)]
-    return [ObjectPrompt(f"object {number}", box) for number, box in enumerate(sides, 1)]
+        return [ObjectPrompt("object", sides[0] if sides else None, shown, slice_index)]
+    return [ObjectPrompt(f"object {number}", box, (), slice_index) for number, box in enumerate(sides, 1)]
 
 
 def _numbers(option: str, text: str, form: str) -> list[float]:

@@ -22,7 +22,7 @@ from monai_lora_sam.images.intensity_windows import (
 from monai_lora_sam.images.read_image import GreyImage, read_image
 from monai_lora_sam.images.read_label import read_label
 from monai_lora_sam.images.size_limits import MAXIMUM_PIXELS, MAXIMUM_VOXELS
-from monai_lora_sam.images.volume import Volume, read_label_volume, read_volume, write_label_volume
+from monai_lora_sam.images.volume import Volume, is_volume, read_label_volume, read_volume, write_label_volume
 
 __all__ = [
     "CT_WINDOWS",
@@ -37,6 +37,7 @@ __all__ = [
     "Volume",
     "detect_format",
     "is_image_name",
+    "is_volume",
     "looks_like_dicom",
     "naming_file",
     "number_of_frames",

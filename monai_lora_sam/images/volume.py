@@ -76,6 +76,21 @@ def read_volume(path: str | Path) -> Volume:
     return volume
 
 
+def is_volume(path: str | Path) -> bool:
+    """Say whether a path is a folder, or a NIfTI file of more than one slice, by its header alone.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`read_volume`.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return True
+    if detect_format(path) != "NIfTI":
+        return False
+    with naming_image(path, "NIfTI"), nifti_name(path) as named:
+        return int(np.prod(nibabel.load(named).shape[2:], dtype=object)) > 1  # type: ignore[attr-defined]
+
+
 def read_label_volume(path: str | Path) -> Volume:
     """Read a NIfTI file of integer labels as (H, W, D) int32.
 

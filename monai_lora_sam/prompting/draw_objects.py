@@ -25,12 +25,15 @@ SHORTEST_LONG_SIDE = 512  # px; smaller pictures are enlarged by a whole factor,
 FOREGROUND, BACKGROUND = "#39ff14", "#ff2d2d"
 
 
-def draw_objects(pixels: np.ndarray, objects: Sequence[SegmentedObject]) -> np.ndarray:
+def draw_objects(
+    pixels: np.ndarray, objects: Sequence[SegmentedObject], slice_index: int | None = None
+) -> np.ndarray:
     """Draw each object's mask in a colour of its own, with its box, its points and its name.
 
     Args:
         pixels: (H, W, 3), 0..1.
         objects: masks (H, W).
+        slice_index: of a volume's slice; prompts of other slices are left out then.
 
     Returns:
         (H, W, 3) uint8, enlarged by a whole factor where the image is small.
@@ -41,13 +44,16 @@ def draw_objects(pixels: np.ndarray, objects: Sequence[SegmentedObject]) -> np.n
     factor = max(1, round(SHORTEST_LONG_SIDE / max(pixels.shape[:2])))
     canvas = grey(pixels).repeat(factor, 0).repeat(factor, 1).astype(np.float32)
     regions = np.zeros(canvas.shape[:2], np.int32)
+    shown = {n: one for n, one in enumerate(objects, 1) if one.prompt.slice_index == slice_index}
     for number, one in enumerate(objects, 1):
         mask = one.mask.repeat(factor, 0).repeat(factor, 1)
         canvas[mask] = (1 - FILL) * canvas[mask] + FILL * np.array(object_colour(number), np.float32)
-        regions[mask if mask.any() else _prompted_pixel(one, factor)] = number
+        regions[mask] = number
+        if number in shown and not mask.any():
+            regions[_prompted_pixel(one, factor)] = number
     picture = Image.fromarray(np.rint(canvas).astype(np.uint8))
-    draw = ImageDraw.Draw(picture)
-    for number, one in enumerate(objects, 1):
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
+    for number, one in shown.items():
         if one.prompt.box is not None:
             draw.rectangle([factor * side for side in one.prompt.box], outline=object_colour(number))
         for x, y, label in one.prompt.points:
@@ -58,8 +64,9 @@ def draw_objects(pixels: np.ndarray, objects: Sequence[SegmentedObject]) -> np.n
                 outline="black",
             )
     names = {number: one.prompt.name for number, one in enumerate(objects, 1)}
+    if slice_index is not None:
+        draw.text((6, 6), f"slice {slice_index}", "white", font, stroke_width=2, stroke_fill="black")
     for number, place in place_labels(regions, names).items():
-        font = ImageFont.load_default(13)
         draw.text(place, names[number], "white", font, "mm", stroke_width=2, stroke_fill="black")
     return np.asarray(picture)
 

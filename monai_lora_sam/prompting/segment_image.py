@@ -20,12 +20,12 @@ class SegmentedObject:
     Attributes:
         prompt: that showed the object.
         mask: (H, W) bool, or (H, W, D) of a volume.
-        predicted_iou: the network's own estimate of the mask's intersection over union, 0..1.
+        predicted_iou: the network's own estimate of the mask's intersection over union, 0..1; None of a volume.
     """
 
     prompt: ObjectPrompt
     mask: np.ndarray
-    predicted_iou: float
+    predicted_iou: float | None
 
 
 def segment_image(

