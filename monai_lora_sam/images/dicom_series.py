@@ -116,9 +116,9 @@ def _place(path: Path, header: pydicom.Dataset) -> _Place:
         raise ValueError(f"{path}: expected a PixelSpacing above 0 mm, found {spacing.tolist()}")
     shape = (int(numbers("Rows", 1)[0]), int(numbers("Columns", 1)[0]))
     between_rows, between_columns = spacing.tolist()
-    return _Place(
-        path, numbers("ImagePositionPatient", 3), *directions, (between_rows, between_columns), shape
-    )
+    row, column = directions
+    position = numbers("ImagePositionPatient", 3)
+    return _Place(path, position, row, column, (between_rows, between_columns), shape)
 
 
 def _sorted(folder: Path, places: list[_Place]) -> tuple[list[_Place], np.ndarray]:
