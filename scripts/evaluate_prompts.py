@@ -10,7 +10,6 @@ protocol and the table.
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -23,7 +22,7 @@ from rich.table import Table
 
 from monai_lora_sam.cli import check_json_file, console_beside, one_line_errors, progress, write_json
 from monai_lora_sam.data import SPLITS, read_datalist
-from monai_lora_sam.evaluation import CHOICES, MODES, evaluate_prompts, summarise, write_prompted_page
+from monai_lora_sam.evaluation import CHOICE_TITLES, MODES, evaluate_prompts, summarise, write_prompted_page
 from monai_lora_sam.files import check_output_folder
 from monai_lora_sam.networks import PromptableSegmenter, build_promptable, choose_device
 from monai_lora_sam.stages import load_stage
@@ -38,6 +37,9 @@ def main(
     encoder: Annotated[str, typer.Option(help="Name of the encoder.")] = "medsam_lite",
     weights: Annotated[str | None, typer.Option(help="Its weights, if not at their usual place.")] = None,
     stage: Annotated[Path | None, typer.Option(help="A trained stage in place of the bare encoder.")] = None,
+    mode: Annotated[
+        list[str] | None, typer.Option(help=f"{', '.join(MODES)}; repeatable. Default: all.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="One split. Default: all images.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="So many images, evenly spaced.")] = None,
     seed: Annotated[int, typer.Option(help="Of the shifted boxes.")] = 0,
@@ -78,6 +80,7 @@ def main(
             entries,
             names,
             out,
+            modes=mode or MODES,
             seed=seed,
             clip_percentiles=clip_percentiles,
             progress=lambda: bars.advance(bar),
@@ -102,7 +105,10 @@ def main(
     write_json({**facts, "results": summary}, out / "scores.json")
     name = stage.name if stage else encoder
     page = write_prompted_page(out, evaluation.rows, summary, entries, names, f"{name} by prompts", notes)
-    console.print(as_table(summary, notes[0]))
+    for choice in CHOICE_TITLES:
+        if any(item["choice"] == choice for item in summary):
+            console.print(as_table(summary, choice))
+    console.print(notes[0], soft_wrap=True)
     console.print(f"[bold]{page}[/]", soft_wrap=True)
     if json_file is not None:
         write_json({**facts, "results": summary}, json_file)
@@ -115,20 +121,17 @@ def spaced(entries: Sequence[dict[str, Any]], count: int | None) -> list[dict[st
     return [entries[index] for index in np.linspace(0, len(entries) - 1, count).round().astype(int)]
 
 
-def as_table(summary: Sequence[dict[str, Any]], title: str) -> Table:
-    """Return the mean Dice in percent for the console: groups and choices down, kinds of prompt across."""
-    table = Table(title=f"Dice x 100; {title}", box=box.SIMPLE, pad_edge=False, collapse_padding=True)
-    modes = [mode for mode in MODES if any(item["mode"] == mode for item in summary)]
-    for column in ("objects", "n", "mask", *modes):
-        table.add_column(column, justify="left" if column in ("objects", "mask") else "right")
-    found: dict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(dict)
-    for item in summary:
-        found[item["group"], item["choice"]][item["mode"]] = item
-    for (group, choice), items in found.items():
-        count = next(iter(items.values()))["objects"]
-        dice = (f"{100 * items[mode]['dice']['mean']:.1f}" if mode in items else "" for mode in modes)
-        first = choice == CHOICES[0]
-        table.add_row(group if first else "", str(count) if first else "", choice, *dice)
+def as_table(summary: Sequence[dict[str, Any]], choice: str) -> Table:
+    """Return the mean Dice in percent for the console: groups of objects down, kinds of prompt across."""
+    own = [item for item in summary if item["choice"] == choice]
+    modes = [mode for mode in MODES if any(item["mode"] == mode for item in own)]
+    table = Table(title=CHOICE_TITLES[choice], box=box.SIMPLE, pad_edge=False, collapse_padding=True)
+    table.add_column("Dice x 100", overflow="fold")
+    for column in ("n", *modes):
+        table.add_column(column, justify="right", overflow="fold")
+    dice = {(item["group"], item["mode"]): 100 * item["dice"]["mean"] for item in own}
+    for group, count in {item["group"]: item["objects"] for item in own}.items():
+        table.add_row(group, str(count), *(f"{dice[group, mode]:.1f}" for mode in modes))
     return table
 
 

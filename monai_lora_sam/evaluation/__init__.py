@@ -8,19 +8,22 @@ from monai_lora_sam.evaluation.evaluate_prompts import (
 )
 from monai_lora_sam.evaluation.labelled_objects import SMALLEST_OBJECT, LabelledObject, labelled_objects
 from monai_lora_sam.evaluation.prompt_modes import (
+    CHOICE_TITLES,
     CHOICES,
     CLICK_MODES,
+    MODES,
     PROMPT_MODES,
     Answer,
     Prompts,
     answers,
 )
 from monai_lora_sam.evaluation.prompted_page import write_prompted_page
-from monai_lora_sam.evaluation.summarise import MODES, summarise
+from monai_lora_sam.evaluation.summarise import summarise
 
 __all__ = [
     "Answer",
     "CHOICES",
+    "CHOICE_TITLES",
     "CLICK_MODES",
     "FIELDS",
     "LabelledObject",

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from monai_lora_sam.evaluation.labelled_objects import SMALLEST_OBJECT, LabelledObject, labelled_objects
-from monai_lora_sam.evaluation.prompt_modes import CHOICES, CLICK_MODES, PROMPT_MODES, answers
+from monai_lora_sam.evaluation.prompt_modes import CHOICES, MODES, PROMPT_MODES, answers
 from monai_lora_sam.files import atomic_file, atomic_write, read_json
 from monai_lora_sam.images import read_image, to_unit_by_percentiles
 from monai_lora_sam.metrics import OBJECT_SCORES, object_scores
@@ -54,6 +54,7 @@ def evaluate_prompts(
     class_names: Sequence[str],
     out: str | Path,
     *,
+    modes: Sequence[str] = MODES,
     seed: int = 0,
     smallest: int = SMALLEST_OBJECT,
     clip_percentiles: bool = False,
@@ -61,24 +62,30 @@ def evaluate_prompts(
 ) -> PromptedEvaluation:
     """Segment every object by every kind of prompt and score the masks.
 
-    Rows are appended to `scores.csv` after each image. A second run with the same settings goes on where the first ended.
+    Rows are appended to `scores.csv` after each image. A second run with the same settings goes on where the first
+    ended.
 
     Args:
         network: on its device; it is put into evaluation mode.
         entries: of a datalist, as :func:`labelled_objects` reads them.
         class_names: of the datalist.
         out: folder for `scores.csv`, `settings.json` and `masks/`, those of the tight box.
+        modes: kinds of prompt, of `MODES`.
         seed: of the random prompts, drawn for each object apart.
         smallest: fewest pixels of an object that counts.
         clip_percentiles: take COSMOS-1050K's intensity step first: clip to the 0.95 and 99.5 percentiles.
         progress: called after each image.
 
     Raises:
-        ValueError: unreadable images or labels, or a folder with scores of other settings.
+        ValueError: an unknown mode, unreadable images or labels, or a folder with scores of other settings.
 
     Example:
         >>> evaluation = evaluate_prompts(network, entries, names, "runs/prompts")  # doctest: +SKIP
     """
+    if not modes or (unknown := [mode for mode in modes if mode not in MODES]):
+        raise ValueError(
+            f"modes: expected some of {', '.join(MODES)}, found {', '.join(unknown) if modes else 'none'}"
+        )
     out = Path(out)
     table = out / "scores.csv"
     encoder = network.stack.encoder
@@ -86,6 +93,7 @@ def evaluate_prompts(
         "encoder": encoder.name,
         "fingerprint": encoder.fingerprint,
         "adapters": list(network.adapters),
+        "modes": [mode for mode in MODES if mode in modes],
         "seed": seed,
         "smallest": smallest,
         "clip_percentiles": clip_percentiles,
@@ -110,7 +118,7 @@ def evaluate_prompts(
                 pixels = to_unit_by_percentiles(pixels, *COSMOS_PERCENTILES)
             image = normalise({"image": torch.from_numpy(pixels).expand(3, -1, -1)})["image"]
             with torch.inference_mode():
-                rows = _score_image(network, image[None].to(device), entry, objects, seed, out)
+                rows = _score_image(network, image[None].to(device), entry, objects, modes, seed, out)
             _append(table, rows)
         result.rows.extend(rows)
         progress()
@@ -122,6 +130,7 @@ def _score_image(
     image: torch.Tensor,
     entry: Mapping[str, Any],
     objects: Sequence[LabelledObject],
+    modes: Sequence[str],
     seed: int,
     out: Path,
 ) -> list[dict[str, Any]]:
@@ -135,8 +144,8 @@ def _score_image(
         for thing in objects
     ]
     rows = []
-    for answer in answers(network, network.encode(image), truths, generators):
-        thing = objects[answer.index]
+    for answer in answers(network, network.encode(image), truths, generators, modes):
+        thing = objects[answer.number]
         scores = object_scores(answer.mask, thing.mask)
         rows.append(
             {
@@ -196,7 +205,7 @@ def _resume(out: Path, settings: dict[str, Any]) -> dict[str, list[dict[str, Any
     by_image: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         by_image[row["image"]].append(row)
-    expected = len(PROMPT_MODES) * len(CHOICES) + len(CLICK_MODES)
+    expected = sum(len(CHOICES) if mode in PROMPT_MODES else 1 for mode in settings["modes"])
     whole = {
         image: own
         for image, own in by_image.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,15 +40,23 @@ PROMPT_MODES: MappingProxyType[str, Callable[[Mask, np.random.Generator], Prompt
 )
 #: Names of the answers after so many clicks.
 CLICK_MODES = tuple(f"{count} click{'s' * (count > 1)}" for count in CLICKS)
-#: How the mask is chosen: the decoder's single mask; of its three the one with the highest predicted IoU; of its three
-#: the one with the highest Dice to the truth.
-CHOICES = ("single", "predicted", "oracle")
+#: All kinds of prompt in the order of tables.
+MODES = (*PROMPT_MODES, *CLICK_MODES)
+#: How the mask is chosen, and the words for it.
+CHOICE_TITLES: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "single": "The decoder's single mask",
+        "predicted": "Of three masks the one with the highest predicted IoU",
+        "oracle": "Of three masks the one with the highest Dice to the truth, which no user knows",
+    }
+)
+CHOICES = tuple(CHOICE_TITLES)
 
 
 class Answer(NamedTuple):
-    """Hold the mask (H, W) of one object for one kind of prompt, and its predicted IoU."""
+    """Hold the mask (H, W) of an object, by its number, for one kind of prompt, and its predicted IoU."""
 
-    index: int
+    number: int
     mode: str
     choice: str
     mask: Mask
@@ -60,6 +68,7 @@ def answers(
     embedding: ImageEmbedding,
     truths: Sequence[Mask],
     generators: Sequence[np.random.Generator],
+    modes: Sequence[str] = MODES,
 ) -> Iterator[Answer]:
     """Segment the objects of an image by every kind of prompt.
 
@@ -68,6 +77,7 @@ def answers(
         embedding: of one image.
         truths: (H, W) bool, one for each object; prompts are drawn from them.
         generators: source of randomness, one for each object.
+        modes: kinds of prompt, of `MODES`.
 
     Returns:
         An iterator of answers: those of `PROMPT_MODES` for each of `CHOICES`, those of `CLICK_MODES` for the single
@@ -76,13 +86,10 @@ def answers(
     device = embedding.features.device
     truth = torch.from_numpy(np.stack(truths)).to(device)
     for mode, draw in PROMPT_MODES.items():
+        if mode not in modes:
+            continue
         prompts = [draw(mask, generator) for mask, generator in zip(truths, generators, strict=True)]
-        tensors = {}
-        if prompts[0].points is not None:
-            points = torch.from_numpy(np.stack([prompt.points for prompt in prompts]))[None].to(device)
-            tensors = {"points": points, "point_labels": torch.ones_like(points[..., 0], dtype=torch.int64)}
-        if prompts[0].box is not None:
-            tensors["boxes"] = torch.from_numpy(np.stack([prompt.box for prompt in prompts]))[None].to(device)
+        tensors = _as_tensors(prompts, device)
         chosen = {"single": network.decode(embedding, **tensors)}
         three = network.decode(embedding, **tensors, multimask=True)
         chosen["predicted"] = _pick(three, three.iou[0].argmax(1))
@@ -91,11 +98,13 @@ def answers(
             found, iou = (masks.logits[0, :, 0] > 0).cpu().numpy(), masks.iou[0, :, 0].tolist()
             for index, mask in enumerate(found):
                 yield Answer(index, mode, choice, mask, iou[index])
-    yield from _clicked(network, embedding, truths)
+    clicks = [count for count, mode in zip(CLICKS, CLICK_MODES, strict=True) if mode in modes]
+    if clicks:
+        yield from _clicked(network, embedding, truths, clicks)
 
 
 def _clicked(
-    network: PromptableSegmenter, embedding: ImageEmbedding, truths: Sequence[Mask]
+    network: PromptableSegmenter, embedding: ImageEmbedding, truths: Sequence[Mask], counts: Sequence[int]
 ) -> Iterator[Answer]:
     """Correct the largest error click by click, with the previous answer as a prompt."""
     device = embedding.features.device
@@ -103,7 +112,7 @@ def _clicked(
     iou = [0.0] * len(truths)
     clicks: list[list[tuple[NDArray[np.float32], int]]] = [[] for _ in truths]
     logits = torch.zeros(len(truths), *embedding.size, device=device)
-    for count in range(1, max(CLICKS) + 1):
+    for count in range(1, max(counts) + 1):
         wrong = []
         for index, truth in enumerate(truths):
             click = next_click(truth, found[index])
@@ -125,9 +134,22 @@ def _clicked(
             for place, index in enumerate(wrong):
                 found[index] = (masks.logits[0, place, 0] > 0).cpu().numpy()
                 iou[index] = float(masks.iou[0, place, 0])
-        if count in CLICKS:
+        if count in counts:
             for index, mask in enumerate(found):
                 yield Answer(index, CLICK_MODES[CLICKS.index(count)], "single", mask, iou[index])
+
+
+def _as_tensors(prompts: Sequence[Prompts], device: torch.device) -> dict[str, Any]:
+    """Return the prompts of the N objects of one image as the network's arguments."""
+    tensors: dict[str, Any] = {}
+    points = [prompt.points for prompt in prompts if prompt.points is not None]
+    boxes = [prompt.box for prompt in prompts if prompt.box is not None]
+    if points:
+        tensors["points"] = torch.from_numpy(np.stack(points))[None].to(device)
+        tensors["point_labels"] = torch.ones(tensors["points"].shape[:3], dtype=torch.int64, device=device)
+    if boxes:
+        tensors["boxes"] = torch.from_numpy(np.stack(boxes))[None].to(device)
+    return tensors
 
 
 def _pick(masks: PromptedMasks, index: torch.Tensor) -> PromptedMasks:

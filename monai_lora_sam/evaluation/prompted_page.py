@@ -11,8 +11,8 @@ import numpy as np
 
 from monai_lora_sam.evaluation.evaluate_prompts import KEPT_CHOICE, KEPT_MODE, mask_file
 from monai_lora_sam.evaluation.labelled_objects import labelled_objects
-from monai_lora_sam.evaluation.prompt_modes import CHOICES, PROMPT_MODES
-from monai_lora_sam.evaluation.summarise import MODES
+from monai_lora_sam.evaluation.prompt_modes import CHOICE_TITLES, MODES
+from monai_lora_sam.evaluation.summarise import object_title
 from monai_lora_sam.images import read_image, read_label
 from monai_lora_sam.metrics import OBJECT_SCORES
 from monai_lora_sam.report import (
@@ -56,11 +56,13 @@ def write_prompted_page(
     Returns:
         The page.
     """
-    sections = [Section("Dice", [*map(Text, notes), *(_dice_table(summary, choice) for choice in CHOICES)])]
-    sections.append(Section("All scores for the tight box", [_score_table(summary)]))
+    choices = [choice for choice in CHOICE_TITLES if any(item["choice"] == choice for item in summary)]
+    sections = [Section("Dice", [*map(Text, notes), *(_dice_table(summary, choice) for choice in choices)])]
+    if any((item["mode"], item["choice"]) == (KEPT_MODE, KEPT_CHOICE) for item in summary):
+        sections.append(Section("All scores for the tight box", [_score_table(summary)]))
     by_object: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
-        by_object[f"{row['modality']} {row['object']}".strip()].append(row)
+        by_object[object_title(row)].append(row)
     of_image = {entry["image"]: entry for entry in entries}
     for name, own in sorted(by_object.items()):
         single = {
@@ -74,17 +76,10 @@ def write_prompted_page(
         viewers = [
             _viewer(Path(out), word, row, of_image[row["image"]], class_names) for word, row in chosen.items()
         ]
-        count = len(kept)
-        sections.append(
-            Section(
-                name,
-                [
-                    Chart(box_plot(single, "Dice"), f"The decoder's single mask, {count} objects."),
-                    Text("Masks for the tight box."),
-                    Gallery(viewers),
-                ],
-            )
-        )
+        count = len({row["image"] for row in own})
+        chart = Chart(box_plot(single, "Dice"), f"The decoder's single mask, {count} objects.")
+        pictures = Section(name, [chart, Text("Masks for the tight box."), Gallery(viewers)])
+        sections.append(pictures if viewers else Section(name, [chart]))
     path = Path(out) / "index.html"
     write_page(path, title, sections)
     return path
@@ -92,7 +87,7 @@ def write_prompted_page(
 
 def _dice_table(summary: Sequence[Mapping[str, Any]], choice: str) -> Table:
     """Return the mean Dice in percent of each group and mode for a choice of mask."""
-    modes = MODES if choice == "single" else tuple(PROMPT_MODES)
+    modes = [mode for mode in MODES if any((i["mode"], i["choice"]) == (mode, choice) for i in summary)]
     cells: dict[str, dict[str, str]] = defaultdict(dict)
     counts: dict[str, int] = {}
     for item in summary:
@@ -102,15 +97,10 @@ def _dice_table(summary: Sequence[Mapping[str, Any]], choice: str) -> Table:
                 f"{100 * dice['mean']:.1f} ({100 * dice['low']:.0f}–{100 * dice['high']:.0f})"
             )
             counts[item["group"]] = item["objects"]
-    captions = {
-        "single": "The decoder's single mask",
-        "predicted": "Of three masks the one with the highest predicted IoU",
-        "oracle": "Of three masks the one with the highest Dice to the truth, which no user knows",
-    }
     return Table(
         ["Objects", "n", *modes],
         [[group, counts[group], *(found.get(mode) for mode in modes)] for group, found in cells.items()],
-        f"{captions[choice]}: mean Dice in percent with its 95 % interval.",
+        f"{CHOICE_TITLES[choice]}: mean Dice in percent with its 95 % interval.",
     )
 
 

@@ -6,11 +6,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monai_lora_sam.evaluation.prompt_modes import CHOICES, CLICK_MODES, PROMPT_MODES
+from monai_lora_sam.evaluation.prompt_modes import CHOICES, MODES
 from monai_lora_sam.metrics import OBJECT_SCORES, mean_with_interval
 
-#: All kinds of prompt in the order of tables.
-MODES = (*PROMPT_MODES, *CLICK_MODES)
+UNKNOWN = "unknown modality"
+
+
+def object_title(row: Mapping[str, Any]) -> str:
+    """Return the modality and the name of an object, such as "MR LeftVentricle"."""
+    return f"{row['modality'] or UNKNOWN} {row['object']}"
 
 
 def summarise(rows: Sequence[Mapping[str, Any]], seed: int = 0) -> list[dict[str, Any]]:
@@ -31,14 +35,14 @@ def summarise(rows: Sequence[Mapping[str, Any]], seed: int = 0) -> list[dict[str
         0.93
     """
     groups: dict[tuple[str, str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    datasets: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        modality = row["modality"] or "unknown modality"
-        # Two data sets may name their objects alike.
-        dataset = f" ({row['dataset']})" if row["dataset"] else ""
-        for by, group in (
-            ("object", f"{modality} {row['object']}{dataset}"),
-            ("modality", f"{modality}, all"),
-        ):
+        datasets[object_title(row)].add(row["dataset"])
+    for row in rows:
+        title = object_title(row)
+        if len(datasets[title]) > 1:  # Two data sets may name their objects alike.
+            title += f" ({row['dataset']})"
+        for by, group in (("object", title), ("modality", f"{row['modality'] or UNKNOWN}, all")):
             groups[by, group, row["mode"], row["choice"]].append(row)
 
     def order(key: tuple[str, str, str, str]) -> tuple[Any, ...]:
