@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -88,7 +89,7 @@ def is_volume(path: str | Path) -> bool:
     if detect_format(path) != "NIfTI":
         return False
     with naming_image(path, "NIfTI"), nifti_name(path) as named:
-        return int(np.prod(nibabel.load(named).shape[2:], dtype=object)) > 1  # type: ignore[attr-defined]
+        return math.prod(cast(SpatialImage, nibabel.load(named)).shape[2:]) > 1
 
 
 def read_label_volume(path: str | Path) -> Volume:

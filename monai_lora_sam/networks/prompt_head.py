@@ -93,7 +93,7 @@ class PromptHead(nn.Module):
                 raise ValueError(f"{name}: expected {' or '.join(expected)}, found {', '.join(found)!r}")
         config: Any = SamConfig(
             mask_decoder_config={"layer_norm_eps": 1e-5},  # Meta's; transformers says 1e-6
-            attn_implementation="sdpa",
+            attn_implementation="sdpa",  # type: ignore[call-arg]
         )
         self.prompt_encoder = SamPromptEncoder(config)
         self.mask_decoder = SamMaskDecoder(config.mask_decoder_config)

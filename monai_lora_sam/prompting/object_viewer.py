@@ -34,7 +34,7 @@ def object_viewer(pixels: np.ndarray, objects: Sequence[SegmentedObject], captio
         if one.prompt.box is not None:
             x0, y0, x1, y1 = one.prompt.box
             corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
-            prompts.append(polyline(np.array(corners), colour, "outline"))
+            prompts.append(polyline(corners, colour, "outline"))
         for x, y, _ in one.prompt.points:
             cross = [(x - 3, y), (x + 3, y), None, (x, y - 3), (x, y + 3)]
             prompts.append(polyline(cross, colour, "outline"))

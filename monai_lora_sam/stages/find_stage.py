@@ -29,7 +29,7 @@ def find_stage(name: str | Path) -> Path:
     """
     if Path(name).is_dir():
         return Path(name)
-    known = {}
+    known: dict[str, Path] = {}
     for root in installed_folders():
         for card in list_adapters(root):
             if "error" not in card:

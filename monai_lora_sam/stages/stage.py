@@ -270,7 +270,7 @@ def _trained_head(
         if issubclass(HEADS.load(head["type"]).head, SegmentationHead):
             # Cards did not always name the channels.
             head = {"channels": list(stack.encoder.channels), **head}
-        built = build_head(head)
+        built: Any = build_head(head)
         built.load_state_dict(saved.extra("head"))
         if getattr(built, "trains", "full") != "full":  # the rest of it is the base's
             built.load_weights(open_checkpoint(weights_source(stack.encoder.name, pretrained)))
