@@ -32,7 +32,7 @@ class BudgetRow:
 
 
 def budget_table(
-    encoders: Sequence[str] = ("sam3", "sam_vit_b"), ranks: Sequence[int] = (4, 8, 16, 32, 64)
+    encoders: Sequence[str] = ("medsam_lite", "sam3", "sam_vit_b"), ranks: Sequence[int] = (4, 8, 16, 32, 64)
 ) -> list[BudgetRow]:
     """Return the size of an adapter on every block for each encoder, preset and rank.
 
