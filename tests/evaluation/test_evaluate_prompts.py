@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from monai_lora_sam.evaluation import (
@@ -74,6 +76,11 @@ def test_rows_resume_and_page(
 
     with pytest.raises(ValueError, match=r"expected scores of the same settings .*, found seed 0"):
         evaluate_prompts(network, entries, NAMES, out, modes=MODES, seed=1)
+    moved = copy.deepcopy(network)
+    with torch.no_grad():
+        next(moved.head.mask_decoder.parameters()).add_(1)
+    with pytest.raises(ValueError, match=r"expected scores of the same settings .*, found network"):
+        evaluate_prompts(moved, entries, NAMES, out, modes=MODES)
 
     summary = summarise(result.rows)
     text = write_prompted_page(out, result.rows, summary, entries, NAMES, "Squares", ["A note."]).read_text()
