@@ -86,6 +86,7 @@ def test_rows_resume_and_page(
     text = write_prompted_page(out, result.rows, summary, entries, NAMES, "Squares", ["A note."]).read_text()
     for words in ("MR left", "MR right", "MR, all", "best:", "worst:", "A note.", "HD95 (px)"):
         assert words in text
+    assert "box shifted 20 px" not in text  # Kinds of prompt that were not asked for
     mask = next(out.glob("masks/*.png"))
     assert len(list(out.glob("masks/*.png"))) == 3 and np.asarray(Image.open(mask)).shape == (40, 60)
 
