@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from monai_lora_sam.adapters import tensors_fingerprint
 from monai_lora_sam.evaluation.labelled_objects import SMALLEST_OBJECT, LabelledObject, labelled_objects
 from monai_lora_sam.evaluation.prompt_modes import CHOICES, MODES, PROMPT_MODES, answers
 from monai_lora_sam.files import atomic_file, atomic_write, read_json
 from monai_lora_sam.images import read_image, to_unit_by_percentiles
 from monai_lora_sam.metrics import OBJECT_SCORES, object_scores
-from monai_lora_sam.networks import PromptableSegmenter
+from monai_lora_sam.networks import PromptableSegmenter, feature_identity
 from monai_lora_sam.transforms import NormalizeForEncoderd
 
 #: Columns of the table that describe the object, then its answer.
@@ -88,11 +89,8 @@ def evaluate_prompts(
         )
     out = Path(out)
     table = out / "scores.csv"
-    encoder = network.stack.encoder
     settings = {
-        "encoder": encoder.name,
-        "fingerprint": encoder.fingerprint,
-        "adapters": list(network.adapters),
+        "network": {**feature_identity(network), "head": tensors_fingerprint(network.head.state_dict())},
         "modes": [mode for mode in MODES if mode in modes],
         "seed": seed,
         "smallest": smallest,
@@ -100,7 +98,7 @@ def evaluate_prompts(
     }
     done = _resume(out, settings)
     device = next(network.parameters()).device
-    normalise = NormalizeForEncoderd(keys="image", encoder=encoder)
+    normalise = NormalizeForEncoderd(keys="image", encoder=network.stack.encoder)
     network.eval()
     result = PromptedEvaluation()
     for entry in entries:
@@ -195,7 +193,7 @@ def _resume(out: Path, settings: dict[str, Any]) -> dict[str, list[dict[str, Any
     out.mkdir(parents=True, exist_ok=True)
     if (out / "settings.json").is_file():
         found = read_json(out / "settings.json")
-        other = [f"{key} {value!r}" for key, value in found.items() if settings.get(key) != value]
+        other = [f"{key} {value!r:.80}" for key, value in found.items() if settings.get(key) != value]
         if other:
             raise ValueError(
                 f"{out}: expected scores of the same settings or an empty folder, found {', '.join(other)}"

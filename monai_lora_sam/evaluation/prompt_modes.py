@@ -120,14 +120,12 @@ def _clicked(
                 clicks[index].append(click)
                 wrong.append(index)
         if wrong:
+            points = np.array([[xy for xy, _ in clicks[index]] for index in wrong])
+            labels = np.array([[label for _, label in clicks[index]] for index in wrong])
             masks = network.decode(
                 embedding,
-                points=torch.from_numpy(np.array([[xy for xy, _ in clicks[index]] for index in wrong]))[
-                    None
-                ].to(device),
-                point_labels=torch.tensor(
-                    [[[label for _, label in clicks[index]] for index in wrong]], device=device
-                ),
+                points=torch.from_numpy(points)[None].to(device),
+                point_labels=torch.from_numpy(labels)[None].to(device),
                 masks=logits[wrong][None] if count > 1 else None,
             )
             logits[wrong] = masks.logits[0, :, 0]

@@ -66,7 +66,9 @@ def write_prompted_page(
     of_image = {entry["image"]: entry for entry in entries}
     for name, own in sorted(by_object.items()):
         single = {
-            mode: [r["dice"] for r in own if (r["mode"], r["choice"]) == (mode, "single")] for mode in MODES
+            mode: [row["dice"] for row in own if (row["mode"], row["choice"]) == (mode, "single")]
+            for mode in MODES
+            if any(row["mode"] == mode for row in own)
         }
         kept = sorted(
             (row for row in own if (row["mode"], row["choice"]) == (KEPT_MODE, KEPT_CHOICE)),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from monai_lora_sam.evaluation import (
@@ -74,11 +76,17 @@ def test_rows_resume_and_page(
 
     with pytest.raises(ValueError, match=r"expected scores of the same settings .*, found seed 0"):
         evaluate_prompts(network, entries, NAMES, out, modes=MODES, seed=1)
+    moved = copy.deepcopy(network)
+    with torch.no_grad():
+        next(moved.head.mask_decoder.parameters()).add_(1)
+    with pytest.raises(ValueError, match=r"expected scores of the same settings .*, found network"):
+        evaluate_prompts(moved, entries, NAMES, out, modes=MODES)
 
     summary = summarise(result.rows)
     text = write_prompted_page(out, result.rows, summary, entries, NAMES, "Squares", ["A note."]).read_text()
     for words in ("MR left", "MR right", "MR, all", "best:", "worst:", "A note.", "HD95 (px)"):
         assert words in text
+    assert "box shifted 20 px" not in text  # Kinds of prompt that were not asked for
     mask = next(out.glob("masks/*.png"))
     assert len(list(out.glob("masks/*.png"))) == 3 and np.asarray(Image.open(mask)).shape == (40, 60)
 
