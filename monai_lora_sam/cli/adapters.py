@@ -202,7 +202,7 @@ ENCODERS = ("medsam_lite", "sam3", "sam_vit_b")
 
 @app.command(epilog="Example:\n\nmonai-lora-sam adapters budget --encoder sam3 --encoder sam_vit_b")
 def budget(
-    encoder: Annotated[list[str], typer.Option(help="Encoders by name.")] = list(ENCODERS),
+    encoder: Annotated[list[str], typer.Option(help="Encoders by name.")] = list(ENCODERS),  # noqa: B006
     rank: Annotated[list[int], typer.Option(help="Ranks.")] = [4, 8, 16, 32, 64],  # noqa: B006
 ) -> None:
     """Print how many parameters and bytes an adapter has, without loading weights."""
