@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,13 +58,15 @@ def build_backbone(name: str) -> Backbone:
     """
     net = _create(name)
     strides, channels = net.feature_info.reduction(), net.feature_info.channels()
-    if any(coarse != 2 * fine for fine, coarse in zip(strides, strides[1:], strict=False)):
+    if any(coarse != 2 * fine for fine, coarse in itertools.pairwise(strides)):
         raise ValueError(f"backbone {name!r}: expected levels whose strides double, found {strides}")
     parts = _sequence(name, net)
-    # The stem ends before the first level that has weights of its own: activations and pooling belong to it.
-    first = next(
-        index for index, (_, part, read) in enumerate(parts) if read and next(part.parameters(), None) is not None
-    )
+    # Normalisation, activation and pooling before the first block belong to the stem, even where a level is read there.
+    first = next((index for index, (_, part, read) in enumerate(parts) if read and _is_block(part)), None)
+    if first is None:
+        raise ValueError(
+            f"backbone {name!r}: expected levels that end blocks, found activations or pooling alone"
+        )
     stem: list[nn.Sequential] = []
     blocks: list[nn.Module] = []
     levels: list[int] = []
@@ -85,8 +88,19 @@ def build_backbone(name: str) -> Backbone:
             levels.append(len(stem) + len(blocks))
     trained: Any = timm.get_pretrained_cfg(name)
     return Backbone(
-        stem, blocks, tuple(levels), tuple(channels), tuple(strides), names, tuple(trained.mean), tuple(trained.std)
+        stem,
+        blocks,
+        tuple(levels),
+        tuple(channels),
+        tuple(strides),
+        names,
+        tuple(trained.mean),
+        tuple(trained.std),
     )
+
+
+def _is_block(part: nn.Module) -> bool:
+    return bool(list(part.parameters())) and not isinstance(part, nn.BatchNorm2d)
 
 
 def _create(name: str) -> Any:
@@ -94,7 +108,7 @@ def _create(name: str) -> Any:
         return timm.create_model(name, features_only=True, pretrained=False)
     except RuntimeError as error:
         if timm.is_model(name):
-            raise ValueError(f"backbone {name!r}: expected a pyramid: {error}") from error
+            raise ValueError(f"backbone {name!r}: expected a pyramid: {error!s:.120}") from error
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         advice = f"; nearest: {', '.join(near)}" if near else ""
         raise ValueError(f"backbone: expected a model of timm, found {name!r}{advice}") from error
@@ -104,9 +118,9 @@ def _sequence(name: str, net: Any) -> list[tuple[str, nn.Module, bool]]:
     """Return name in timm's whole model, module and whether a level is read after it, in the order they run."""
     if isinstance(net, EfficientNetFeatures | MobileNetV3Features) and net.feature_hooks is None:
         stages = net._stage_out_idx
+        stem = [(key, module) for key in ("conv_stem", "bn1", "act1") if (module := getattr(net, key, None))]
         return [
-            ("conv_stem", net.conv_stem, False),
-            ("bn1", net.bn1, 0 in stages),
+            *((key, module, 0 in stages and key == stem[-1][0]) for key, module in stem),
             *((f"blocks.{i}", stage, i + 1 in stages) for i, stage in enumerate(net.blocks)),
         ]
     if isinstance(net, FeatureListNet) and net.output_fmt.value == "NCHW":

@@ -165,7 +165,9 @@ class TimmPyramidEncoder(ImageEncoder):
         """
         wrapped = [name for name, _ in self.named_parameters() if ".base_layer." in name]
         if wrapped:
-            raise ValueError(f"{self.name}: expected a plain encoder, found adapters on it ({wrapped[0]}, ...)")
+            raise ValueError(
+                f"{self.name}: expected a plain encoder, found adapters on it ({wrapped[0]}, ...)"
+            )
         fused = copy.deepcopy(self).eval()
         reparameterize_model(fused.model, inplace=True)
         fused.requires_grad_(False)

@@ -26,7 +26,13 @@ _LITE0_LAYERS = {
 }
 #: The first block has no expansion, so that its other layers move up.
 _LITE0_FIRST_LAYERS = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-_LITE0_OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+_LITE0_OUTSIDE = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
 
 
 def lite0_to_timm(name: str) -> str:
@@ -54,7 +60,13 @@ def _lite0_to_flat(name: str) -> str | None:
 
 def _dimensions(config: TimmPyramidConfig) -> tuple[int, ...]:
     facts = backbone_facts(config.backbone)
-    return *facts.channels, len(facts.blocks), config.embedding_stride, config.neck_depth, config.output_channels
+    return (
+        *facts.channels,
+        len(facts.blocks),
+        config.embedding_stride,
+        config.neck_depth,
+        config.output_channels,
+    )
 
 
 def _student(
