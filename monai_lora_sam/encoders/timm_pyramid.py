@@ -75,8 +75,8 @@ class TimmPyramidModel(nn.Module):
 
     def _make_constants(self) -> None:
         """Fill buffers that are no part of the weights even where weights to be loaded are on the meta device."""
-        missing = [name for name, buffer in self.named_buffers() if buffer.is_meta]
-        missing = [name for name in missing if name not in self.state_dict()]
+        weights = self.state_dict().keys()
+        missing = [name for name, buffer in self.named_buffers() if buffer.is_meta and name not in weights]
         if not missing:
             return
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
