@@ -145,7 +145,7 @@ class TimmPyramidEncoder(ImageEncoder):
     def encode(self, image: Tensor) -> list[Tensor]:
         """Compute the backbone's finer levels and the embedding."""
         model = self.model
-        hidden = image.to(model.neck.laterals[0].weight.dtype)
+        hidden = image.to(model.neck.output_norm.weight.dtype)
         levels = []
         for count, part in enumerate([*model.stem, *model.layers], start=1):
             hidden = self.run_block(part, hidden)
