@@ -1,4 +1,4 @@
-"""Image encoders behind one interface: LiteMedSAM, MobileSAM, SAM 3, the first SAM, and SAM 3 in miniature."""
+"""Image encoders behind one interface: LiteMedSAM, MobileSAM, SAM 3, SAM, SAM 3 in miniature, timm's backbones."""
 
 from monai_lora_sam.encoders.base import ImageEncoder
 from monai_lora_sam.encoders.build import build_encoder, weights_source

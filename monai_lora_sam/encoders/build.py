@@ -22,7 +22,7 @@ def build_encoder(
     """Build an image encoder by name.
 
     Args:
-        name: ``"tiny"``, ``"sam3"``, ``"sam_vit_b"``, ``"sam_vit_l"``, ``"sam_vit_h"``, or that of an encoder
+        name: ``"tiny"``, ``"medsam_lite"``, ``"mini"``, ``"sam3"``, ``"sam_vit_b"``, ..., or that of an encoder
             that another package offers.
         pretrained: ``None`` or ``False`` for random weights (drawn from torch's global generator), ``True``
             for the name's own weights, or a Hugging Face id, a local folder, a ``.safetensors`` or ``.pth``

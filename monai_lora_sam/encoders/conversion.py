@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor
 
@@ -39,6 +40,13 @@ def read_tensors(checkpoint: Checkpoint, name: str) -> dict[str, Tensor]:
         (form.rename(key.removeprefix(prefix)), tensor) for key, tensor in checkpoint.read(names).items()
     )
     return {key: tensor for key, tensor in renamed if key is not None}
+
+
+def fill_tensors(checkpoint: Checkpoint, name: str, config: Any) -> dict[str, Tensor]:
+    """Return the tensors that the checkpoint's form lacks, made from the encoder's configuration; mostly none."""
+    entry: EncoderEntry = ENCODERS.load(name)
+    made = [form.fill(config) for form, _ in find_forms(checkpoint, entry.forms) if form.fill is not None]
+    return {key: tensor for tensors in made for key, tensor in tensors.items()}
 
 
 def _mismatch(checkpoint: Checkpoint, name: str, entry: EncoderEntry, count: int) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from monai_lora_sam.encoders.base import ImageEncoder
 from monai_lora_sam.encoders.checkpoints import CONFIG_SEAL, WEIGHTS, Checkpoint, open_checkpoint
-from monai_lora_sam.encoders.conversion import read_tensors
+from monai_lora_sam.encoders.conversion import fill_tensors, read_tensors
 from monai_lora_sam.encoders.limits import check_sizes
 from monai_lora_sam.encoders.registry import ENCODERS, EncoderEntry
 from monai_lora_sam.files import atomic_write, content_sha256
@@ -30,7 +30,8 @@ def load_encoder(name: str, source: str | Path, image_size: int | None = None) -
 
     The encoder's entry says which forms of checkpoint hold it. SAM 3 and SAM: whole-model, video and vision-only
     checkpoints of transformers, and Meta's original ``sam_vit_{b,l,h}.pth`` with its fine-tuned relatives such
-    as MedSAM. No random number is drawn.
+    as MedSAM. Weights of ``mini`` from ImageNet have no neck: it gets random ones, always the same. No random number
+    is drawn from torch's global generator.
 
     Args:
         name: of the encoder, see :func:`build_encoder`.
@@ -47,6 +48,7 @@ def load_encoder(name: str, source: str | Path, image_size: int | None = None) -
     tensors = read_tensors(checkpoint, name)
     check_sizes(checkpoint.config or {}, checkpoint.source)
     config = _config(name, entry, checkpoint, tensors)
+    tensors |= fill_tensors(checkpoint, name, config)
     encoder = _build_on_meta(entry, name, image_size, config, checkpoint)
     _check_tensors(checkpoint, encoder.model.state_dict(), tensors)
     tensors = {
@@ -73,7 +75,7 @@ def _build_on_meta(
 def _config(name: str, entry: EncoderEntry, checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> Any:
     config = default = entry.config()
     if checkpoint.config is not None and entry.model_types:
-        kind = str(checkpoint.config.get("model_type"))
+        kind = str(checkpoint.config.get("model_type", checkpoint.config.get("architecture")))
         if kind not in entry.model_types:
             raise ValueError(
                 f"{checkpoint.source}: config.json: expected a model_type of {', '.join(entry.model_types)}, "

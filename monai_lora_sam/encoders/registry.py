@@ -30,10 +30,13 @@ class CheckpointForm:
             matches the part before the encoder's own names, such as ``vision_encoder.``.
         rename: turns a name without the prefix into the name below ``ImageEncoder.model``, or into None where the
             encoder has no such tensor.
+        fill: makes the tensors that this form lacks, under the encoder's names, from the encoder's configuration;
+            always the same ones, so that the encoder's fingerprint is too. None where the form has them all.
     """
 
     mark: str
     rename: Callable[[str], str | None] = same_name
+    fill: Callable[[Any], Mapping[str, Tensor]] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class EncoderEntry:
             installed package or one that the user downloads.
         targets: names of the layers, relative to a block, that each preset of adapter targets adapts.
         forms: the forms of checkpoint that hold such an encoder; none where every tensor has the encoder's name.
-        model_types: readers of ``config.json``, by its ``model_type``.
+        model_types: readers of ``config.json``, by its ``model_type``, or timm's ``architecture`` where there is none.
         infer_config: reads a configuration off the tensors where there is no ``config.json``, given the encoder's
             own. None takes the encoder's own.
         dimensions: width and depth of a configuration. They tell weights of one named encoder from those of

@@ -1,0 +1,13 @@
+"""Losses that MONAI lacks and no organ owns: distillation of a teacher into a student."""
+
+from monai_lora_sam.losses.distillation_loss import DistillationLoss, feature_distance, mask_divergence
+from monai_lora_sam.losses.feature_projection import FeatureProjection
+from monai_lora_sam.losses.valid_area import valid_area
+
+__all__ = [
+    "DistillationLoss",
+    "FeatureProjection",
+    "feature_distance",
+    "mask_divergence",
+    "valid_area",
+]

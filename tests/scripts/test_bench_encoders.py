@@ -1,0 +1,84 @@
+"""The benchmark of encoders: its figures, its ratios, and what it does when a row fails."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import typer
+from rich.console import Console
+
+from monai_lora_sam.encoders import ENCODERS, build_encoder
+
+SETTINGS = {"encoder": "mini", "image_size": 64, "runs": 1, "device": "cpu", "bfloat16": False}
+
+
+def test_figures_are_those_of_the_encoder(script, one_thread):
+    row = script("bench_encoders").measure(**SETTINGS)
+    encoder = build_encoder("mini", image_size=64)
+    assert row["parameters"] == sum(parameter.numel() for parameter in encoder.parameters())
+    assert (row["image_size"], row["embedding"]) == (64, [256, 8, 8])
+    assert row["whole_flops"] == row["encoder_flops"] + row["decoder_flops"]
+    # The stem alone: 32 outputs of 3 × 3 × 3 inputs at half the side, two operations each.
+    assert row["encoder_flops"] > 2 * 32 * 27 * 32 * 32
+    assert row["encoder_seconds"] > 0 and row["torch"] == torch.__version__
+
+
+def test_fusing_leaves_fewer_parameters(script, one_thread):
+    bench = script("bench_encoders")
+    plain, fused = (
+        bench.measure(**{**SETTINGS, "encoder": name}) for name in ("repvit_m1", "repvit_m1+fused")
+    )
+    assert fused["parameters"] < plain["parameters"] and fused["encoder_flops"] < plain["encoder_flops"]
+
+
+def test_the_command_measures_apart_and_compares(script, tmp_path, capsys):
+    bench = script("bench_encoders")
+    file = tmp_path / "encoders.json"
+    bench.main(encoder=["mini", "repvit_m1"], image_size=32, runs=1, device="cpu", json_file=file)
+    first, second = json.loads(file.read_text())["results"]
+    assert first["ratios"] == dict.fromkeys(bench.RATIOS, 1.0)
+    assert second["ratios"]["parameters"] == second["parameters"] / first["parameters"]
+    # At least the weights, at most what libraries would add.
+    assert 4e6 < first["peak_bytes"] < 1e9
+    assert "mini 32" in capsys.readouterr().out
+
+
+def test_a_row_that_fails_is_told_and_does_not_stop_the_others(script, monkeypatch, tmp_path, capsys):
+    bench = script("bench_encoders")
+
+    def answer(function, **arguments):
+        if arguments["encoder"] == "mini":
+            raise ValueError("mini: height 33")
+        return {**figures(2.0), "encoder": arguments["encoder"]}
+
+    monkeypatch.setattr(bench, "run_apart", answer)
+    file = tmp_path / "encoders.json"
+    with pytest.raises(typer.Exit):
+        bench.main(encoder=["mini", "repvit_m1"], image_size=33, runs=1, device="cpu", json_file=file)
+    failed, good = json.loads(file.read_text())["results"]
+    assert failed["error"] == "ValueError: mini: height 33" and good["ratios"]["parameters"] == 1
+    assert "failed: mini, cpu: ValueError: mini: height 33" in capsys.readouterr().out
+
+
+def figures(seconds: float) -> dict:
+    return {
+        **{"encoder": "sam_vit_h", "image_size": 1024, "device": "cpu", "threads": 2, "torch": "2.15.0"},
+        **{"bfloat16": False, "parameters": 637_000_000, "encoder_flops": 5_960e9, "whole_flops": 5_963.6e9},
+        **{"encoder_seconds": seconds, "whole_seconds": 1.5 * seconds, "peak_bytes": 4000 * 2**20},
+    }
+
+
+def test_the_table_fits_a_terminal(script):
+    bench = script("bench_encoders")
+    console = Console(width=80, record=True)
+    console.print(bench.as_table(bench.compare_with_first([figures(41.25), figures(20.0)])))
+    shown = console.export_text()
+    for value in ("sam_vit_h 1024", "637.0", "5960.0", "41.250", "(0.485)"):
+        assert value in shown
+
+
+def test_its_encoders_exist(script):
+    names = {name.partition("+")[0] for name in script("bench_encoders").ENCODERS}
+    assert names <= set(ENCODERS.names())
