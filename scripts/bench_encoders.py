@@ -129,7 +129,6 @@ def has_cuda() -> bool:
 def measure(encoder: str, image_size: int | None, runs: int, device: str, bfloat16: bool) -> dict[str, Any]:
     """Run one encoder in this process, alone and with the mask decoder, and return its figures."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     from monai_lora_sam.networks import choose_device
 
@@ -141,21 +140,23 @@ def measure(encoder: str, image_size: int | None, runs: int, device: str, bfloat
         torch.cuda.reset_peak_memory_stats(place)
     before = _peak_resident_bytes()
     base, encode, decode = _build(encoder, image_size, place, bfloat16)
-    parts: dict[str, Callable[[], Any]] = {"encoder": encode, "decoder": decode}
     figures: dict[str, Any] = {}
-    for part, run in parts.items():
-        with FlopCounterMode(display=False) as counter:
-            run()
+    for part, run in (("encoder", encode), ("decoder", decode)):
+        run()
         seconds: list[float] = []
         while len(seconds) < runs and sum(seconds) < LONGEST:
+            if cuda:
+                torch.cuda.synchronize(place)
             started = time.perf_counter()
             run()
             if cuda:
                 torch.cuda.synchronize(place)
             seconds.append(time.perf_counter() - started)
-        figures |= {f"{part}_flops": counter.get_total_flops(), f"{part}_seconds": median(seconds)}
-        figures[f"{part}_runs"] = len(seconds)
+        figures |= {f"{part}_seconds": median(seconds), f"{part}_runs": len(seconds)}
     peak = torch.cuda.max_memory_allocated(place) if cuda else _peak_resident_bytes() - before
+    figures["decoder_flops"] = count_operations(decode)
+    image = torch.zeros(1, 3, base.image_size, base.image_size, device="meta")
+    figures["encoder_flops"] = count_operations(lambda: base.to("meta")(image))
     return {
         "encoder": encoder,
         "image_size": base.image_size,
@@ -171,6 +172,17 @@ def measure(encoder: str, image_size: int | None, runs: int, device: str, bfloat
         "bfloat16": bfloat16,
         "torch": torch.__version__,
     }
+
+
+def count_operations(run: Callable[[], Any]) -> int:
+    """Return the floating point operations of a function, attention included, two for each multiplication."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    # torch does not count its fused attention on a CPU; two matrix products in its place it does.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
 
 
 def _build(encoder: str, side: int | None, place: Any, bfloat16: bool = False) -> tuple[Any, Any, Any]:

@@ -25,6 +25,15 @@ def test_figures_are_those_of_the_encoder(script, one_thread):
     assert row["encoder_seconds"] > 0 and row["torch"] == torch.__version__
 
 
+def test_attention_is_counted(script):
+    """Two products of 5 × 7 tokens with 8 channels, in 3 heads."""
+    query, key = torch.rand(1, 3, 5, 8), torch.rand(1, 3, 7, 8)
+    attention = torch.nn.functional.scaled_dot_product_attention
+    assert (
+        script("bench_encoders").count_operations(lambda: attention(query, key, key)) == 2 * 2 * 3 * 5 * 7 * 8
+    )
+
+
 def test_fusing_leaves_fewer_parameters(script, one_thread):
     bench = script("bench_encoders")
     plain, fused = (
