@@ -90,7 +90,11 @@ def evaluate_prompts(
     out = Path(out)
     table = out / "scores.csv"
     settings = {
-        "network": {**feature_identity(network), "head": tensors_fingerprint(network.head.state_dict())},
+        # All weights of the head: its state has only those that are trained.
+        "network": {
+            **feature_identity(network),
+            "head": tensors_fingerprint(dict(network.head.named_parameters())),
+        },
         "modes": [mode for mode in MODES if mode in modes],
         "seed": seed,
         "smallest": smallest,

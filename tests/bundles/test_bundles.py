@@ -133,7 +133,7 @@ def test_network_in_training_takes_and_gives_what_the_metadata_says(
     bundle: str, bundle_options: Settings, tmp_path: Path
 ):
     options = bundle_options(bundle, tmp_path)
-    keys = options.keys() & {"pretrained", "image_size", "vessels"}
+    keys = options.keys() & {"encoder_name", "pretrained", "image_size", "vessels"}
     verify_net_in_out(
         net_id="network_def",
         meta_file=str(configs(bundle) / "metadata.json"),
