@@ -63,7 +63,8 @@ def split_by_case(
     """Split entries into named parts; a case, and duplicates of one image, stay in one part.
 
     Cases are shuffled by a hash of the seed and their own name, so the result does not depend on the order of the
-    entries. Then each case, the largest first, joins the part that is furthest below its share.
+    entries. Then each case, the largest first, joins the part that is furthest below its share. No part with a share
+    stays empty.
 
     Args:
         entries: datalist entries with `image` and, where known, `case_id` and `pixel_hash`.
@@ -90,8 +91,12 @@ def split_by_case(
 
     # The largest cases first: a large case that comes last would overshoot its part.
     chosen: dict[str, list[int]] = {part: [] for part in fractions}
-    for group in sorted(groups, key=len, reverse=True):
-        short = max(wanted, key=lambda part: fractions[part] * len(entries) - len(chosen[part]))
+    for number, group in enumerate(sorted(groups, key=len, reverse=True)):
+        empty = [part for part in wanted if not chosen[part]]
+        open_parts = (
+            empty if len(groups) - number == len(empty) else wanted
+        )  # the last cases: none stays empty
+        short = max(open_parts, key=lambda part: fractions[part] * len(entries) - len(chosen[part]))
         chosen[short].extend(group)
     return {part: [entries[index] for index in sorted(indices)] for part, indices in chosen.items()}
 

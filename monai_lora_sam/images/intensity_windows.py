@@ -96,7 +96,7 @@ def parse_window(window: str) -> tuple[float, float] | None:
         level, width = map(float, window.split(","))
     except ValueError:
         raise ValueError(
-            f"expected a preset out of {', '.join(INTENSITY_PRESETS)}, or LEVEL,WIDTH, found {window!r}"
+            f"window: expected LEVEL,WIDTH or a preset out of {', '.join(INTENSITY_PRESETS)}, found {window!r}"
         ) from None
     _check_window(level, width)
     return level, width
