@@ -78,7 +78,7 @@ def tell_datalist(datalist: Path) -> None:
     console.print(f"[bold]{escape(str(datalist))}[/]: {counts}", soft_wrap=True)
     entries = [entry for split in ("training", "validation", "test") for entry in content[split]]
     if volumes := {entry["volume"] for entry in entries if "volume" in entry}:
-        objects = Counter(thing["name"] for entry in entries for thing in entry["objects"])
+        objects = Counter(thing["name"] for entry in entries for thing in entry.get("objects") or [])
         of = ", ".join(f"{count} {name}" for name, count in objects.items())
         console.print(f"slices of {len(volumes)} volumes with {escape(of)}", soft_wrap=True)
     for warning in content.get("warnings") or []:

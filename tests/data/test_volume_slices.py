@@ -14,7 +14,9 @@ from monai_lora_sam.data import (
     DatasetError,
     LabelledVolume,
     SliceSettings,
+    check_splits,
     class_weights,
+    split_by_case,
     write_volume_slices,
 )
 from monai_lora_sam.evaluation import labelled_objects
@@ -239,6 +241,17 @@ def test_both_files_of_a_volume_are_named(volumes: Volumes) -> None:
     assert sorted(Path(file).name for file in caught.value.errors) == ["a.nii.gz", "a_label.nii.gz"]
 
 
+def test_copies_of_a_volume_stay_in_one_split(volumes: Volumes) -> None:
+    entries = volumes.write(
+        *(volumes.add(name, seed=seed) for name, seed in (("a", 0), ("b", 1), ("c", 0), ("d", 2)))
+    )
+    for seed in range(6):
+        parts = split_by_case(entries, {"training": 0.5, "validation": 0.5}, seed)
+        check_splits(parts)
+        cases = [{entry["case_id"] for entry in part} for part in parts.values()]
+        assert {"a", "c"} in cases or {"a", "b", "c"} in cases or {"a", "c", "d"} in cases
+
+
 def test_rounding_of_the_place_is_no_error(volumes: Volumes) -> None:
     near = np.diag([1.0, 1, 1, 1])
     near[:3, 3] = 1e-3
@@ -262,6 +275,9 @@ def test_equal_names_and_wrong_settings_are_refused(volumes: Volumes) -> None:
     volume = volumes.add()
     with pytest.raises(ValueError, match="case_id of its own for each volume, found 'a' twice"):
         volumes.write(volume, volume)
+    for name in ("", "..", "a/b", ".hidden"):
+        with pytest.raises(ValueError, match="case ids that can name a folder"):
+            volumes.write(LabelledVolume(volume.image, volume.label, name))
     with pytest.raises(ValueError, match="class_names: expected 2 to 256"):
         volumes.write(volume, names=["background"])
     for settings in (
