@@ -113,7 +113,7 @@ def write_volume_slices(
     Raises:
         DatasetError: of all volumes together: unreadable files, NaN, labels that are no integers, unknown or
             background alone, or of another shape or place than their volume. Finished volumes stay written.
-        ValueError: two volumes of one case id, one that is no name of a folder, or fewer than 2 or more than 256 classes.
+        ValueError: two volumes of one case id, one that is no name of a folder, or other than 2 to 256 classes.
 
     Example:
         >>> pairs = [LabelledVolume(Path("a.nii.gz"), Path("a_label.nii.gz"), "a")]
@@ -125,7 +125,7 @@ def write_volume_slices(
     names = [volume.case_id for volume in volumes]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"expected a case_id of its own for each volume, found {twice[0]!r} twice")
-    if wrong := [name for name in names if Path(name).name != name or name.startswith(".")]:
+    if wrong := [name for name in names if not name or Path(name).name != name or name.startswith(".")]:
         raise ValueError(f"expected case ids that can name a folder, found {wrong[0]!r}")
     check_output_folder(out)
     errors, notes = ErrorList(), _Notes()
