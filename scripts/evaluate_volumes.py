@@ -28,7 +28,8 @@ from rich.table import Table
 from torch import Tensor
 
 from monai_lora_sam.cli import check_json_file, console_beside, one_line_errors, progress, write_json
-from monai_lora_sam.files import atomic_file, atomic_write, check_output_folder, read_json
+from monai_lora_sam.data import read_decathlon
+from monai_lora_sam.files import atomic_file, atomic_write, check_output_folder
 from monai_lora_sam.images import (
     INTENSITY_PRESETS,
     read_label_volume,
@@ -83,8 +84,10 @@ def main(
     ways = [one for one in WAYS if one in way] if way else list(WAYS)
     if unknown := set(way or ()) - set(WAYS):
         raise ValueError(f"--way: expected {' or '.join(WAYS)}, found {', '.join(sorted(unknown))}")
-    entries, classes, modality = read_task(folder)
-    preset = preset or ("ct_abdomen" if modality == "CT" else "percentiles")
+    task = read_decathlon(folder)
+    entries = [(volume.image, volume.label) for volume in task.volumes]
+    classes = dict(enumerate(task.class_names[1:], 1))
+    preset = preset or ("ct_abdomen" if task.modality(None) == "CT" else "percentiles")
     network = build_promptable(encoder, mixed_precision=mixed_precision).to(choose_device(device))
     # Convolutions of most encoders run faster with the channels last, on CPU as on CUDA.
     cached = CachedEmbeddings(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
@@ -119,21 +122,6 @@ def main(
             )
     if failures:
         raise ValueError(f"{len(failures)} of {len(chosen)} volumes failed:\n" + "\n".join(failures))
-
-
-def read_task(folder: Path) -> tuple[list[tuple[Path, Path]], dict[int, str], str]:
-    """Return the pairs of image and label, the classes above 0 with their names, and the modality."""
-    task = read_json(folder / "dataset.json")
-    try:
-        entries = [(folder / entry["image"], folder / entry["label"]) for entry in task["training"]]
-        classes = {int(value): str(name) for value, name in task["labels"].items() if int(value) > 0}
-        modality = str(task["modality"]["0"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(
-            f"{folder / 'dataset.json'}: expected training, labels and modality of the Medical Segmentation "
-            f"Decathlon, found none ({error})"
-        ) from error
-    return entries, classes, modality
 
 
 class CachedEmbeddings:

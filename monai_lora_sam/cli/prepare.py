@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
+from rich.progress import Progress
 
 from monai_lora_sam.cli.console import console, one_line_errors, progress
 from monai_lora_sam.cli.plugins import PluginGroup
 from monai_lora_sam.files import check_output_folder
 from monai_lora_sam.registry import Registry
+
+ValidationFraction = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Part of the cases kept for validation; 1 to score on all of them."),
+]
+Seed = Annotated[int, typer.Option(help="Another seed gives another split.")]
+PerVolume = Annotated[
+    int | None,
+    typer.Option(min=1, help="Most slices of a volume, evenly spaced over those with objects. Default: all."),
+]
+Smallest = Annotated[int, typer.Option(min=1, help="Fewest pixels of an object that makes a slice count.")]
+Window = Annotated[
+    str | None,
+    typer.Option(
+        help="Intensities of volumes: ct_abdomen, ct_lung, ct_bone, ct_brain, percentiles, or level and width in HU. "
+        "Default: ct_abdomen for CT, else percentiles.",
+        metavar="PRESET|LEVEL,WIDTH",
+    ),
+]
+Axis = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=2,
+        help="Axis across which volumes are cut: 0 rows, 1 columns, 2 slices. Default: the one of largest spacing.",
+    ),
+]
+Channel = Annotated[
+    int | None, typer.Option(min=0, help="Channel of volumes of four dimensions, counted from 0.")
+]
+#: As `data.SMALLEST_OBJECT`, which is not imported, so that --help stays fast.
+SMALLEST_OBJECT = 51
 
 DatalistFolder = Annotated[Path, typer.Option(help="Folder to write: labels and datalist.json.")]
 
@@ -26,6 +61,7 @@ app = typer.Typer(cls=Datasets, no_args_is_help=True)
 folders_app = typer.Typer()
 combine_app = typer.Typer()
 cosmos_app = typer.Typer()
+decathlon_app = typer.Typer()
 
 
 @app.callback(epilog="Example:\n\nmonai-lora-sam prepare folders images masks --out data/mine")
@@ -34,53 +70,99 @@ def prepare() -> None:
 
 
 def tell_datalist(datalist: Path) -> None:
-    """Print how many images each split of a datalist has, and its warnings."""
+    """Print how many images each split of a datalist has, volumes and objects where it has some, and its warnings."""
     from monai_lora_sam.data import read_datalist
 
     content = read_datalist(datalist)
     counts = ", ".join(f"{len(content[s])} {s}" for s in ("training", "validation", "test") if content[s])
     console.print(f"[bold]{escape(str(datalist))}[/]: {counts}", soft_wrap=True)
+    entries = [entry for split in ("training", "validation", "test") for entry in content[split]]
+    if volumes := {entry["volume"] for entry in entries if "volume" in entry}:
+        objects = Counter(thing["name"] for entry in entries for thing in entry.get("objects") or [])
+        of = ", ".join(f"{count} {name}" for name, count in objects.items())
+        console.print(f"slices of {len(volumes)} volumes with {escape(of)}", soft_wrap=True)
     for warning in content.get("warnings") or []:
         console.print(f"[yellow]note:[/] {escape(warning)}", highlight=False, soft_wrap=True)
 
 
 @folders_app.command(
-    epilog="Example:\n\n"
-    "monai-lora-sam prepare folders images masks --out data/liver --task liver --class-name liver"
+    epilog="Examples:\n\n"
+    "monai-lora-sam prepare folders images masks --out data/liver --task liver --class-name liver\n\n"
+    "Volumes (NIfTI), masks with the values 1 and 2:\n\n"
+    "monai-lora-sam prepare folders ct masks --out data/ct --class-name liver --class-name tumour --window ct_abdomen"
 )
 def folders(
-    images: Annotated[Path, typer.Argument(help="Folder of images.")],
-    masks: Annotated[Path, typer.Argument(help="Folder of masks with the same names; 0/255 or 0/1.")],
+    images: Annotated[Path, typer.Argument(help="Folder of pictures, or of volumes as NIfTI.")],
+    masks: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of masks with the same names: 0/255 or 0/1, or 0, 1, 2 … for the class names."
+        ),
+    ],
     out: DatalistFolder,
-    validation_fraction: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Part of the cases kept for validation; 1 to score on all of them."),
-    ] = 0.2,
-    seed: Annotated[int, typer.Option(help="Another seed gives another split.")] = 0,
+    validation_fraction: ValidationFraction = 0.2,
+    seed: Seed = 0,
     task: Annotated[
         str, typer.Option(help="Task of the masks, by which bundles know them.")
     ] = "segmentation",
-    class_name: Annotated[str, typer.Option(help="Name of the masked structure.")] = "foreground",
+    class_name: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of the structure of value 1, 2, …; repeatable. Default: foreground."),
+    ] = None,
+    modality: Annotated[
+        str | None, typer.Option(help="As DICOM names it: CT, MR, US, OP … CT gets the window ct_abdomen.")
+    ] = None,
+    per_volume: PerVolume = None,
+    smallest: Smallest = SMALLEST_OBJECT,
+    window: Window = None,
+    axis: Axis = None,
+    channel: Channel = None,
 ) -> None:
-    """Pair images with masks and split them by case."""
+    """Pair images with masks and split them by case; volumes are cut into slices."""
     with one_line_errors():
-        from monai_lora_sam.data import datalist_from_folders, split_by_case, write_datalist
+        from monai_lora_sam.data import SliceSettings, prepare_folders
 
         check_output_folder(out)
-        warnings: list[str] = []
-        entries = datalist_from_folders(images, masks, warnings=warnings)
-        shares = {"training": 1 - validation_fraction, "validation": validation_fraction}
-        shares = {part: share for part, share in shares.items() if share > 0}
-        splits = split_by_case(entries, shares, seed)
-        datalist = write_datalist(
-            out / "datalist.json",
-            name=out.name,
-            task=task,
-            class_names=["background", class_name],
-            splits=splits,
-            warnings=warnings,
-        )
+        settings = SliceSettings(window, axis, per_volume, smallest, channel)
+        names = ["background", *(class_name or ["foreground"])]
+        with progress("volumes") as bars:
+            datalist = prepare_folders(
+                images, masks, out, names, task, settings, modality, validation_fraction, seed, _advance(bars)
+            )
         tell_datalist(datalist)
+
+
+@decathlon_app.command(
+    epilog="Examples:\n\nmonai-lora-sam prepare decathlon Task04_Hippocampus --out data/hippocampus\n\n"
+    "monai-lora-sam prepare decathlon Task03_Liver --out data/liver --per-volume 20\n\n"
+    "monai-lora-sam prepare decathlon Task01_BrainTumour --out data/brain --channel 0"
+)
+def decathlon(
+    root: Annotated[Path, typer.Argument(help="Folder with dataset.json, imagesTr and labelsTr.")],
+    out: DatalistFolder,
+    validation_fraction: ValidationFraction = 0.2,
+    seed: Seed = 0,
+    per_volume: PerVolume = None,
+    smallest: Smallest = SMALLEST_OBJECT,
+    window: Window = None,
+    axis: Axis = None,
+    channel: Channel = None,
+) -> None:
+    """Cut the volumes of a Medical Segmentation Decathlon task into slices, split by volume."""
+    with one_line_errors():
+        from monai_lora_sam.data import SliceSettings, prepare_decathlon
+
+        check_output_folder(out)
+        settings = SliceSettings(window, axis, per_volume, smallest, channel)
+        with progress("volumes") as bars:
+            datalist = prepare_decathlon(root, out, settings, validation_fraction, seed, _advance(bars))
+        tell_datalist(datalist)
+
+
+def _advance(bars: Progress) -> Callable[[int, int], None]:
+    """Return a function that moves a bar to a number of items done, out of all."""
+    bar = bars.add_task("", total=None, visible=False)
+    return lambda done, count: bars.update(bar, completed=done, total=count, visible=True)
 
 
 @combine_app.command(
@@ -123,8 +205,5 @@ def cosmos(
             raise ValueError(f"--modality: expected DATASET=MODALITY, found {wrong[0]!r}")
         modalities = dict(text.split("=", 1) for text in modality or [])
         with progress("images") as bars:
-            bar = bars.add_task("", total=None)
-            datalist = prepare_cosmos(
-                root, out, modalities, lambda done, count: bars.update(bar, completed=done, total=count)
-            )
+            datalist = prepare_cosmos(root, out, modalities, _advance(bars))
         tell_datalist(datalist)

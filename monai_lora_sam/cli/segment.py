@@ -169,7 +169,7 @@ def _segment_volume(
     slices: str | None,
     window: str | None,
 ) -> Result:
-    from monai_lora_sam.images import read_volume, to_unit_by_preset, to_unit_by_window
+    from monai_lora_sam.images import read_volume, to_unit_by_preset
     from monai_lora_sam.prompting import segment_volume, write_volume_objects
 
     if any(one.slice_index is None for one in objects):
@@ -179,13 +179,7 @@ def _segment_volume(
         raise ValueError(f"--slices: expected FIRST,LAST, found {slices!r}")
     volume = read_volume(image)
     window = window or ("ct_abdomen" if volume.modality == "CT" else "percentiles")
-    if "," in window:
-        level_and_width = _numbers("--window", window, "LEVEL,WIDTH")
-        if len(level_and_width) != 2:
-            raise ValueError(f"--window: expected LEVEL,WIDTH, found {window!r}")
-        pixels = to_unit_by_window(volume.pixels, *level_and_width)
-    else:
-        pixels = to_unit_by_preset(volume.pixels, window)
+    pixels = to_unit_by_preset(volume.pixels, window)
     network = load()
     with _naming(prompted_by):
         chosen = None if ends is None else (int(ends[0]), int(ends[1]))

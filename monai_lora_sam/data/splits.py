@@ -41,13 +41,30 @@ def group_cases(entries: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     return list(groups.values())
 
 
+def shuffled_cases(entries: Sequence[Mapping[str, Any]], seed: int) -> list[list[int]]:
+    """Return the groups of :func:`group_cases` in an order that depends on the seed and the names of the cases alone.
+
+    The order of the entries does not matter.
+    """
+
+    def order(group: list[int]) -> str:
+        names = sorted(
+            str(entries[i].get("case_id") or entries[i].get("pixel_hash") or entries[i]["image"])
+            for i in group
+        )
+        return hashlib.sha256(f"{seed}/{names[0]}".encode()).hexdigest()
+
+    return sorted(group_cases(entries), key=order)
+
+
 def split_by_case(
     entries: Sequence[dict[str, Any]], fractions: Mapping[str, float], seed: int = 0
 ) -> dict[str, list[dict[str, Any]]]:
     """Split entries into named parts; a case, and duplicates of one image, stay in one part.
 
     Cases are shuffled by a hash of the seed and their own name, so the result does not depend on the order of the
-    entries. Then each case, the largest first, joins the part that is furthest below its share.
+    entries. Then each case, the largest first, joins the part that is furthest below its share. No part with a share
+    stays empty.
 
     Args:
         entries: datalist entries with `image` and, where known, `case_id` and `pixel_hash`.
@@ -67,21 +84,36 @@ def split_by_case(
     """
     if not fractions or min(fractions.values()) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
         raise ValueError(f"fractions: expected shares that sum to 1, found {dict(fractions)}")
-    groups = group_cases(entries)
+    groups = shuffled_cases(entries, seed)
     wanted = [part for part, share in fractions.items() if share > 0]
     if len(groups) < len(wanted):
         raise ValueError(f"expected at least {len(wanted)} cases for {wanted}, found {len(groups)}")
 
-    def order(group: list[int]) -> str:
-        names = sorted(
-            str(entries[i].get("case_id") or entries[i].get("pixel_hash") or entries[i]["image"])
-            for i in group
-        )
-        return hashlib.sha256(f"{seed}/{names[0]}".encode()).hexdigest()
-
     # The largest cases first: a large case that comes last would overshoot its part.
     chosen: dict[str, list[int]] = {part: [] for part in fractions}
-    for group in sorted(sorted(groups, key=order), key=len, reverse=True):
-        short = max(wanted, key=lambda part: fractions[part] * len(entries) - len(chosen[part]))
+    for number, group in enumerate(sorted(groups, key=len, reverse=True)):
+        empty = [part for part in wanted if not chosen[part]]
+        open_parts = (
+            empty if len(groups) - number == len(empty) else wanted
+        )  # the last cases: none stays empty
+        short = max(open_parts, key=lambda part: fractions[part] * len(entries) - len(chosen[part]))
         chosen[short].extend(group)
     return {part: [entries[index] for index in sorted(indices)] for part, indices in chosen.items()}
+
+
+def split_for_validation(
+    entries: Sequence[dict[str, Any]], fraction: float, seed: int = 0
+) -> dict[str, list[dict[str, Any]]]:
+    """Split entries into training and validation by case; a fraction of 0 or 1 leaves one of them empty.
+
+    Args:
+        entries, seed: see :func:`split_by_case`.
+        fraction: share of validation, 0 to 1.
+
+    Raises:
+        ValueError: see :func:`split_by_case`.
+
+    Example:
+        >>> parts = split_for_validation(entries, 0.2)
+    """
+    return split_by_case(entries, {"training": 1 - fraction, "validation": fraction}, seed)

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_lora_sam.data import SMALLEST_OBJECT
 from monai_lora_sam.images import read_label
-
-#: Pixels of the smallest object that is scored: COSMOS-1050K drops those of 50 and fewer.
-SMALLEST_OBJECT = 51
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from monai_lora_sam.images.image_files import detect_format, is_image_name
 from monai_lora_sam.images.intensity_windows import (
     CT_WINDOWS,
     INTENSITY_PRESETS,
+    parse_window,
     to_unit_by_percentiles,
     to_unit_by_preset,
     to_unit_by_window,
@@ -41,6 +42,7 @@ __all__ = [
     "looks_like_dicom",
     "naming_file",
     "number_of_frames",
+    "parse_window",
     "read_colour_image",
     "read_dataset",
     "read_frames",

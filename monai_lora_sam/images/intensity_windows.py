@@ -41,8 +41,7 @@ def to_unit_by_window(pixels: np.ndarray, level: float, width: float) -> np.ndar
         >>> to_unit_by_window(np.array([-160, 40, 240]), level=40, width=400)
         array([0. , 0.5, 1. ], dtype=float32)
     """
-    if not (np.isfinite(level) and np.isfinite(width) and width > 0):
-        raise ValueError(f"expected a finite level and a width above 0, found level {level}, width {width}")
+    _check_window(level, width)
     return _rescaled(_finite(pixels), level - width / 2, level + width / 2)
 
 
@@ -78,8 +77,33 @@ def to_unit_by_percentiles(
     return np.where(inside, _rescaled(pixels, *ends), np.float32(0))
 
 
+def parse_window(window: str) -> tuple[float, float] | None:
+    """Return level and width of a window that is given as text; None where it is "percentiles".
+
+    Args:
+        window: a name of `INTENSITY_PRESETS`, or level and width as "40,400".
+
+    Raises:
+        ValueError: an unknown name, or numbers that are no window.
+
+    Example:
+        >>> parse_window("ct_brain"), parse_window("40,80"), parse_window("percentiles")
+        ((40.0, 80.0), (40.0, 80.0), None)
+    """
+    if window in INTENSITY_PRESETS:
+        return CT_WINDOWS.get(window)
+    try:
+        level, width = map(float, window.split(","))
+    except ValueError:
+        raise ValueError(
+            f"window: expected LEVEL,WIDTH or a preset out of {', '.join(INTENSITY_PRESETS)}, found {window!r}"
+        ) from None
+    _check_window(level, width)
+    return level, width
+
+
 def to_unit_by_preset(pixels: np.ndarray, preset: str) -> np.ndarray:
-    """Scale intensities to 0..1 by a name of `INTENSITY_PRESETS`.
+    """Scale intensities to 0..1 by a name of `INTENSITY_PRESETS`, or by level and width as "40,400".
 
     Raises:
         ValueError: an unknown name, or NaN or infinite pixels.
@@ -88,11 +112,13 @@ def to_unit_by_preset(pixels: np.ndarray, preset: str) -> np.ndarray:
         >>> to_unit_by_preset(np.array([-160, 40, 240]), "ct_abdomen")
         array([0. , 0.5, 1. ], dtype=float32)
     """
-    if preset not in INTENSITY_PRESETS:
-        raise ValueError(f"expected a preset out of {', '.join(INTENSITY_PRESETS)}, found {preset!r}")
-    if preset in CT_WINDOWS:
-        return to_unit_by_window(pixels, *CT_WINDOWS[preset])
-    return to_unit_by_percentiles(pixels)
+    window = parse_window(preset)
+    return to_unit_by_percentiles(pixels) if window is None else to_unit_by_window(pixels, *window)
+
+
+def _check_window(level: float, width: float) -> None:
+    if not (np.isfinite(level) and np.isfinite(width) and width > 0):
+        raise ValueError(f"expected a finite level and a width above 0, found level {level}, width {width}")
 
 
 def _finite(pixels: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ class Volume:
     header: nibabel.Nifti1Header | None = field(default=None, repr=False, compare=False)
 
 
-def read_volume(path: str | Path) -> Volume:
+def read_volume(path: str | Path, channel: int | None = None) -> Volume:
     """Read a volume from a NIfTI file or from a folder that holds one DICOM series.
 
     The second axis of NIfTI counts as rows, as in :func:`read_image`; its third axis counts as slices. Four dimensions
@@ -52,6 +52,7 @@ def read_volume(path: str | Path) -> Volume:
 
     Args:
         path: a .nii or .nii.gz file, or a folder.
+        channel: of a NIfTI file of four dimensions, such as one sequence out of several in MR; counted from 0.
 
     Raises:
         FileNotFoundError: nothing there.
@@ -64,13 +65,15 @@ def read_volume(path: str | Path) -> Volume:
     """
     path = Path(path)
     if path.is_dir():
+        if channel is not None:
+            raise ValueError(f"{path}: expected a NIfTI file for channel {channel}, found a folder")
         series = read_series(path)
         volume = Volume(series.pixels, series.affine, _spacing(series.affine), series.modality, path)
     else:
         found = detect_format(path)
         if found != "NIfTI":
             raise ValueError(f"{path}: expected a NIfTI file or a folder with a DICOM series, found {found}")
-        volume = _read_nifti_volume(path)
+        volume = _read_nifti_volume(path, channel)
     if not np.isfinite(volume.pixels).all():
         count = int((~np.isfinite(volume.pixels)).sum())
         raise ValueError(f"{path}: expected finite voxels, found {count} NaN or infinite ones")
@@ -146,15 +149,21 @@ def write_label_volume(path: str | Path, labels: np.ndarray, volume: Volume) -> 
     atomic_write(path, gzip.compress(content, mtime=0) if packed else content)
 
 
-def _read_nifti_volume(path: Path) -> Volume:
+def _read_nifti_volume(path: Path, channel: int | None) -> Volume:
     with naming_image(path, "NIfTI"), nifti_name(path) as named:
         image = cast(SpatialImage, nibabel.load(named))
         shape = image.shape
-        if len(shape) < 3 or np.prod(shape[3:], dtype=object) != 1:
-            raise ValueError(f"expected a volume of three dimensions, found the shape {shape}")
+        if channel is not None and (len(shape) != 4 or not 0 <= channel < shape[3]):
+            raise ValueError(
+                f"expected four dimensions and in the last a channel {channel}, found the shape {shape}"
+            )
+        if len(shape) < 3 or (channel is None and np.prod(shape[3:], dtype=object) != 1):
+            raise ValueError(
+                f"expected a volume of three dimensions, or one channel of four, found the shape {shape}"
+            )
         check_volume_size(shape[1], shape[0], shape[2])
         check_gzip(path, 352 + int(np.prod(shape)) * image.get_data_dtype().itemsize)
-        stored = np.asanyarray(image.dataobj)
+        stored = np.asanyarray(image.dataobj if channel is None else image.dataobj[..., channel])
         if not np.issubdtype(stored.dtype, np.number) or np.iscomplexobj(stored):
             raise ValueError(f"expected grey voxels, found {stored.dtype}")
         pixels = stored.reshape(shape[:3]).transpose(1, 0, 2).astype(np.float32, order="C")

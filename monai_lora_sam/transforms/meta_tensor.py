@@ -9,10 +9,12 @@ from monai.utils import MetaKeys
 
 
 def as_meta_tensor(array: np.ndarray, path: str) -> MetaTensor:
-    """Wrap (H, W) as a channel-first (1, H, W) MetaTensor with the keys MONAI's own loader sets."""
+    """Wrap (H, W) or (H, W, C) as a channel-first MetaTensor (C, H, W) with the keys MONAI's own loader sets."""
+    has_channels = array.ndim == 3
     meta = {
         "filename_or_obj": path,
-        MetaKeys.SPATIAL_SHAPE: np.array(array.shape),
-        MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
+        MetaKeys.SPATIAL_SHAPE: np.array(array.shape[:2]),
+        MetaKeys.ORIGINAL_CHANNEL_DIM: -1 if has_channels else "no_channel",
     }
-    return MetaTensor(torch.from_numpy(np.ascontiguousarray(array))[None], meta=meta)
+    channel_first = np.moveaxis(array, -1, 0) if has_channels else array[None]
+    return MetaTensor(torch.from_numpy(np.ascontiguousarray(channel_first)), meta=meta)

@@ -1,15 +1,18 @@
-"""``monai-lora-sam prepare folders`` and ``combine``, as a user types them."""
+"""``monai-lora-sam prepare`` with folders, a Decathlon task, COSMOS and unions, as a user types it."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from monai_lora_sam import data, evaluation
+from monai_lora_sam.cli import prepare
 from monai_lora_sam.cli.main import app
 
 run = CliRunner().invoke
@@ -95,3 +98,48 @@ def test_cosmos_lists_objects(cosmos: Path, tmp_path: Path):
 def test_cosmos_refuses_a_modality_without_a_data_set(cosmos: Path, tmp_path: Path):
     result = run(app, ["prepare", "cosmos", str(cosmos), "--out", str(tmp_path / "data"), "--modality", "CT"])
     assert result.exit_code == 1 and "expected DATASET=MODALITY, found 'CT'" in result.output
+
+
+@pytest.fixture
+def decathlon(tmp_path: Path) -> Path:
+    """Write three labelled volumes in the layout of the Medical Segmentation Decathlon."""
+    root, pairs = tmp_path / "task", []
+    for number in range(3):
+        label = np.zeros((16, 14, 6), np.uint8)
+        label[2:12, 2:10, 1:5] = 1
+        label[8:14, 2:13, 3] = 2
+        pixels = np.random.default_rng(number).integers(1, 90, label.shape).astype(np.int16)
+        pairs.append({"image": f"./imagesTr/{number}.nii.gz", "label": f"./labelsTr/{number}.nii.gz"})
+        for array, path in zip((pixels, label), pairs[-1].values(), strict=True):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            nibabel.save(nibabel.Nifti1Image(array, np.diag([1, 1, 2, 1])), root / path)
+    labels = {"0": "background", "1": "liver", "2": "tumour"}
+    content = {"name": "Liver", "labels": labels, "modality": {"0": "MRI"}, "training": pairs}
+    (root / "dataset.json").write_text(json.dumps(content))
+    return root
+
+
+def test_decathlon_tells_slices_and_objects(decathlon: Path, tmp_path: Path):
+    out = tmp_path / "data"
+    result = run(app, ["prepare", "decathlon", str(decathlon), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "8 training, 4 validation" in result.output
+    assert "slices of 3 volumes with 12 liver, 3 tumour" in result.output
+    line = "--per-volume 1 --window 40,80 --axis 0 --smallest 5 --validation-fraction 1 --seed 3"
+    result = run(app, ["prepare", "decathlon", str(decathlon), "--out", str(out), *line.split()])
+    assert "3 validation" in result.output and "training" not in result.output
+    assert {entry["axis"] for entry in json.loads((out / "datalist.json").read_text())["validation"]} == {0}
+
+
+def test_folders_of_volumes_with_two_classes(decathlon: Path, tmp_path: Path):
+    folders = [str(decathlon / "imagesTr"), str(decathlon / "labelsTr")]
+    line = "--class-name liver --class-name tumour --modality MR --per-volume 2"
+    result = run(app, ["prepare", "folders", *folders, "--out", str(tmp_path / "data"), *line.split()])
+    assert result.exit_code == 0, result.output
+    content = json.loads((tmp_path / "data" / "datalist.json").read_text())
+    assert content["class_names"] == ["background", "liver", "tumour"]
+    assert "4 training, 2 validation" in result.output
+
+
+def test_the_smallest_object_is_that_of_the_evaluation():
+    assert prepare.SMALLEST_OBJECT == data.SMALLEST_OBJECT == evaluation.SMALLEST_OBJECT

@@ -116,7 +116,7 @@ def test_a_volume_is_segmented_from_one_slice(head: Path, tmp_path: Path) -> Non
         (["--slice", "1", "--slices", "0,x"], "--slices: expected FIRST,LAST, found '0,x'"),
         (["--slice", "1", "--slices", "0,1.5"], "--slices: expected FIRST,LAST"),
         (["--slice", "1", "--window", "ct_abdomn"], "ct_abdomen"),
-        (["--slice", "1", "--window", "1,2,3"], "--window: expected LEVEL,WIDTH"),
+        (["--slice", "1", "--window", "1,2,3"], "window: expected LEVEL,WIDTH"),
         (["--slice", "1", "--window", "40,0"], "a width above 0"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_lora_sam.data import split_by_case
+from monai_lora_sam.data import split_by_case, split_for_validation
 from monai_lora_sam.data.splits import group_cases
 
 
@@ -76,3 +76,19 @@ def test_bad_shares_are_refused():
         split_by_case(_entries(4), {"training": 1.5, "validation": -0.5})
     with pytest.raises(ValueError, match=r"expected at least 2 cases for .*, found 1"):
         split_by_case(_entries(4, per_case=4), {"training": 0.5, "validation": 0.5})
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("cases", [2, 3, 4])
+def test_no_part_with_a_share_stays_empty(cases, seed):
+    parts = split_by_case(_entries(cases), {"training": 0.9, "validation": 0.1, "test": 0.0}, seed)
+    assert [len(entries) for entries in parts.values()] == [cases - 1, 1, 0]
+
+
+def test_a_fraction_of_0_or_1_leaves_one_part_empty():
+    entries = _entries(6, per_case=2)
+    assert _names(split_for_validation(entries, 0)) == _names({"training": entries, "validation": []})
+    assert _names(split_for_validation(entries, 1)) == _names({"training": [], "validation": entries})
+    assert _names(split_for_validation(entries, 0.3, 5)) == _names(
+        split_by_case(entries, {"training": 0.7, "validation": 0.3}, 5)
+    )

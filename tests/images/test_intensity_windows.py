@@ -9,6 +9,7 @@ from monai.transforms import ScaleIntensityRange
 from monai_lora_sam.images import (
     CT_WINDOWS,
     INTENSITY_PRESETS,
+    parse_window,
     to_unit_by_percentiles,
     to_unit_by_preset,
     to_unit_by_window,
@@ -71,3 +72,15 @@ def test_bad_input_is_named():
         to_unit_by_window(np.zeros((0, 3)), 40, 400)
     with pytest.raises(ValueError, match="expected real numbers, found bool"):
         to_unit_by_window(np.ones(3, bool), 40, 400)
+
+
+def test_windows_are_given_as_text():
+    assert parse_window("ct_lung") == (-600.0, 1500.0) and parse_window("percentiles") is None
+    assert parse_window("-600, 1500") == (-600.0, 1500.0)
+    np.testing.assert_array_equal(to_unit_by_preset(CT, "40,400"), to_unit_by_preset(CT, "ct_abdomen"))
+    for wrong in ("40", "40,400,3", "a,b", ""):
+        with pytest.raises(ValueError, match="expected LEVEL,WIDTH or a preset out of ct_abdomen"):
+            parse_window(wrong)
+    for wrong in ("40,0", "40,-3", "nan,400", "40,inf"):
+        with pytest.raises(ValueError, match="expected a finite level and a width above 0"):
+            parse_window(wrong)

@@ -61,6 +61,20 @@ def test_one_frame_is_squeezed_and_several_are_refused(tmp_path):
         read_volume(tmp_path / "flat.nii")
 
 
+def test_one_channel_of_several_is_read(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(np.stack([STORED, STORED + 1], -1), OBLIQUE), tmp_path / "two.nii.gz")
+    volume = read_volume(tmp_path / "two.nii.gz", channel=1)
+    np.testing.assert_array_equal(volume.pixels, STORED.transpose(1, 0, 2) + 1)
+    nibabel.save(nibabel.Nifti1Image(STORED, OBLIQUE), tmp_path / "one.nii")
+    for name, channel in (("two.nii.gz", 2), ("two.nii.gz", -1), ("one.nii", 0)):
+        with pytest.raises(
+            ValueError, match=f"{name}: expected four dimensions and in the last a channel {channel}"
+        ):
+            read_volume(tmp_path / name, channel)
+    with pytest.raises(ValueError, match="expected a NIfTI file for channel 0, found a folder"):
+        read_volume(tmp_path, 0)
+
+
 def test_other_units_become_millimetres(tmp_path):
     image = nibabel.Nifti1Image(STORED, np.diag([200.0, 300, 400, 1]))
     image.header.set_xyzt_units("micron")

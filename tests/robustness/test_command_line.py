@@ -74,6 +74,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         annotations.mkdir(parents=True)
         (annotations.parent / "images").mkdir()
         (annotations / "train.json").write_text(content)
+    pair = {"image": "gone.nii.gz", "label": "gone.nii.gz"}
+    labels = {"labels": {"0": "background", "1": "liver"}, "modality": {"0": "CT"}}
+    for name, content in {
+        "deep": "[" * 100_000,
+        "null": "null",
+        "types": json.dumps({"labels": [7], "training": [pair]}),
+        "gone": json.dumps(labels | {"training": [pair]}),
+        "bad": json.dumps(labels | {"training": [{"image": "bad.nii.gz", "label": "bad.nii.gz"}]}),
+    }.items():
+        (root / f"decathlon_{name}").mkdir()
+        (root / f"decathlon_{name}" / "dataset.json").write_text(content)
+    for part in ("decathlon_bad", "volumes"):
+        (root / part).mkdir(exist_ok=True)
+        (root / part / "bad.nii.gz").write_bytes((root / "bad.nii.gz").read_bytes())
     return root
 
 
@@ -192,6 +206,29 @@ WRONG = [
     ("prepare cosmos {d}/none --out {d}/o", "none"),
     ("prepare cosmos {d}/empty --out {d}/o", "empty"),
     ("prepare cosmos {d}/mask.png --out {d}/o", "mask.png"),
+    ("prepare decathlon", "ROOT"),
+    ("prepare decathlon {d}/none --out {d}/o", "none"),
+    ("prepare decathlon {d}/empty --out {d}/o", "dataset.json"),
+    ("prepare decathlon {d}/mask.png --out {d}/o", "dataset.json"),
+    ("prepare decathlon {d}/decathlon_deep --out {d}/o", "dataset.json"),
+    ("prepare decathlon {d}/decathlon_null --out {d}/o", "dataset.json"),
+    ("prepare decathlon {d}/decathlon_types --out {d}/o", "labels"),
+    ("prepare decathlon {d}/decathlon_gone", "--out"),
+    ("prepare decathlon {d}/decathlon_gone --out {d}/o", "gone.nii.gz"),
+    ("prepare decathlon {d}/decathlon_bad --out {d}/o", "bad.nii.gz"),
+    ("prepare decathlon {d}/decathlon_gone --out {d}/zero.png", "zero.png"),
+    ("prepare decathlon {d}/decathlon_gone --out {d}/o --window ct_liver", "ct_liver"),
+    ("prepare decathlon {d}/decathlon_gone --out {d}/o --window 40,0", "width"),
+    ("prepare decathlon {d}/decathlon_gone --out {d}/o --axis 3", "--axis"),
+    ("prepare decathlon {d}/decathlon_gone --out {d}/o --per-volume 0", "--per-volume"),
+    ("prepare decathlon {d}/decathlon_gone --out {d}/o --smallest 0", "--smallest"),
+    ("prepare decathlon {d}/decathlon_gone --out {d}/o --channel 1", "channel"),
+    ("prepare decathlon {d}/decathlon_gone --out {d}/o --chanel 1", "--channel"),
+    ("prepare decathlon {d}/\udce9 --out {d}/o", "dataset.json"),
+    ("prepare folders {d}/images {d}/masks --out {d}/o --window ct_lung", "found pictures"),
+    ("prepare folders {d}/images {d}/masks --out {d}/o --class-name a --class-name a", "none twice"),
+    ("prepare folders {d}/images {d}/masks --out {d}/o --class-name a --class-name b", "[255]"),
+    ("prepare folders {d}/volumes {d}/masks --out {d}/o", "bad.nii.gz"),
     ("qca", "MASK"),
     ("qca {d}/none.png", "none.png"),
     ("qca {d}/empty", "empty"),

@@ -119,4 +119,4 @@ def test_bad_input_is_named_and_other_volumes_are_scored(evaluate, task, tmp_pat
     (task / "dataset.json").write_text("{}")
     with pytest.raises(typer.Exit):
         bench.main(task, tmp_path / "out", device="cpu")
-    assert "expected training, labels and modality" in capsys.readouterr().err
+    assert "labels: expected names by value" in capsys.readouterr().err

@@ -29,3 +29,10 @@ def test_metadata_are_those_of_monais_loader(tmp_path):
     assert ours.meta["filename_or_obj"] == theirs.meta["filename_or_obj"]
     np.testing.assert_array_equal(ours.meta["spatial_shape"], theirs.meta["spatial_shape"])
     torch.testing.assert_close(ours.affine, theirs.affine)
+
+
+def test_channels_come_first():
+    pixels = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
+    tensor = as_meta_tensor(pixels, "a.png")
+    np.testing.assert_array_equal(tensor.numpy(), pixels.transpose(2, 0, 1))
+    assert tensor.meta["spatial_shape"].tolist() == [3, 4] and tensor.meta["original_channel_dim"] == -1
