@@ -1,6 +1,7 @@
-"""Load labels, repeat channels, resize, normalise for an encoder, draw prompts from masks."""
+"""Load pictures and labels, repeat channels, resize, normalise for an encoder, draw prompts from masks."""
 
 from monai_lora_sam.transforms.grey_to_three_channels import GreyToThreeChannelsd
+from monai_lora_sam.transforms.load_colour_image import LoadColourImaged
 from monai_lora_sam.transforms.load_label import LoadLabeld
 from monai_lora_sam.transforms.meta_tensor import as_meta_tensor
 from monai_lora_sam.transforms.normalize_for_encoder import NormalizeForEncoderd
@@ -18,6 +19,7 @@ from monai_lora_sam.transforms.sample_prompts import (
 
 __all__ = [
     "GreyToThreeChannelsd",
+    "LoadColourImaged",
     "LoadLabeld",
     "NormalizeForEncoderd",
     "ResizeLongestSided",
