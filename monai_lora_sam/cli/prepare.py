@@ -22,6 +22,9 @@ class Datasets(PluginGroup):
     registry = Registry("monai_lora_sam.datasets", "data set")
 
 
+#: Task of a datalist of images alone.
+UNLABELLED = "unlabelled"
+
 app = typer.Typer(cls=Datasets, no_args_is_help=True)
 folders_app = typer.Typer()
 combine_app = typer.Typer()
@@ -46,12 +49,19 @@ def tell_datalist(datalist: Path) -> None:
 
 @folders_app.command(
     epilog="Example:\n\n"
-    "monai-lora-sam prepare folders images masks --out data/liver --task liver --class-name liver"
+    "monai-lora-sam prepare folders images masks --out data/liver --task liver --class-name liver\n\n"
+    "monai-lora-sam prepare folders images --out data/unlabelled"
 )
 def folders(
     images: Annotated[Path, typer.Argument(help="Folder of images.")],
-    masks: Annotated[Path, typer.Argument(help="Folder of masks with the same names; 0/255 or 0/1.")],
     out: DatalistFolder,
+    masks: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder of masks with the same names; 0/255 or 0/1. Left out: images alone, for distillation.",
+            show_default=False,
+        ),
+    ] = None,
     validation_fraction: Annotated[
         float,
         typer.Option(min=0, max=1, help="Part of the cases kept for validation; 1 to score on all of them."),
@@ -62,7 +72,7 @@ def folders(
     ] = "segmentation",
     class_name: Annotated[str, typer.Option(help="Name of the masked structure.")] = "foreground",
 ) -> None:
-    """Pair images with masks and split them by case."""
+    """Pair images with masks, where there are any, and split them by case."""
     with one_line_errors():
         from monai_lora_sam.data import datalist_from_folders, split_by_case, write_datalist
 
@@ -75,8 +85,8 @@ def folders(
         datalist = write_datalist(
             out / "datalist.json",
             name=out.name,
-            task=task,
-            class_names=["background", class_name],
+            task=task if masks else UNLABELLED,
+            class_names=["background", class_name] if masks else [],
             splits=splits,
             warnings=warnings,
         )

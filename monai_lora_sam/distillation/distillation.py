@@ -87,6 +87,10 @@ class Distillation(PromptableSegmenter):
             part.eval()
         return self
 
+    def with_student(self, student: PromptableSegmenter) -> Distillation:
+        """Return this teacher beside another student, such as the moving average of this one's."""
+        return Distillation(self, student, self.rounds, self.decoder)
+
     def read(self, image: Tensor, size: Tensor | None = None, **conditions: Tensor | None) -> Tensor:
         """Return the teacher's embedding (B, 256, h, w) of images in 0..1 that were padded from these sizes."""
         return self._embedding(self, image, self._sizes(image, size))

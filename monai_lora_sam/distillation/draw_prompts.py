@@ -25,8 +25,8 @@ class DrawPromptsd(Randomizable, Transform):
 
     Of an image with a label, prompts show objects of it, all pixels of one value being one object: a box around it,
     whose sides are moved outwards by up to 2 % of the image, and one of its pixels. Objects come several times where
-    there are fewer than `count`. Of an image without a label, prompts lie on a grid over the image: a random place in each of
-    the chosen cells, as the point and as the centre of a box of random sides.
+    there are fewer than `count`. Of an image without a label, prompts lie on a grid over the image: a random
+    place in each of the chosen cells, as the point and as the centre of a box of random sides.
 
     Args:
         count: number of prompts of each kind.

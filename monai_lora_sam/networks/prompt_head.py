@@ -205,8 +205,8 @@ class PromptHead(nn.Module):
         found, self.base = self.base, tensors_fingerprint(expected)
         if found not in (None, self.base):
             raise ValueError(
-                f"{checkpoint.source}: expected the prompt weights {found}, found {self.base}: others than the encoder "
-                "or the adapter was trained with"
+                f"{checkpoint.source}: expected the prompt weights {found}, found {self.base}: others than the adapter "
+                "was trained on, or the encoder distilled with"
             )
 
     def base_tensors(self) -> dict[str, Tensor]:
