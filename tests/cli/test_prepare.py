@@ -95,3 +95,11 @@ def test_cosmos_lists_objects(cosmos: Path, tmp_path: Path):
 def test_cosmos_refuses_a_modality_without_a_data_set(cosmos: Path, tmp_path: Path):
     result = run(app, ["prepare", "cosmos", str(cosmos), "--out", str(tmp_path / "data"), "--modality", "CT"])
     assert result.exit_code == 1 and "expected DATASET=MODALITY, found 'CT'" in result.output
+
+
+def test_folders_without_masks_list_images_alone(pairs: tuple[str, str], tmp_path: Path):
+    result = run(app, ["prepare", "folders", pairs[0], "--out", str(tmp_path / "data")])
+    assert result.exit_code == 0, result.output
+    datalist = json.loads((tmp_path / "data" / "datalist.json").read_text())
+    assert (datalist["task"], datalist["class_names"]) == ("unlabelled", [])
+    assert len(datalist["training"]) == 4 and not any("label" in entry for entry in datalist["training"])
