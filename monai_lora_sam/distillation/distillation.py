@@ -8,6 +8,7 @@ import torch
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
+from monai_lora_sam.adapters import AdapterStack
 from monai_lora_sam.networks import DecoderSource, PromptableSegmenter
 from monai_lora_sam.transforms import next_click
 
@@ -87,8 +88,12 @@ class Distillation(PromptableSegmenter):
             part.eval()
         return self
 
-    def with_student(self, student: PromptableSegmenter) -> Distillation:
-        """Return this teacher beside another student, such as the moving average of this one's."""
+    def with_stack(self, stack: AdapterStack) -> Distillation:
+        """Return this teacher beside a student with another encoder, such as the moving average of this one's."""
+        own = self.student
+        student = PromptableSegmenter(
+            stack, own.head, own.adapters, own.strategy, own.name, own.mixed_precision
+        )
         return Distillation(self, student, self.rounds, self.decoder)
 
     def read(self, image: Tensor, size: Tensor | None = None, **conditions: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 
 from monai_lora_sam.adapters import AdapterStack, open_adapter, tensors_fingerprint
 from monai_lora_sam.distillation.distillation import Distillation
-from monai_lora_sam.encoders import build_encoder
+from monai_lora_sam.encoders import ImageEncoder, build_encoder
 from monai_lora_sam.networks import DecoderSource, PromptableSegmenter, PromptHead, build_promptable
 
 #: Place of a decoder that is in the student's own folder.
@@ -29,6 +29,9 @@ def new_distillation(
     gradient_checkpointing: bool = False,
 ) -> Distillation:
     """Put a student beside a frozen teacher, with a copy of its prompt encoder and mask decoder.
+
+    A student that starts afresh takes over scale and offset of the layer normalisation that ends the teacher's neck, as
+    it ends its own: their embeddings then have one scale from the start.
 
     Batch normalisation of the student keeps its statistics while its scale and offset train.
 
@@ -74,6 +77,8 @@ def new_distillation(
         theirs = teacher.head.base_tensors()
         for name, tensor in student.head.base_tensors().items():
             tensor.copy_(theirs[name])
+        if start_from is None:
+            _copy_last_norm(teacher.stack.encoder, encoder)
     student.head.prompts, student.head.base = teacher.head.prompts, base
     place = HERE if teacher_weights is False else _place(teacher_weights)
     return Distillation(teacher, student, rounds, DecoderSource(teacher_name, place))
@@ -94,6 +99,21 @@ def save_student(network: Distillation, folder: str | Path, *, half: bool = Fals
     teacher = network.stack.encoder
     named = {"name": teacher.name, "fingerprint": teacher.fingerprint, "image_size": teacher.image_size}
     return network.student.save_pretrained(folder, network.decoder, half, teacher=named, **card)
+
+
+def _copy_last_norm(teacher: ImageEncoder, student: ImageEncoder) -> None:
+    """Copy scale and offset of the normalisation that ends an encoder; encoders without one stay as they are."""
+    theirs, own = _last_norm(teacher), _last_norm(student)
+    if theirs is not None and own is not None:
+        own.weight.copy_(theirs.weight)
+        own.bias.copy_(theirs.bias)
+
+
+def _last_norm(encoder: ImageEncoder) -> Any:
+    """Return the last module with parameters if it is a layer normalisation of the embedding's channels."""
+    last: Any = [part for part in encoder.model.modules() if list(part.parameters(recurse=False))][-1]
+    known = "LayerNorm" in type(last).__name__ and getattr(last, "bias", None) is not None
+    return last if known and last.weight.shape == (encoder.channels[-1],) else None
 
 
 def _check_start(folder: str | Path, student_name: str, base: str) -> None:

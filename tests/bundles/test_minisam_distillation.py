@@ -67,7 +67,9 @@ def test_the_second_phase_goes_on_from_the_first_and_learns(
 ):
     before = {path.name: path.read_bytes() for path in promptable.iterdir()}
     more = {"augment": False, "weight_decay": 0.0, "prompts_per_image": 2, "val_interval": 4}
-    run_bundle(BUNDLE, overrides=options("first", epochs=8, learning_rate=0.003, **more))
+    run_bundle(
+        BUNDLE, overrides=options("first", epochs=8, learning_rate=0.003, average_momentum=0.3, **more)
+    )
     lines = read_history(tmp_path / "first" / "history.jsonl")
     assert lines[-1]["loss"] < 0.5 * lines[0]["loss"]
     second = options("second", phase="prompts", start_from=str(tmp_path / "first" / "last"), epochs=4, **more)
@@ -83,7 +85,7 @@ def test_the_second_phase_goes_on_from_the_first_and_learns(
 
 def test_the_average_is_validated_and_saved(options: Settings, tmp_path: Path):
     run = run_bundle(BUNDLE, overrides=options("out", epochs=1))
-    average = run.parser.get_parsed_content("average").ema_model.stack.encoder
+    average = run.parser.get_parsed_content("average").ema_model.encoder
     student = run.parser.get_parsed_content("network_def").student.stack.encoder
     saved = PromptableSegmenter.from_pretrained(tmp_path / "out" / "last").stack.encoder
     states = [encoder.model.state_dict() for encoder in (average, saved, student)]

@@ -143,3 +143,14 @@ def test_networks_that_cannot_be_distilled_are_refused(tmp_path: Path):
     save_encoder(build_encoder("mini"), tmp_path / "bare")
     with pytest.raises(ValueError, match="expected a prompt encoder and a mask decoder, found none"):
         new_distillation("mini", tmp_path / "bare")
+
+
+def test_a_fresh_student_has_the_scale_of_its_teacher(make_pair: Make, teacher: Path, tmp_path: Path):
+    network = PromptableSegmenter.from_pretrained(teacher)
+    norm = list(network.stack.encoder.model.modules())[-1]
+    with torch.no_grad():
+        norm.weight.fill_(0.1)
+        norm.bias.fill_(0.3)
+    scaled = network.save_pretrained(tmp_path / "scaled")
+    neck = make_pair(teacher_weights=str(scaled)).student.stack.encoder.model.neck
+    assert (neck.output_norm.weight == 0.1).all() and (neck.output_norm.bias == 0.3).all()
