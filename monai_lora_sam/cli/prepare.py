@@ -89,17 +89,20 @@ def tell_datalist(datalist: Path) -> None:
     epilog="Examples:\n\n"
     "monai-lora-sam prepare folders images masks --out data/liver --task liver --class-name liver\n\n"
     "Volumes (NIfTI), masks with the values 1 and 2:\n\n"
-    "monai-lora-sam prepare folders ct masks --out data/ct --class-name liver --class-name tumour --window ct_abdomen"
+    "monai-lora-sam prepare folders ct masks --out data/ct --class-name liver --class-name tumour --window ct_abdomen\n\n"
+    "monai-lora-sam prepare folders images --out data/unlabelled"
 )
 def folders(
     images: Annotated[Path, typer.Argument(help="Folder of pictures, or of volumes as NIfTI.")],
-    masks: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder of masks with the same names: 0/255 or 0/1, or 0, 1, 2 … for the class names."
-        ),
-    ],
     out: DatalistFolder,
+    masks: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder of masks with the same names: 0/255 or 0/1, or 0, 1, 2 … for the class names. Left out: pictures "
+            "alone, for distillation.",
+            show_default=False,
+        ),
+    ] = None,
     validation_fraction: ValidationFraction = 0.2,
     seed: Seed = 0,
     task: Annotated[
@@ -118,7 +121,7 @@ def folders(
     axis: Axis = None,
     channel: Channel = None,
 ) -> None:
-    """Pair images with masks and split them by case; volumes are cut into slices."""
+    """Pair images with masks, where there are any, and split them by case; volumes are cut into slices."""
     with one_line_errors():
         from monai_lora_sam.data import SliceSettings, prepare_folders
 

@@ -1,4 +1,4 @@
-"""Make datalist entries of two folders, images and masks, matched by file name."""
+"""Make datalist entries of a folder of images, and of one of masks matched by file name."""
 
 from __future__ import annotations
 
@@ -34,22 +34,32 @@ def _looks_inverted(mask: np.ndarray) -> bool:
     return bool((mask > 0).mean() > 0.5 and (border > 0).mean() > 0.9)
 
 
+def _checked_mask(path: Path, classes: int, image: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Read a mask; raise a ``ValueError`` where it is empty or has another size than its image."""
+    mask = read_label(path, classes)
+    if mask.shape != shape:
+        raise ValueError(f"expected {shape} (rows, columns) as in {image}, found {mask.shape}")
+    if not mask.any():
+        raise ValueError("expected a mask, found only background")
+    return mask
+
+
 def datalist_from_folders(
-    images: str | Path, masks: str | Path, classes: int = 2, warnings: list[str] | None = None
+    images: str | Path, masks: str | Path | None = None, classes: int = 2, warnings: list[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Pair each image with the mask of the same name in any format, and check every pair.
+    """Pair each image with the mask of the same name in any format, and check every pair, or every image alone.
 
     Duplicates of one image share a `case_id`, a hash of the image's pixels.
 
     Args:
         images: folder of images.
-        masks: folder of masks: class indices, or 0/255 where `classes` is 2.
+        masks: folder of masks: class indices, or 0/255 where `classes` is 2; None for images without.
         classes: number of classes, background included.
         warnings: collects masks that look inverted.
 
     Returns:
-        entries with `image`, `label`, `case_id`, `pixel_hash`, `view`, `pixel_spacing_mm`, `modality`,
-        sorted by name; write them with `write_datalist`, after `split_by_case` where there is no split.
+        entries with `image`, `label` (None without masks), `case_id`, `pixel_hash`, `view`, `pixel_spacing_mm`,
+        `modality`, sorted by name; write them with `write_datalist`, after `split_by_case` where there is no split.
 
     Raises:
         DatasetError: missing, unreadable, empty or differently sized files, all together.
@@ -60,13 +70,14 @@ def datalist_from_folders(
         40
     """
     errors = ErrorList()
-    image_files, mask_files = files_by_stem(Path(images), errors), files_by_stem(Path(masks), errors)
+    image_files = files_by_stem(Path(images), errors)
+    mask_files = {} if masks is None else files_by_stem(Path(masks), errors)
     for stem in sorted(set(mask_files) - set(image_files)):
         errors.add(mask_files[stem], f"expected an image of the same name in {images}, found none")
     entries: list[dict[str, Any]] = []
     signatures = []
     for stem, path in sorted(image_files.items()):
-        if stem not in mask_files:
+        if masks is not None and stem not in mask_files:
             errors.add(path, f"expected a mask of the same name in {masks}, found none")
             continue
         try:
@@ -74,30 +85,23 @@ def datalist_from_folders(
         except (ValueError, OSError) as error:
             errors.add(path, str(error))
             continue
-        try:
-            mask = read_label(mask_files[stem], classes)
-        except (ValueError, OSError) as error:
-            errors.add(mask_files[stem], str(error))
-            continue
-        if mask.shape != picture.pixels.shape:
-            errors.add(
-                mask_files[stem],
-                f"expected {picture.pixels.shape} (rows, columns) as in {path}, found {mask.shape}",
-            )
-            continue
-        if not mask.any():
-            errors.add(mask_files[stem], "expected a mask, found only background")
-            continue
-        if warnings is not None and _looks_inverted(mask):
-            warnings.append(
-                f"{mask_files[stem]}: expected the structure above 0 on a background of 0, "
-                f"found {(mask > 0).mean():.0%} of the image above 0: it looks inverted"
-            )
+        label = mask_files.get(stem)
+        if label is not None:
+            try:
+                mask = _checked_mask(label, classes, path, picture.pixels.shape)
+            except (ValueError, OSError) as error:
+                errors.add(label, str(error))
+                continue
+            if warnings is not None and _looks_inverted(mask):
+                warnings.append(
+                    f"{label}: expected the structure above 0 on a background of 0, "
+                    f"found {(mask > 0).mean():.0%} of the image above 0: it looks inverted"
+                )
         signatures.append(image_signature(picture.pixels))
         entries.append(
             {
                 "image": str(path),
-                "label": str(mask_files[stem]),
+                "label": None if label is None else str(label),
                 "pixel_hash": signatures[-1].pixel_hash,
                 "view": None,
                 "pixel_spacing_mm": None,

@@ -12,10 +12,13 @@ from monai_lora_sam.data.splits import split_for_validation
 from monai_lora_sam.data.volume_slices import LabelledVolume, Progress, SliceSettings, write_volume_slices
 from monai_lora_sam.images import is_volume
 
+#: Task of pictures without masks.
+UNLABELLED = "unlabelled"
+
 
 def prepare_folders(
     images: str | Path,
-    masks: str | Path,
+    masks: str | Path | None,
     out: str | Path,
     class_names: Sequence[str] = ("background", "foreground"),
     task: str = "segmentation",
@@ -32,7 +35,8 @@ def prepare_folders(
 
     Args:
         images: folder of pictures, or of volumes.
-        masks: folder of masks of the same names: indices of `class_names`; 0/255 serves for two classes.
+        masks: folder of masks of the same names: indices of `class_names`; 0/255 serves for two classes. None lists
+            pictures alone, under the task ``unlabelled``.
         out: folder for ``datalist.json`` and, of volumes, ``slices``.
         class_names: background first, no name twice.
         task: by which bundles know the masks.
@@ -61,6 +65,8 @@ def prepare_folders(
         )
     warnings: list[str] = []
     if _holds_volumes(Path(images)):
+        if masks is None:
+            raise ValueError(f"{images}: expected a folder of masks for volumes, found none")
         volumes = _volume_pairs(Path(images), Path(masks))
         entries = write_volume_slices(volumes, out, class_names, settings, modality, warnings, progress)
     else:
@@ -74,8 +80,8 @@ def prepare_folders(
     return write_datalist(
         out / "datalist.json",
         name=out.name,
-        task=task,
-        class_names=class_names,
+        task=UNLABELLED if masks is None else task,
+        class_names=[] if masks is None else class_names,
         splits=split_for_validation(entries, validation_fraction, seed),
         warnings=warnings,
     )

@@ -27,7 +27,7 @@ class ImageEncoder(nn.Module):
             finest is 3.5.
         channels: channels of each feature map, finest first.
         pixel_mean, pixel_std: normalisation, for intensities from 0 to 1.
-        own_range: each image's own minimum and maximum become 0 and 1 instead.
+        own_range: each image's own minimum and maximum become 0 and 1 before mean and deviation are applied.
 
     Example:
         >>> encoder = build_encoder("tiny")

@@ -25,6 +25,7 @@ class TimmPyramidConfig(PretrainedConfig):
         output_channels: of the embedding; 256 for SAM's mask decoder.
         neck_depth: number of separable convolutions in the neck.
         image_size: side in pixels that the encoder is meant for.
+        own_range: each image's own minimum and maximum become 0 and 1 before mean and standard deviation.
 
     Raises:
         ValueError: a stride that the backbone does not have, or a backbone without a pyramid.
@@ -39,6 +40,7 @@ class TimmPyramidConfig(PretrainedConfig):
         output_channels: int = 256,
         neck_depth: int = 2,
         image_size: int = 512,
+        own_range: bool = False,
         **kwargs: Any,
     ) -> None:
         strides = backbone_facts(backbone).strides
@@ -49,6 +51,7 @@ class TimmPyramidConfig(PretrainedConfig):
         self.output_channels = output_channels
         self.neck_depth = neck_depth
         self.image_size = image_size
+        self.own_range = own_range
         super().__init__(**kwargs)
 
     @property
@@ -120,22 +123,26 @@ class TimmPyramidEncoder(ImageEncoder):
     family = "timm"
 
     def __init__(self, config: TimmPyramidConfig, name: str = "mini", image_size: int | None = None) -> None:
+        config = copy.deepcopy(config)
+        config.image_size = image_size or config.image_size
         facts, finer = backbone_facts(config.backbone), config.finer
         super().__init__(
             TimmPyramidModel(config),
             name=name,
-            image_size=image_size or config.image_size,
+            image_size=config.image_size,
             patch_size=facts.strides[-1],
             strides=[*facts.strides[:finer], config.embedding_stride],
             channels=[*facts.channels[:finer], config.output_channels],
             pixel_mean=facts.mean,
             pixel_std=facts.std,
+            own_range=config.own_range,
         )
 
     @property
     def architecture(self) -> dict[str, Any]:
         """Return everything besides the weights that decides about the output."""
-        return {**super().architecture, "backbone": self.model.config.backbone}
+        own = {"own_range": True} if self.own_range else {}
+        return {**super().architecture, "backbone": self.model.config.backbone, **own}
 
     @property
     def blocks(self) -> nn.ModuleList:

@@ -113,6 +113,7 @@ MINI = _student(
     {"conv": ("conv_pw", "conv_pwl"), "all": ("conv_pw", "conv_pwl")},
     r"(?<!_)conv_stem\.weight",
     CheckpointForm(r"(?P<prefix>(.*\.)?)_conv_stem\.weight", _lite0_to_flat, fill=fixed_neck),
+    own_range=True,  # as LiteMedSAM, its usual teacher, reads images
 )
 
 _LINEAR = {"qkv": ("attn.qkv",), "proj": ("attn.proj",), "mlp": ("mlp.fc1", "mlp.fc2")}

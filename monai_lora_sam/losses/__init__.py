@@ -2,12 +2,14 @@
 
 from monai_lora_sam.losses.distillation_loss import DistillationLoss, feature_distance, mask_divergence
 from monai_lora_sam.losses.feature_projection import FeatureProjection
-from monai_lora_sam.losses.valid_area import valid_area
+from monai_lora_sam.losses.valid_area import cell_weights, resize_valid, valid_area
 
 __all__ = [
     "DistillationLoss",
     "FeatureProjection",
+    "cell_weights",
     "feature_distance",
     "mask_divergence",
+    "resize_valid",
     "valid_area",
 ]

@@ -5,6 +5,7 @@ from monai_lora_sam.networks.device import choose_device
 from monai_lora_sam.networks.feature_identity import feature_identity
 from monai_lora_sam.networks.heads import HEADS, HeadEntry, build_head, head_card
 from monai_lora_sam.networks.prompt_head import PromptHead
+from monai_lora_sam.networks.prompt_weights import DecoderSource, open_prompt_weights
 from monai_lora_sam.networks.promptable_segmenter import (
     PROMPTS,
     ImageEmbedding,
@@ -23,6 +24,7 @@ __all__ = [
     "SEGMENTATION",
     "AdaptedSegmenter",
     "ConvBlock",
+    "DecoderSource",
     "HeadEntry",
     "ImageEmbedding",
     "PromptHead",
@@ -38,5 +40,6 @@ __all__ = [
     "choose_device",
     "feature_identity",
     "head_card",
+    "open_prompt_weights",
     "resize_to",
 ]

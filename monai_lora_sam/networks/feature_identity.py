@@ -27,6 +27,7 @@ def feature_identity(network: StageNetwork) -> dict[str, str]:
         "reads": type(network).__name__ if network.reads else "pyramid",
         "encoder": stack.encoder.fingerprint,
         "mixed precision": ", ".join(str(stage.mixed_precision) for stage in stages),
+        **network.read_settings,
     }
     for name in stack.names:
         if stack.record(name).modules:  # acts whichever names are active

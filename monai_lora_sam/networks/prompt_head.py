@@ -181,7 +181,7 @@ class PromptHead(nn.Module):
         shared = f"{prefix}shared_image_embedding.positional_embedding"
         if shared in checkpoint.names:  # one tensor under two names, of which transformers saves this one
             tensors.setdefault(_POSITIONS, checkpoint.read([shared])[shared])
-        expected = self._base_tensors()
+        expected = self.base_tensors()
         problems = [
             *(f"{name} missing" for name in sorted(expected.keys() - tensors.keys())),
             *(f"{name} unexpected" for name in sorted(tensors.keys() - expected.keys())),
@@ -200,16 +200,16 @@ class PromptHead(nn.Module):
         with torch.no_grad():
             for name, tensor in expected.items():
                 tensor.copy_(tensors[name])
-        if self.trains == "full":
+        if self.trains == "full" and self.base is None:
             return
         found, self.base = self.base, tensors_fingerprint(expected)
         if found not in (None, self.base):
             raise ValueError(
                 f"{checkpoint.source}: expected the prompt weights {found}, found {self.base}: others than the adapter "
-                "was trained on"
+                "was trained on, or the encoder distilled with"
             )
 
-    def _base_tensors(self) -> dict[str, Tensor]:
+    def base_tensors(self) -> dict[str, Tensor]:
         """Return all tensors but those of adapters, by the names that they have without adapters."""
         named = (*self.named_parameters(), *self.named_buffers())
         return {

@@ -11,10 +11,11 @@ from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 from torch.nn import functional
 
-from monai_lora_sam.adapters import AdapterStack, apply_strategy
-from monai_lora_sam.encoders import ENCODERS, EncoderEntry, build_encoder, open_checkpoint, weights_source
+from monai_lora_sam.adapters import AdapterStack, apply_strategy, open_adapter
+from monai_lora_sam.encoders import ENCODERS, EncoderEntry, build_encoder
 from monai_lora_sam.networks.heads import HeadEntry
 from monai_lora_sam.networks.prompt_head import PromptHead
+from monai_lora_sam.networks.prompt_weights import DecoderSource, open_prompt_weights, write_promptable
 from monai_lora_sam.networks.stage_network import StageNetwork
 
 
@@ -107,11 +108,16 @@ class PromptableSegmenter(StageNetwork):
         parents = tuple(stack.active)
         apply_strategy(stack, strategy, name, last_n=last_n, **(lora or {}))
         entry: EncoderEntry = ENCODERS.load(stack.encoder.name)
+        weights = open_prompt_weights(stack.encoder.name, pretrained) if pretrained else None
         fresh: Any = head(
-            channels=stack.encoder.channels, prompts=entry.prompts, trains=decoder, lora=decoder_lora
+            channels=stack.encoder.channels,
+            prompts=weights.prompts if weights else entry.prompts,
+            trains=decoder,
+            lora=decoder_lora,
+            base=weights.fingerprint if weights else None,
         )
-        if pretrained:
-            fresh.load_weights(open_checkpoint(weights_source(stack.encoder.name, pretrained)))
+        if weights:
+            fresh.load_weights(weights.checkpoint)
         adapters = (*parents, name) if strategy == "lora" else parents
         return cls(stack, fresh, adapters, strategy, name, mixed_precision)
 
@@ -121,6 +127,41 @@ class PromptableSegmenter(StageNetwork):
     ) -> PromptableSegmenter:
         """Put a trained head back on the stack that it was trained on."""
         return cls(stack, head, **arguments)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, mixed_precision: bool = True) -> PromptableSegmenter:
+        """Load a network that :meth:`save_pretrained` wrote, in evaluation mode.
+
+        Raises:
+            FileNotFoundError: the folder, or the weights of the mask decoder that its card names, are missing.
+            ValueError: a damaged or changed file, or another mask decoder than the one that the card names.
+
+        Example:
+            >>> student = PromptableSegmenter.from_pretrained("models/student/best")  # doctest: +SKIP
+        """
+        card = open_adapter(folder).card  # every file is checked
+        if "decoder" not in card:
+            raise ValueError(f"{folder}: expected a promptable network, found the adapter {card['name']!r}")
+        return build_promptable(card["encoder"]["name"], folder, card["input_size"], mixed_precision)
+
+    def save_pretrained(
+        self, folder: str | Path, decoder: DecoderSource | None = None, half: bool = False, **card: Any
+    ) -> Path:
+        """Save a network without adapters: ``config.json``, ``model.safetensors`` and ``card.json``.
+
+        ``build_encoder(name, FOLDER)`` reads its encoder, ``build_promptable(name, FOLDER)`` all of it.
+
+        Args:
+            folder: replaced as a whole.
+            decoder: the encoder whose prompt encoder and mask decoder the network has; they are not written, and read
+                from there again. None writes them into the folder.
+            half: write matrices and convolutions in float16.
+            card: further entries of the card.
+
+        Raises:
+            ValueError: adapters are on the encoder, or a weight that is not finite or beyond float16's range.
+        """
+        return write_promptable(self, folder, decoder, half, card)
 
     def encode(self, image: Tensor) -> ImageEmbedding:
         """Compute the embedding of images once, for any number of prompts."""
@@ -132,11 +173,18 @@ class PromptableSegmenter(StageNetwork):
 
     def read(self, image: Tensor, **conditions: Tensor | None) -> Tensor:
         """Return the last level of the encoder's pyramid for images scaled and padded to its square."""
+        return self.embed(self.prepare(convert_to_tensor(image, track_meta=False)))
+
+    def embed(self, square: Tensor) -> Tensor:
+        """Return the last level of the encoder's pyramid for what :meth:`prepare` returned."""
         if tuple(self.stack.active) != self.adapters:
             self.stack.activate(*self.adapters)
-        image = convert_to_tensor(image, track_meta=False)
-        with self.autocast(image.device):
-            return self.stack(self._prepared(image))[-1].float()
+        with self.autocast(square.device):
+            return self.stack(square)[-1].float()
+
+    @property
+    def read_settings(self) -> dict[str, str]:
+        return {"reads": "embedding", "side": str(self.stack.encoder.image_size)}
 
     def decode(
         self,
@@ -181,15 +229,22 @@ class PromptableSegmenter(StageNetwork):
         scale = self.stack.encoder.image_size / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 
-    def _prepared(self, image: Tensor) -> Tensor:
-        """Scale and pad images to the encoder's square."""
-        if not self.stack.encoder.own_range:
+    def prepare(self, image: Tensor) -> Tensor:
+        """Scale normalised images and pad them to the encoder's square; bring each into its own range if wanted."""
+        encoder = self.stack.encoder
+        if not encoder.own_range:
             return self._to_square(image)
+        # The range is that of the intensities as they were before mean and deviation, which may differ by channel.
+        mean, std = (
+            image.new_tensor(values)[:, None, None] for values in (encoder.pixel_mean, encoder.pixel_std)
+        )
+        image = image * std + mean
         small = resize_by_area(image, list(self._scaled(*image.shape[-2:])))
         low, high = small.amin((1, 2, 3), keepdim=True), small.amax((1, 2, 3), keepdim=True)
         # Rounding leaves a span of 1e-7 in an image of one grey, which becomes 0 and not noise.
         flat = high - low <= 1e-5 * torch.maximum(low.abs(), high.abs())
-        return self._to_square((small - low) / (high - low).masked_fill(flat, torch.inf))
+        in_range = (small - low) / (high - low).masked_fill(flat, torch.inf)
+        return self._to_square((in_range - mean) / std)
 
     def _to_square(self, image: Tensor) -> Tensor:
         rows, columns = self._scaled(*image.shape[-2:])

@@ -89,6 +89,11 @@ class StageNetwork(nn.Module):
         return {}
 
     @property
+    def read_settings(self) -> dict[str, str]:
+        """What the result of :meth:`read` depends on besides weights, adapters and the image."""
+        return {}
+
+    @property
     def trainable(self) -> TrainableState:
         """The parameters that train, as a checkpoint wants them."""
         return TrainableState(self)

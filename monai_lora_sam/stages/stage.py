@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lora_sam.adapters import AdapterStack, SavedAdapter, open_adapter, tensors_fingerprint
-from monai_lora_sam.encoders import ImageEncoder, build_encoder, open_checkpoint, weights_source
+from monai_lora_sam.encoders import ImageEncoder, build_encoder
 from monai_lora_sam.networks import (
     HEADS,
     HeadEntry,
@@ -15,6 +15,7 @@ from monai_lora_sam.networks import (
     StageNetwork,
     build_head,
     head_card,
+    open_prompt_weights,
 )
 
 #: File of a stage's head.
@@ -273,7 +274,7 @@ def _trained_head(
         built: Any = build_head(head)
         built.load_state_dict(saved.extra("head"))
         if getattr(built, "trains", "full") != "full":  # the rest of it is the base's
-            built.load_weights(open_checkpoint(weights_source(stack.encoder.name, pretrained)))
+            built.load_weights(open_prompt_weights(stack.encoder.name, pretrained).checkpoint)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(

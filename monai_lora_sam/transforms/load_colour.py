@@ -11,6 +11,9 @@ from monai.transforms import MapTransform
 from monai_lora_sam.images import read_colour_image
 from monai_lora_sam.transforms.meta_tensor import as_meta_tensor
 
+#: Pixels of the shortest side that an image can have.
+SHORTEST = 2
+
 
 class LoadColourd(MapTransform):
     """Load pictures, one frame each, as (3, H, W) float32 in 0..1 with rows first: red, green and blue.
@@ -23,7 +26,8 @@ class LoadColourd(MapTransform):
         allow_missing_keys: pass items that lack a key.
 
     Raises:
-        FileNotFoundError, ValueError: see `read_colour_image`.
+        FileNotFoundError, ValueError: see `read_colour_image`; also an image with a side of one pixel, which shows
+            nothing.
 
     Example:
         >>> LoadColourd(keys="image")({"image": "fundus.png"})["image"].shape
@@ -37,5 +41,10 @@ class LoadColourd(MapTransform):
         item = dict(data)
         for key in self.key_iterator(item):
             picture = read_colour_image(item[key])
+            height, width = picture.pixels.shape[:2]
+            if min(height, width) < SHORTEST:
+                raise ValueError(
+                    f"{item[key]}: expected sides from {SHORTEST} pixels on, found {height}x{width} (rows x columns)"
+                )
             item[key] = as_meta_tensor(picture.pixels, str(picture.path))
         return item

@@ -15,8 +15,8 @@ from monai_lora_sam.encoders import ImageEncoder, build_encoder
 class NormalizeForEncoderd(MapTransform):
     """Subtract the encoder's mean and divide by its standard deviation, channel by channel.
 
-    For an encoder that reads each image in its own range (LiteMedSAM), the image's minimum and maximum become 0 and 1
-    instead; a constant image becomes 0.
+    For an encoder that reads each image in its own range (LiteMedSAM, mini), the image's minimum and maximum become 0
+    and 1 before; a constant image becomes 0.
 
     Args:
         keys: keys of (3, H, W) tensors in 0..1.
@@ -41,7 +41,7 @@ class NormalizeForEncoderd(MapTransform):
         by_statistics = NormalizeIntensity(
             subtrahend=list(encoder.pixel_mean), divisor=list(encoder.pixel_std), channel_wise=True
         )
-        self.normalize = Compose([ScaleIntensity(0.0, 1.0)] if encoder.own_range else [by_statistics])
+        self.normalize = Compose([ScaleIntensity(0.0, 1.0)] * encoder.own_range + [by_statistics])
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)

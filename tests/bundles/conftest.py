@@ -16,9 +16,12 @@ import torch
 from monai.utils import set_determinism
 from PIL import Image
 
+from monai_lora_sam.adapters import AdapterStack
 from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.data import read_datalist, write_datalist
 from monai_lora_sam.encoders import build_encoder, save_encoder
+from monai_lora_sam.encoders.timm_pyramid import TimmPyramidConfig, TimmPyramidEncoder
+from monai_lora_sam.networks import PromptableSegmenter, PromptHead
 from monai_lora_sam.stages import new_stage, save_stage
 from monai_lora_sam.workflows import bundle_folder, run_bundle
 
@@ -218,18 +221,53 @@ def lumen_options(phantoms: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
+def promptable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a promptable network on a small backbone with random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        encoder = TimmPyramidEncoder(TimmPyramidConfig("mobilenetv3_small_050", own_range=True), "mini", 64)
+        stack = AdapterStack(encoder.eval())
+        network = PromptableSegmenter.new(
+            stack, PromptHead, {}, strategy="frozen", decoder="frozen", pretrained=False
+        )
+    return network.save_pretrained(tmp_path_factory.mktemp("promptable") / "network")
+
+
+def distillation_options(output: Path, pictures: Path, promptable: Path) -> dict[str, Any]:
+    """Return overrides that distil a small network into one of its kind for larger images."""
+    return {
+        "dataset_dir": str(pictures),
+        "output_dir": str(output),
+        "teacher_name": "mini",
+        "teacher_weights": str(promptable),
+        "student_weights": str(promptable),
+        "teacher_image_size": 64,
+        "image_size": 96,
+        "epochs": 2,
+        "batch_size": 2,
+        "mixed_precision": False,
+        "show_progress": False,
+        "device": "cpu",
+    }
+
+
+@pytest.fixture(scope="session")
 def bundle_options(
     settings: Settings,
     lumen_options: Settings,
     named_pictures: Path,
     narrowed_pictures: Path,
     below: dict[str, str],
+    pictures: Path,
+    promptable: Path,
 ) -> Settings:
     """Return overrides that make the training of a bundle small; more of them may be given."""
 
     def make(bundle: str, output: Path, **more: Any) -> dict[str, Any]:
         if bundle in SMALL_NETWORKS:
             return lumen_options(bundle, output, **more)
+        if bundle == "minisam_distillation":
+            return distillation_options(output, pictures, promptable) | more
         if bundle == "segment_classification":
             return settings(output, dataset_dir=str(named_pictures), vessels=below["vessels"]) | more
         if bundle == "stenosis_detection":

@@ -23,7 +23,10 @@ STAGES = {
     "lumen_refinement": SHIPPED_REFINER,
     "lumen_diameter": SHIPPED_DIAMETER_NETWORK,
 }
-BUNDLES = (*STAGES, "coronary_pipeline")
+DISTILLATION = "minisam_distillation"  # ships no network
+DISTILLED = "configs/inference.yaml --stage_folder"
+TRAINED = (*STAGES, DISTILLATION)
+BUNDLES = (*TRAINED, "coronary_pipeline")
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHORT = {"epochs": 1, "batch_size": 2, "device": "cpu", "show_progress": False}
 #: Settings of a test's training that also shorten a documented command.
@@ -37,7 +40,7 @@ SHORTENING = (
     "crop_side",
     "along",
 )
-SHORTENING += ("crops_per_epoch",)
+SHORTENING += ("crops_per_epoch", "teacher_name", "teacher_weights", "teacher_image_size", "student_weights")
 
 #: Run commands one after another as `python -m` does, in one process: its imports take longer than most commands.
 RUNNER = """
@@ -79,7 +82,9 @@ def with_paths(
     if "inference.yaml" in files:
         one = Path(image) if given["--dataset_dir"].endswith(".png") else Path(image).parent
         given |= {"--dataset_dir": str(one), "--device": "cpu"}
-        if "--stage_folder" in given:
+        if name == DISTILLATION:
+            given["--stage_folder"] = _distilled(given["--stage_folder"], out)
+        elif "--stage_folder" in given:
             given["--stage_folder"] = str(STAGES[name])
         given["--output_dir"] = str(out / f"{name}_results")
     else:
@@ -89,7 +94,17 @@ def with_paths(
         cached = "_cached" if given.get("--feature_cache") == "True" else ""
         given["--output_dir"] = str(out / (name + "_" + given.get("--strategy", "default") + cached))
         given |= {f"--{key}": str(SHIPPED / key) for key in ("vessels", "segments") if f"--{key}" in given}
+        if name == DISTILLATION:
+            asked = dict(zip(words[2::2], words[3::2], strict=True))
+            given["--output_dir"] = _distilled(asked.get("--output_dir", "models"), out)
+            for key in ("--start_from", "--feature_cache_dir"):
+                given |= {key: _distilled(asked[key], out)} if key in asked else {}
     return [*words[:2], *(word for pair in given.items() for word in pair)]
+
+
+def _distilled(path: str, out: Path) -> str:
+    """Return where the test keeps a folder of a documented distillation."""
+    return str(out / DISTILLATION / path)
 
 
 def test_commands_are_found():
@@ -102,7 +117,7 @@ def test_commands_are_found():
 def test_documented_commands_run(
     bundle_options: Callable[..., dict[str, Any]], pictures: Path, tmp_path: Path
 ):
-    options = {name: bundle_options(name, tmp_path) for name in STAGES}
+    options = {name: bundle_options(name, tmp_path) for name in TRAINED}
     (tmp_path / "study").mkdir()
     image = tmp_path / "study" / "4.png"
     image.write_bytes((pictures / "4.png").read_bytes())
@@ -110,8 +125,9 @@ def test_documented_commands_run(
         (str(folder), ["monai.bundle", *with_paths(folder, words, options, str(image), tmp_path)[1:]])
         for folder, words in documented_commands()
     ]
-    # Evaluation reads what training wrote.
-    jobs.sort(key=lambda job: "evaluate.yaml" in " ".join(job[1]))
+    # Evaluation reads what training wrote, and so does inference where no network is shipped; the second phase goes on
+    # from the first.
+    jobs.sort(key=lambda job: [word in " ".join(job[1]) for word in ("evaluate.yaml", DISTILLED, "--phase")])
     unique = list({json.dumps(job): job for job in jobs}.values())
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
@@ -122,7 +138,8 @@ def test_documented_commands_run(
         text=True,
     )
     assert done.returncode == 0, done.stderr[-6000:]
-    for name in BUNDLES:
+    assert (tmp_path / f"{DISTILLATION}_results" / "4" / "mask.png").is_file()
+    for name in (*STAGES, "coronary_pipeline"):
         report = json.loads((tmp_path / f"{name}_results" / "4" / "report.json").read_text())
     assert report["image"]["view"] == {"primary_deg": -30.0, "secondary_deg": 20.0}  # of the last command
     assert [row["stage"] for row in report["stages"]] == ["vessels", "segments", "stenosis"]

@@ -143,3 +143,11 @@ def test_folders_of_volumes_with_two_classes(decathlon: Path, tmp_path: Path):
 
 def test_the_smallest_object_is_that_of_the_evaluation():
     assert prepare.SMALLEST_OBJECT == data.SMALLEST_OBJECT == evaluation.SMALLEST_OBJECT
+
+
+def test_folders_without_masks_list_images_alone(pairs: tuple[str, str], tmp_path: Path):
+    result = run(app, ["prepare", "folders", pairs[0], "--out", str(tmp_path / "data")])
+    assert result.exit_code == 0, result.output
+    datalist = json.loads((tmp_path / "data" / "datalist.json").read_text())
+    assert (datalist["task"], datalist["class_names"]) == ("unlabelled", [])
+    assert len(datalist["training"]) == 4 and not any("label" in entry for entry in datalist["training"])

@@ -87,3 +87,17 @@ def test_names_match_in_either_form_of_unicode_and_masks_that_look_inverted_are_
     warnings: list[str] = []
     assert len(datalist_from_folders(*folders, warnings=warnings)) == 2
     assert len(warnings) == 1 and "it looks inverted" in warnings[0]
+
+
+def test_images_alone_have_cases_and_no_labels(folders):
+    _add(folders, "b", 1)
+    _add(folders, "a", 2)
+    _add(folders, "c", 1)
+    entries = datalist_from_folders(folders[0])
+    assert [entry["label"] for entry in entries] == [None] * 3
+    assert entries[1]["case_id"] == entries[2]["case_id"] != entries[0]["case_id"]
+    (folders[0] / "d.png").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"d.png"):
+        datalist_from_folders(folders[0])
+    with pytest.raises(DatasetError, match="expected images, found none"):
+        datalist_from_folders(folders[1])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from monai_lora_sam.adapters import AdapterStack
-from monai_lora_sam.networks import AdaptedSegmenter, build_segmenter, feature_identity
+from monai_lora_sam.networks import AdaptedSegmenter, build_promptable, build_segmenter, feature_identity
 
 
 @pytest.fixture
@@ -73,3 +73,11 @@ def test_an_encoder_that_was_moved(random_encoder):
 def test_precision(random_segmenter):
     first, second = (random_segmenter("frozen", mixed_precision=mixed) for mixed in (True, False))
     assert changed(feature_identity(first), feature_identity(second)) == {"mixed precision"}
+
+
+def test_the_side_of_a_promptable_network():
+    first = build_promptable("medsam_lite", False, 32)
+    small = feature_identity(first)
+    assert (small["reads"], small["side"]) == ("embedding", "32")
+    first.stack.encoder.image_size = 64
+    assert changed(small, feature_identity(first)) == {"side"}

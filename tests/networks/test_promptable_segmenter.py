@@ -15,6 +15,7 @@ from monai_lora_sam.encoders import weights_source
 from monai_lora_sam.networks import ImageEmbedding, PromptableSegmenter, build_promptable, check_prompts
 from monai_lora_sam.networks.promptable_segmenter import resize_by_area
 from monai_lora_sam.stages import load_stage, new_stage, save_stage
+from monai_lora_sam.transforms import NormalizeForEncoderd
 
 BOX = {"boxes": torch.tensor([[[30.0, 40, 90, 110]]])}
 
@@ -208,3 +209,16 @@ def test_resizing_by_area_is_that_of_scikit_image(size: tuple[int, int]) -> None
     image = torch.rand(2, 3, 20, 31, generator=torch.Generator().manual_seed(0))
     expected = resize_local_mean(image.double().numpy(), (2, 3, *size))
     np.testing.assert_allclose(resize_by_area(image, list(size)).numpy(), expected, atol=1e-6)
+
+
+def test_own_range_does_not_depend_on_mean_and_deviation() -> None:
+    """Scaled and normalised, an image is what ``NormalizeForEncoderd`` makes of the scaled image."""
+    small = build_promptable("mini", False, 64, mixed_precision=False)
+    small.stack.encoder.pixel_mean = (0.2, 0.4, 0.5)  # differs by channel
+    image = torch.rand(3, 128, 96, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.2
+    normalize = NormalizeForEncoderd("image", small.stack.encoder)
+    scaled = resize_by_area(image[None], [64, 48])
+    expected = normalize({"image": scaled[0]})["image"]
+    found = small.prepare(normalize({"image": image})["image"][None])
+    torch.testing.assert_close(found[0, :, :, :48], expected, atol=1e-5, rtol=1e-5)
+    assert not found[..., 48:].any()

@@ -18,7 +18,9 @@ class BoxFiller(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stack = SimpleNamespace(
-            encoder=SimpleNamespace(own_range=True, pixel_mean=(0, 0, 0), pixel_std=(1, 1, 1), image_size=64)
+            encoder=SimpleNamespace(
+                name="filler", own_range=True, pixel_mean=(0, 0, 0), pixel_std=(1, 1, 1), image_size=64
+            )
         )
         self.weight = nn.Parameter(torch.zeros(1))
         self.encoded = 0

@@ -45,3 +45,9 @@ def test_wrong_files_and_missing_keys(tmp_path):
     assert LoadColourd(["image", "other"], allow_missing_keys=True)({"a": 1}) == {"a": 1}
     with pytest.raises(KeyError):
         LoadColourd("image")({"a": 1})
+
+
+def test_a_line_of_pixels_is_refused(tmp_path):
+    Image.fromarray(PIXELS[:1]).save(tmp_path / "line.png")
+    with pytest.raises(ValueError, match=r"line\.png: expected sides from 2 pixels on, found 1x8"):
+        LoadColourd("image")({"image": tmp_path / "line.png"})

@@ -32,3 +32,13 @@ def test_an_encoder_serves_as_well_as_its_name():
     assert torch.equal(by_name, by_object)
     with pytest.raises(ValueError, match=r"encoder: expected one of .*tiny.*, found 'small'"):
         NormalizeForEncoderd(keys="image", encoder="small")
+
+
+def test_own_range_comes_before_mean_and_deviation():
+    image = torch.rand(3, 6, 7) * 0.3 + 0.2
+    ours = NormalizeForEncoderd(keys="image", encoder="mini")({"image": image})["image"]
+    in_range = (image - image.min()) / (image.max() - image.min())
+    torch.testing.assert_close(ours, (in_range - 0.5) / 0.5)
+    assert (
+        NormalizeForEncoderd(keys="image", encoder="mini")({"image": image * 0 + 0.4})["image"] == -1
+    ).all()

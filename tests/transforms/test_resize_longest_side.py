@@ -71,3 +71,15 @@ def test_shrinking_smooths_first():
 def test_bad_size():
     with pytest.raises(ValueError, match="size: expected a positive number"):
         ResizeLongestSided(keys="image", size=0)
+
+
+def test_the_size_before_padding_is_kept():
+    resize = ResizeLongestSided(
+        keys=["image", "label"],
+        size=32,
+        mode=["bilinear", "nearest"],
+        size_key="size",
+        allow_missing_keys=True,
+    )
+    item = resize({"image": torch.rand(3, 40, 64)})
+    assert item["size"].tolist() == [20, 32] and item["image"].shape == (3, 32, 32)

@@ -1,0 +1,59 @@
+"""Segment the same objects in every picture of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_lora_sam.images import is_image_name, read_colour_image
+from monai_lora_sam.networks import PromptableSegmenter
+from monai_lora_sam.prompting.object_prompt import ObjectPrompt
+from monai_lora_sam.prompting.segment_image import segment_image
+from monai_lora_sam.prompting.write_objects import write_objects
+
+
+def segment_files(
+    network: PromptableSegmenter,
+    source: str | Path,
+    prompts: Sequence[ObjectPrompt] | None,
+    out: str | Path,
+) -> list[tuple[Path, str | None]]:
+    """Segment prompted objects in a picture, or in each picture of a folder, and carry on past a bad one.
+
+    Args:
+        network: in evaluation mode.
+        source: a picture or a folder of pictures.
+        prompts: the objects, in pixels of each picture; None takes the whole picture for the box of one object.
+        out: gets a folder for each picture, named after it, with the files of :func:`write_objects`.
+
+    Returns:
+        Each picture with its error, or with None where it was segmented.
+
+    Raises:
+        FileNotFoundError: no such file or folder, or no picture in it.
+
+    Example:
+        >>> segment_files(network, "study", [ObjectPrompt("kidney", box=(120, 187, 184, 250))], "results")
+        ... # doctest: +SKIP
+    """
+    source, out = Path(source), Path(out)
+    files = [source] if source.is_file() else []
+    if source.is_dir():
+        files = [path for path in sorted(source.iterdir()) if path.is_file() and is_image_name(path)]
+    if not files:
+        raise FileNotFoundError(
+            f"{source}: expected a picture or a folder of pictures, found {'none' if source.exists() else 'nothing'}"
+        )
+    outcomes: list[tuple[Path, str | None]] = []
+    for path in files:
+        try:
+            pixels = read_colour_image(path).pixels
+            height, width = pixels.shape[:2]
+            asked = prompts or [ObjectPrompt("object", box=(0, 0, width, height))]
+            found = segment_image(network, pixels, asked)
+            made_by = {"image": str(path), "encoder": network.stack.encoder.name}
+            write_objects(out / path.name.removesuffix(".gz").rsplit(".", 1)[0], pixels, found, made_by)
+            outcomes.append((path, None))
+        except (OSError, ValueError) as error:
+            outcomes.append((path, str(error)))
+    return outcomes
