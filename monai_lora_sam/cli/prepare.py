@@ -89,7 +89,8 @@ def tell_datalist(datalist: Path) -> None:
     epilog="Examples:\n\n"
     "monai-lora-sam prepare folders images masks --out data/liver --task liver --class-name liver\n\n"
     "Volumes (NIfTI), masks with the values 1 and 2:\n\n"
-    "monai-lora-sam prepare folders ct masks --out data/ct --class-name liver --class-name tumour --window ct_abdomen\n\n"
+    "monai-lora-sam prepare folders ct masks --out data/ct --class-name liver --class-name tumour "
+    "--window ct_abdomen\n\n"
     "monai-lora-sam prepare folders images --out data/unlabelled"
 )
 def folders(
@@ -98,8 +99,8 @@ def folders(
     masks: Annotated[
         Path | None,
         typer.Argument(
-            help="Folder of masks with the same names: 0/255 or 0/1, or 0, 1, 2 … for the class names. Left out: pictures "
-            "alone, for distillation.",
+            help="Folder of masks with the same names: 0/255 or 0/1, or 0, 1, 2 … for the class names. Left out: "
+            "pictures alone, for distillation.",
             show_default=False,
         ),
     ] = None,

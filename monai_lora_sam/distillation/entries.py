@@ -14,7 +14,8 @@ KEPT = ("image", "label", "case_id", "pixel_hash")
 def distillation_entries(datalists: str | Path | Sequence[str | Path], split: str) -> list[dict[str, Any]]:
     """Return the entries of a split of datalists of any tasks; an image that several of them list comes once.
 
-    Of an image that one datalist labels and another does not, the labelled entry is kept.
+    Of an image that one datalist labels and another does not, the labelled entry is kept. A datalist that is given
+    twice counts twice, so that a small data set is not lost beside a large one.
 
     Args:
         datalists: one or several.
@@ -28,11 +29,13 @@ def distillation_entries(datalists: str | Path | Sequence[str | Path], split: st
     """
     paths = [datalists] if isinstance(datalists, str | Path) else list(datalists)
     found: dict[str, dict[str, Any]] = {}
-    for path in paths:
+    times: dict[str, int] = {}
+    for path in dict.fromkeys(paths):
         for entry in read_datalist(path)[split]:
             kept = {key: entry[key] for key in KEPT if entry.get(key) is not None}
             if "label" in kept or entry["image"] not in found:
                 found[entry["image"]] = kept
+            times[entry["image"]] = max(times.get(entry["image"], 0), paths.count(path))
     if not found:
         raise ValueError(f"{', '.join(map(str, paths))}: expected images under {split!r}, found none")
-    return list(found.values())
+    return [entry for image, entry in found.items() for _ in range(times[image])]

@@ -35,3 +35,12 @@ def test_labelled_and_unlabelled_images_are_joined(tmp_path: Path):
     assert distillation_entries(bare, "validation") == [{"image": c}]
     with pytest.raises(ValueError, match=r"named.json: expected images under 'validation', found none"):
         distillation_entries(named, "validation")
+
+
+def test_a_datalist_given_twice_counts_twice(tmp_path: Path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    small = datalist(tmp_path, "small.json", "ct", training=[{"image": str(tmp_path / "a.png")}])
+    large = datalist(tmp_path, "large.json", "us", training=[{"image": str(tmp_path / "b.png")}])
+    found = distillation_entries([small, large, small, small], "training")
+    assert [Path(entry["image"]).name for entry in found] == ["a.png", "a.png", "a.png", "b.png"]
