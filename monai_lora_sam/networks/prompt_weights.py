@@ -12,7 +12,7 @@ from torch import Tensor
 
 from monai_lora_sam.adapters import read_card, tensors_fingerprint, write_folder
 from monai_lora_sam.encoders import ENCODERS, Checkpoint, EncoderEntry, open_checkpoint, weights_source
-from monai_lora_sam.files import atomic_folder
+from monai_lora_sam.files import atomic_folder, read_json
 
 CARD = "card.json"
 CONFIG = "config.json"
@@ -67,9 +67,11 @@ def open_prompt_weights(name: str, pretrained: bool | str | Path) -> PromptWeigh
     source = weights_source(name, pretrained)
     entry: EncoderEntry = ENCODERS.load(name)
     card = Path(source) / CARD
-    decoder = read_card(Path(source)).get("decoder") if card.is_file() else None
-    if decoder is None:
+    if not card.is_file() or "decoder" not in read_json(
+        card
+    ):  # other cards, such as a hub's, say nothing of it
         return PromptWeights(open_checkpoint(source), entry.prompts, None)
+    decoder = read_card(Path(source))["decoder"]
     texts = isinstance(decoder, dict) and all(
         isinstance(decoder.get(key), str) for key in ("encoder", "fingerprint")
     )
