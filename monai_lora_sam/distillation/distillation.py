@@ -96,6 +96,18 @@ class Distillation(PromptableSegmenter):
         )
         return Distillation(self, student, self.rounds, self.decoder)
 
+    def parameter_groups(self, learning_rate: float, base_learning_rate: float) -> list[dict[str, Any]]:
+        """Return the optimiser's parameter groups: the student's neck, and its backbone with a rate of its own."""
+        parts: dict[bool, list[torch.nn.Parameter]] = {True: [], False: []}
+        for name, parameter in self.student.stack.encoder.model.named_parameters():
+            if parameter.requires_grad:
+                parts[name.startswith("neck.")].append(parameter)
+        groups = [
+            {"params": parts[True], "lr": learning_rate},
+            {"params": parts[False], "lr": base_learning_rate},
+        ]
+        return [group for group in groups if group["params"]]
+
     def read(self, image: Tensor, size: Tensor | None = None, **conditions: Tensor | None) -> Tensor:
         """Return the teacher's embedding (B, 256, h, w) of images in 0..1 that were padded from these sizes."""
         return self._embedding(self, image, self._sizes(image, size))

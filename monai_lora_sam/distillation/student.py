@@ -21,9 +21,10 @@ def new_distillation(
     teacher_weights: bool | str | Path = True,
     teacher_image_size: int | None = None,
     student_name: str = "mini",
-    student_weights: bool | str | Path = True,
+    student_weights: bool | str | Path = "imagenet",
     image_size: int | None = None,
     start_from: str | Path | None = None,
+    frozen_blocks: int = 0,
     rounds: int = 0,
     mixed_precision: bool = True,
     gradient_checkpointing: bool = False,
@@ -40,16 +41,18 @@ def new_distillation(
         teacher_weights: True for its own, or a Hugging Face id, folder or file; False for random ones.
         teacher_image_size: side in pixels of the square that the teacher reads; by default that of its weights.
         student_name: of an encoder with 256 channels in its last level.
-        student_weights: as of the teacher; True takes those of ImageNet.
+        student_weights: as of the teacher; "imagenet" takes those of its backbone before any distillation.
         image_size: side in pixels of the square that the student reads; by default that of its weights.
         start_from: folder of a student of this teacher to go on from, in place of `student_weights`.
+        frozen_blocks: number of the student's first blocks that keep their weights, with everything before them. The
+            fine levels, which a head of a stage reads, then stay those of the weights that it starts from.
         rounds: see :class:`Distillation`.
         mixed_precision: run both encoders in bfloat16 autocast.
         gradient_checkpointing: keep only the input of each of the student's blocks.
 
     Raises:
         FileNotFoundError: missing weights.
-        ValueError: weights that do not fit, a student whose last level has other than 256 channels, or one that
+        ValueError: weights that do not fit, more frozen blocks than the student has, a student whose last level has other than 256 channels, or one that
             another teacher's decoder belongs to.
 
     Example:
@@ -79,6 +82,7 @@ def new_distillation(
             tensor.copy_(theirs[name])
         if start_from is None:
             _copy_last_norm(teacher.stack.encoder, encoder)
+    _freeze_blocks(encoder, frozen_blocks)
     student.head.prompts, student.head.base = teacher.head.prompts, base
     place = HERE if teacher_weights is False else _place(teacher_weights)
     return Distillation(teacher, student, rounds, DecoderSource(teacher_name, place))
@@ -107,6 +111,18 @@ def _copy_last_norm(teacher: ImageEncoder, student: ImageEncoder) -> None:
     if theirs is not None and own is not None:
         own.weight.copy_(theirs.weight)
         own.bias.copy_(theirs.bias)
+
+
+def _freeze_blocks(encoder: ImageEncoder, count: int) -> None:
+    """Freeze the first blocks of an encoder and everything before them."""
+    if not 0 <= count <= len(encoder.blocks):
+        raise ValueError(
+            f"frozen_blocks: expected 0 to {len(encoder.blocks)} of {encoder.name}, found {count}"
+        )
+    if count:
+        encoder.model.requires_grad_(False)
+        for part in (*encoder.blocks[count:], encoder.model.neck):
+            part.requires_grad_(True)
 
 
 def _last_norm(encoder: ImageEncoder) -> Any:

@@ -25,7 +25,7 @@ def build_encoder(
         name: ``"tiny"``, ``"medsam_lite"``, ``"mini"``, ``"sam3"``, ``"sam_vit_b"``, ..., or that of an encoder
             that another package offers.
         pretrained: ``None`` or ``False`` for random weights (drawn from torch's global generator), ``True``
-            for the name's own weights, or a Hugging Face id, a local folder, a ``.safetensors`` or ``.pth``
+            for the name's own weights, ``"imagenet"`` for those of its backbone before distillation, or a Hugging Face id, a local folder, a ``.safetensors`` or ``.pth``
             file, see :func:`load_encoder`.
         image_size: side in pixels that the encoder is meant for; by default that of the weights.
         dtype: type of the parameters. The fingerprint is taken in float32 before the cast.
@@ -62,8 +62,18 @@ def weights_source(name: str, pretrained: bool | str | Path = True) -> str | Pat
 
     Raises:
         FileNotFoundError: they come with a package that is not installed.
-        ValueError: an unknown name, or an installed file with other bytes.
+        ValueError: an unknown name, an installed file with other bytes, or ``"imagenet"`` for an encoder without
+            such weights.
     """
     entry: EncoderEntry = ENCODERS.load(name)
     source = entry.weights if pretrained is True else pretrained
+    if source == "imagenet":
+        if entry.imagenet is None:
+            known = ", ".join(
+                other for other in ENCODERS.names() if ENCODERS.load(other).imagenet is not None
+            )
+            raise ValueError(
+                f"{name}: expected own weights or a file of them; those of ImageNet are known for {known}"
+            )
+        source = entry.imagenet
     return source.locate() if isinstance(source, DownloadedFile | InstalledFile) else source  # type: ignore[return-value]

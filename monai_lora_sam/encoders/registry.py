@@ -57,6 +57,8 @@ class EncoderEntry:
             own. None takes the encoder's own.
         dimensions: width and depth of a configuration. They tell weights of one named encoder from those of
             another of the same class.
+        imagenet: weights of the backbone alone from training on ImageNet, for ``pretrained="imagenet"``; None for an
+            encoder whose own weights are such ones or that has no backbone.
         prompts: kinds of prompts that the prompt encoder and the mask decoder of its weights were trained with.
 
     Example:
@@ -72,6 +74,7 @@ class EncoderEntry:
     model_types: Mapping[str, Callable[[dict[str, Any]], Any]] | None = None
     infer_config: Callable[[Mapping[str, Tensor], Any], Any] | None = None
     dimensions: Callable[[Any], tuple[int, ...]] | None = None
+    imagenet: str | InstalledFile | None = None
     prompts: tuple[str, ...] = ("boxes", "points", "masks")
 
     @property

