@@ -17,6 +17,8 @@ from monai_lora_sam.files import atomic_write
 class EpochLog:
     """Draw a progress bar for each epoch, then print and store one line: loss, scores, rate, seconds.
 
+    Seconds are those of training and validation together: by the clock, and of the CPU in this process.
+
     Args:
         path: a JSON-lines file; a resumed run appends to it.
         evaluator: its metrics join the line of the same epoch.
@@ -33,7 +35,7 @@ class EpochLog:
         self.show = show and self.first_rank
         self.bar: tqdm | None = None
         self.losses: list[float] = []
-        self.started = 0.0
+        self.started = self.cpu_started = 0.0
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_STARTED, self.begin)
@@ -41,7 +43,7 @@ class EpochLog:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.end)
 
     def begin(self, engine: Engine) -> None:
-        self.losses, self.started = [], time.perf_counter()
+        self.losses, self.started, self.cpu_started = [], time.perf_counter(), time.process_time()
         self.bar = tqdm(
             total=engine.state.epoch_length,
             desc=f"epoch {engine.state.epoch}/{engine.state.max_epochs}",
@@ -64,11 +66,13 @@ class EpochLog:
             "loss": idist.all_reduce(sum(self.losses) / max(len(self.losses), 1)) / idist.get_world_size(),
             "learning_rate": engine.optimizer.param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self.started, 1),
+            "cpu_seconds": round(time.process_time() - self.cpu_started, 1),
         }
         if self.evaluator is not None and self.evaluator.state.epoch == engine.state.epoch:
             line |= {name: float(value) for name, value in self.evaluator.state.metrics.items()}
         if self.show:
-            shown = {k: v for k, v in line.items() if k not in ("epoch", "seconds", "learning_rate")}
+            hidden = ("epoch", "seconds", "cpu_seconds", "learning_rate")
+            shown = {k: v for k, v in line.items() if k not in hidden}
             scores = "  ".join(f"{k} {v:.4f}" for k, v in shown.items())
             tqdm.write(
                 f"epoch {line['epoch']}/{engine.state.max_epochs}  {scores}  ({line['seconds']:.0f} s)"

@@ -5,6 +5,7 @@ from monai_lora_sam.report.box_plot import box_plot
 from monai_lora_sam.report.charts import Mark, Series, Span, line_chart
 from monai_lora_sam.report.drawing import centred, outline, polyline, svg
 from monai_lora_sam.report.figures import figure_table
+from monai_lora_sam.report.interval_plot import Interval, interval_plot
 from monai_lora_sam.report.labels import label_box, place_box_labels, place_labels
 from monai_lora_sam.report.page import (
     Chart,
@@ -26,6 +27,7 @@ __all__ = [
     "Columns",
     "Facts",
     "Gallery",
+    "Interval",
     "Mark",
     "Notes",
     "Section",
@@ -42,6 +44,7 @@ __all__ = [
     "grey",
     "heat",
     "heading",
+    "interval_plot",
     "label_box",
     "line_chart",
     "outline",

@@ -81,12 +81,12 @@ def line_chart(
             (np.asarray(line.x, dtype=float), np.array([math.nan if v is None else v for v in line.y]))
         )
     if x_ticks is None:
-        places = _ticks(np.concatenate([x for x, _ in curves] or [np.zeros(0)]), from_zero=False)
+        places = round_ticks(np.concatenate([x for x, _ in curves] or [np.zeros(0)]), from_zero=False)
         x_ticks = {float(place): _number(place) for place in places}
     elif len(x_ticks) < 2:
         raise ValueError(f"expected two or more ticks, found {dict(x_ticks)}")
     left, right = min(x_ticks), max(x_ticks)
-    y_ticks = _ticks(np.concatenate([y for _, y in curves] or [np.zeros(0)]), from_zero=y_from_zero)
+    y_ticks = round_ticks(np.concatenate([y for _, y in curves] or [np.zeros(0)]), from_zero=y_from_zero)
 
     def across(value: float) -> float:
         return LEFT + (value - left) / (right - left) * (WIDTH - LEFT - RIGHT)
@@ -172,8 +172,9 @@ def _path(x: np.ndarray, y: np.ndarray, across, up) -> str:
     return "".join(pieces)
 
 
-def _ticks(values: np.ndarray, from_zero: bool) -> np.ndarray:
-    """Return about five round numbers that enclose the values."""
+def round_ticks(values: Sequence[float] | np.ndarray, from_zero: bool) -> np.ndarray:
+    """Return about five round numbers that enclose the finite ones of the values."""
+    values = np.asarray(values, dtype=float)
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     low = min(low, 0.0) if from_zero else low

@@ -2,6 +2,7 @@
 
 from monai_lora_sam.workflows.bundles import (
     bundle_folder,
+    bundle_settings,
     run_bundle,
     run_bundle_together,
     training_steps,
@@ -13,6 +14,7 @@ from monai_lora_sam.workflows.values import check_value
 
 __all__ = [
     "bundle_folder",
+    "bundle_settings",
     "cause_of",
     "check_keys",
     "check_value",

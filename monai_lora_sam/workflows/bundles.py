@@ -75,6 +75,57 @@ def run_bundle(
         >>> run = run_bundle("vessel_segmentation", overrides={"dataset_dir": "phantoms"})  # doctest: +SKIP
         >>> network = run.parser.get_parsed_content("network_def")  # doctest: +SKIP
     """
+    workflow = _workflow(name, config, overrides)
+    output = (overrides or {}).get("output_dir")
+    try:
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+        return workflow
+    except Exception as error:
+        failed = cause_of(error)
+    finally:
+        if isinstance(output, str | Path):
+            release_folder(output)
+    raise failed
+
+
+def bundle_settings(
+    name: str,
+    config: str | Sequence[str | Path] = ("train.yaml",),
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Check the keys and values of a run as :func:`run_bundle` does, without starting it, and return its settings.
+
+    Args:
+        name: as of :func:`run_bundle`.
+        config: as of :func:`run_bundle`.
+        overrides: as of :func:`run_bundle`.
+
+    Returns:
+        settings by key, as of :func:`checked_settings`: `fixed` and `free`.
+
+    Raises:
+        ValueError: an unknown bundle or key, or a value outside its range.
+
+    Example:
+        >>> bundle_settings("vessel_segmentation", overrides={"lora#r": 4})["fixed"]["lora#r"]
+        4
+    """
+    workflow = _workflow(name, config, overrides, init_id="settings")
+    try:
+        return workflow.initialize()[0]
+    except Exception as error:
+        failed = cause_of(error)
+    raise failed
+
+
+def _workflow(
+    name: str,
+    config: str | Sequence[str | Path],
+    overrides: Mapping[str, Any] | None,
+    init_id: str = "initialize",
+) -> ConfigWorkflow:
     folder = bundle_folder(name)
     configs = folder / "configs"
     files = [config] if isinstance(config, str) else list(config)
@@ -87,23 +138,17 @@ def run_bundle(
     keys = {key.replace("#", "::"): value for key, value in (overrides or {}).items()}
     _check_places(keys, paths)
     try:
-        workflow = ConfigWorkflow(
+        return ConfigWorkflow(
             config_file=paths,
             meta_file=str(configs / "metadata.json"),
             logging_file=False,
             workflow_type="train",
+            init_id=init_id,
             bundle_root=str(folder),
             **keys,
         )
-        workflow.initialize()
-        workflow.run()
-        workflow.finalize()
-        return workflow
     except Exception as error:
         failed = cause_of(error)
-    finally:
-        if isinstance(keys.get("output_dir"), str | Path):
-            release_folder(keys["output_dir"])
     raise failed
 
 

@@ -34,7 +34,7 @@ def trained(train_bundle: Callable[[str], Path]) -> Path:
 
 def history(output: Path) -> list[dict]:
     lines = read_history(output / "history.jsonl")
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+    return [{key: value for key, value in line.items() if not key.endswith("seconds")} for line in lines]
 
 
 def tensor_names(folder: Path) -> set[str]:

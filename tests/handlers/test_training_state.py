@@ -22,7 +22,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 
 def history(run) -> list[dict]:
     return [
-        {k: v for k, v in line.items() if k != "seconds"}
+        {k: v for k, v in line.items() if not k.endswith("seconds")}
         for line in read_history(run.folder / "history.jsonl")
     ]
 
