@@ -26,8 +26,9 @@ def test_a_line_an_epoch(tmp_path: Path, capsys: pytest.CaptureFixture):
         (1, 2, 0.25),
         (2, 1, 0.25),
     ]
+    assert all(line["seconds"] >= 0 and line["cpu_seconds"] >= 0 for line in lines)
     assert list((tmp_path / "a").iterdir()) == [tmp_path / "a" / "history.jsonl"]
-    assert "epoch 2/2  loss 1.0000" in capsys.readouterr().out
+    assert "epoch 2/2  loss 1.0000  (" in capsys.readouterr().out
 
 
 def test_silent(tmp_path: Path, capsys: pytest.CaptureFixture):

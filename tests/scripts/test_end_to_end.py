@@ -36,9 +36,11 @@ def test_train_name_compare_and_forget_on_arcade(shared_data: Path, tmp_path: Pa
     run("bench_segments", *data, *stages, "--quick", "--json", "segments.json")
     rows = json.loads((tmp_path / "segments.json").read_text())["results"]
     assert all(0 <= row["arcade_official"] <= 1 for row in rows)
-    run("ablate_rank", "work/arcade_vessels", "--quick", "--work", "rank", "--json", "rank.json")
+    grid = REPOSITORY / "scripts" / "ablations" / "rank.yaml"
+    options = ["--set", "dataset_dir=work/arcade_vessels", "--out", "rank", "--json", "rank.json"]
+    run("ablate", grid, "--quick", *options)
     rows = json.loads((tmp_path / "rank.json").read_text())["results"]
-    assert [row["rank"] for row in rows] == [4, 64]
+    assert [row["cell"] for row in rows[:3]] == ["lora#r=4", "lora#r=16", "lora#r=64"]
     run("bench_forgetting", arcade, "--quick", "--work", "forgetting", "--json", "forgetting.json")
     rows = json.loads((tmp_path / "forgetting.json").read_text())["results"]
     assert len({row["vessel_dice"] for row in rows if row["chain"] == "adapters"}) == 1

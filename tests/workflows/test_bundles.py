@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from monai_lora_sam.workflows import bundle_folder, run_bundle, run_bundle_together, training_steps
+from monai_lora_sam.workflows import (
+    bundle_folder,
+    bundle_settings,
+    run_bundle,
+    run_bundle_together,
+    training_steps,
+)
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 NAMES = sorted(folder.parent.name for folder in BUNDLES.glob("*/configs"))
@@ -39,6 +45,18 @@ def test_a_configuration_of_ones_own_is_run_with_its_overrides(tmp_path: Path):
     out = tmp_path / "epochs.txt"
     run_bundle("vessel_segmentation", [config], {"epochs": 8, "out": str(out)})
     assert out.read_text() == "8"
+
+
+def test_settings_are_checked_without_a_run(tmp_path: Path):
+    given = {"output_dir": str(tmp_path / "out"), "lora#r": 4, "lora#alpha": "$2 * @lora#r", "epochs": 3}
+    settings = bundle_settings("vessel_segmentation", overrides=given)
+    assert (settings["fixed"]["lora#r"], settings["fixed"]["lora#alpha"]) == (4, 8)
+    assert settings["free"]["epochs"] == 3 and "epochs" not in settings["fixed"]
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ValueError, match="--epoch: expected a key of train.yaml"):
+        bundle_settings("vessel_segmentation", overrides={"epoch": 3})
+    with pytest.raises(ValueError, match="--epochs: expected integer from 1, found 0"):
+        bundle_settings("vessel_segmentation", overrides={"epochs": 0})
 
 
 def test_a_batch_that_processes_cannot_share_is_refused():
