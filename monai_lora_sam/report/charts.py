@@ -174,9 +174,9 @@ def _path(x: np.ndarray, y: np.ndarray, across, up) -> str:
 
 def round_ticks(values: Sequence[float] | np.ndarray, from_zero: bool) -> np.ndarray:
     """Return about five round numbers that enclose the finite ones of the values."""
-    values = np.asarray(values, dtype=float)
-    values = values[np.isfinite(values)]
-    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     low = min(low, 0.0) if from_zero else low
     if high <= low:
         high = low + 1.0

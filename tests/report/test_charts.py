@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from monai_lora_sam.report import Series, line_chart
-from monai_lora_sam.report.charts import Mark, Span, _ticks
+from monai_lora_sam.report.charts import Mark, Span, round_ticks
 
 
 def parse(chart) -> ElementTree.Element:
@@ -53,7 +53,7 @@ def test_names_are_escaped_and_listed():
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.3, 0.77), (12, 13), (0, 733), (-4, 9)])
 def test_ticks_are_round_enclose_the_values_and_are_few(low, high):
-    ticks = _ticks(np.array([low, high], dtype=float), from_zero=False)
+    ticks = round_ticks(np.array([low, high], dtype=float), from_zero=False)
     assert ticks[0] <= low + 1e-9 and ticks[-1] >= high - 1e-9
     assert 3 <= len(ticks) <= 8
     leading = float(f"{ticks[1] - ticks[0]:e}".split("e")[0])

@@ -288,7 +288,8 @@ def test_cells_and_what_stands_above_what(script, tmp_path):
 def test_a_quick_run_takes_a_few_images(ablate, trained, phantoms, tmp_path):
     results = ablate({**RANKS, "common": {"epochs": 8, "limit": 3}}, quick=True)
     assert [run["epochs"] for run in results["runs"]] == [1, 1]
-    short, whole = read_datalist(trained[0]["datalist_file"]), read_datalist(phantoms / "datalist.json")
+    paths = (trained[0]["datalist_file"], phantoms / "datalist.json")
+    short, whole = (read_datalist(path, ["segments"]) for path in paths)
     assert short["training"] == whole["training"][:2] and len(short["validation"]) == 2
     assert Path(trained[0]["output_dir"]).is_relative_to(tmp_path / "out" / "quick")
 

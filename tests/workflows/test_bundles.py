@@ -53,7 +53,7 @@ def test_settings_are_checked_without_a_run(tmp_path: Path):
     assert (settings["fixed"]["lora#r"], settings["fixed"]["lora#alpha"]) == (4, 8)
     assert settings["free"]["epochs"] == 3 and "epochs" not in settings["fixed"]
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ValueError, match="--epoch: expected a key of train.yaml"):
+    with pytest.raises(ValueError, match=r"--epoch: expected a key of train\.yaml"):
         bundle_settings("vessel_segmentation", overrides={"epoch": 3})
     with pytest.raises(ValueError, match="--epochs: expected integer from 1, found 0"):
         bundle_settings("vessel_segmentation", overrides={"epochs": 0})
