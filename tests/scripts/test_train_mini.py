@@ -35,7 +35,7 @@ def test_a_quick_run_writes_a_student_with_its_scores(
             # Frozen, but for the rounding to float16.
             assert student.state_dict()[name].sub(tensor).abs().max() < 1e-2
     given = json.loads((tmp_path / "work" / "student" / "history.jsonl").read_text().splitlines()[0])
-    assert 0 < given["val_unexplained"]
+    assert given["val_unexplained"] > 0
 
 
 @pytest.mark.slow
