@@ -14,6 +14,7 @@ from peft.tuners.tuners_utils import check_target_module_exists
 from torch import nn
 
 from monai_lora_sam.adapters.card import FORMAT, check_name
+from monai_lora_sam.encoders import ImageEncoder
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,25 @@ def check_new_name(name: str, taken: Collection[str], encoder: nn.Module, where:
         )
 
 
-def check_base(folder: str | Path, card: Mapping[str, Any], family: str, name: str, fingerprint: str) -> None:
-    """Raise a ``ValueError`` unless the adapter was trained on this base."""
+def check_base(folder: str | Path, card: Mapping[str, Any], encoder: ImageEncoder, fingerprint: str) -> None:
+    """Raise a ``ValueError`` unless the adapter was trained on this base, in the same precision of its weights."""
     expected = card["encoder"]
     if expected.get("name") and card.get("format", 1) < FORMAT:
         raise ValueError(
             f"{folder}: expected a card of form {FORMAT}, whose base fingerprint covers the architecture, found form "
             f"{card.get('format', 1)}; `monai-lora-sam adapters renew {folder}` brings it up to date"
         )
-    if (expected.get("family"), expected.get("fingerprint")) != (family, fingerprint):
+    if (expected.get("family"), expected.get("fingerprint")) != (encoder.family, fingerprint):
         raise ValueError(
             f"{folder}: expected the base it was trained on, {expected.get('name')} (family "
             f"{expected.get('family')}, fingerprint {expected.get('fingerprint')}); "
-            f"found {name} (family {family}, fingerprint {fingerprint})"
+            f"found {encoder.name} (family {encoder.family}, fingerprint {fingerprint})"
+        )
+    trained_on, found = expected.get("quantization"), encoder.quantization
+    if trained_on != found:
+        raise ValueError(
+            f"{folder}: expected {encoder.name} with weights in {trained_on or 'full precision'}, as it was trained on, "
+            f"found {found or 'full precision'}; build_encoder(..., quantize={trained_on!r}) makes it"
         )
 
 

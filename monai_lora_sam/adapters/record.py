@@ -54,6 +54,7 @@ class AdapterRecord:
                 "family": encoder.family,
                 "image_size": encoder.image_size,
                 "fingerprint": base,
+                **({} if encoder.quantization is None else {"quantization": encoder.quantization}),
             },
             "parents": [{"name": key, "fingerprint": value} for key, value in self.parents.items()],
             "fingerprint": self.fingerprint,

@@ -20,6 +20,7 @@ def new_distillation(
     teacher_name: str = "medsam_lite",
     teacher_weights: bool | str | Path = True,
     teacher_image_size: int | None = None,
+    teacher_quantize: str | None = None,
     student_name: str = "mini",
     student_weights: bool | str | Path = "imagenet",
     image_size: int | None = None,
@@ -40,6 +41,7 @@ def new_distillation(
         teacher_name: of an encoder whose weights have a prompt encoder and a mask decoder.
         teacher_weights: True for its own, or a Hugging Face id, folder or file; False for random ones.
         teacher_image_size: side in pixels of the square that the teacher reads; by default that of its weights.
+        teacher_quantize: ``"nf4"`` for a teacher whose linear layers have 4-bit weights; None for full precision.
         student_name: of an encoder with 256 channels in its last level.
         student_weights: as of the teacher; "imagenet" takes those of its backbone before any distillation.
         image_size: side in pixels of the square that the student reads; by default that of its weights.
@@ -58,7 +60,9 @@ def new_distillation(
     Example:
         >>> pair = new_distillation("medsam_lite", student_name="mini", image_size=512)  # doctest: +SKIP
     """
-    teacher = build_promptable(teacher_name, teacher_weights, teacher_image_size, mixed_precision)
+    teacher = build_promptable(
+        teacher_name, teacher_weights, teacher_image_size, mixed_precision, teacher_quantize
+    )
     base = tensors_fingerprint(teacher.head.base_tensors())
     if start_from is not None:
         _check_start(start_from, student_name, base)
@@ -102,6 +106,8 @@ def save_student(network: Distillation, folder: str | Path, *, half: bool = Fals
     """
     teacher = network.stack.encoder
     named = {"name": teacher.name, "fingerprint": teacher.fingerprint, "image_size": teacher.image_size}
+    if teacher.quantization is not None:
+        named["quantization"] = teacher.quantization
     return network.student.save_pretrained(folder, network.decoder, half, teacher=named, **card)
 
 
