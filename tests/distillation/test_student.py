@@ -154,3 +154,20 @@ def test_a_fresh_student_has_the_scale_of_its_teacher(make_pair: Make, teacher: 
     scaled = network.save_pretrained(tmp_path / "scaled")
     neck = make_pair(teacher_weights=str(scaled)).student.stack.encoder.model.neck
     assert (neck.output_norm.weight == 0.1).all() and (neck.output_norm.bias == 0.3).all()
+
+
+def test_a_teacher_in_4_bits(make_pair: Make, teacher: Path, image: torch.Tensor, tmp_path: Path):
+    pytest.importorskip("bitsandbytes")
+    exact, rounded = (
+        make_pair(teacher_weights=str(teacher), teacher_quantize=kind).eval() for kind in (None, "nf4")
+    )
+    assert rounded.stack.encoder.quantization == "nf4"
+    assert rounded.student.stack.encoder.quantization is None
+    with torch.no_grad():
+        masks = [pair.student(image, **BOX).logits for pair in (exact, rounded)]
+        assert torch.equal(*masks)  # the student and the decoder that it shares are in full precision
+        square = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+        assert not torch.equal(exact.read(square), rounded.read(square))
+    card = read_card(save_student(rounded, tmp_path / "student"))
+    assert card["teacher"]["quantization"] == "nf4" and "quantization" not in card["encoder"]
+    assert card["teacher"]["fingerprint"] == exact.stack.encoder.fingerprint
