@@ -78,7 +78,8 @@ def main(
     ] = "auto",
     bfloat16: Annotated[bool, typer.Option(help="Run the encoder in bfloat16 autocast.")] = False,
     quantize: Annotated[
-        str | None, typer.Option(help="nf4: linear layers in 4 bits; by default without encoders that have none.")
+        str | None,
+        typer.Option(help="nf4: linear layers in 4 bits; by default without encoders that have none."),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results here as well.")] = None,
     quick: Annotated[bool, typer.Option(help="Small sides, without SAM's own: under a minute.")] = False,

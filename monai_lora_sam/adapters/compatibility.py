@@ -62,8 +62,8 @@ def check_base(folder: str | Path, card: Mapping[str, Any], encoder: ImageEncode
     trained_on, found = expected.get("quantization"), encoder.quantization
     if trained_on != found:
         raise ValueError(
-            f"{folder}: expected {encoder.name} with weights in {trained_on or 'full precision'}, as it was trained on, "
-            f"found {found or 'full precision'}; build_encoder(..., quantize={trained_on!r}) makes it"
+            f"{folder}: expected {encoder.name} with weights in {trained_on or 'full precision'}, as it was trained "
+            f"on, found {found or 'full precision'}; build_encoder(..., quantize={trained_on!r}) makes it"
         )
 
 

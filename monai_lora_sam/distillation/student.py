@@ -54,8 +54,9 @@ def new_distillation(
 
     Raises:
         FileNotFoundError: missing weights.
-        ValueError: weights that do not fit, more frozen blocks than the student has, a student whose last level has other than 256 channels, or one that
-            another teacher's decoder belongs to.
+        ValueError: weights that do not fit, more frozen blocks than the student has, a student whose last level
+            has other than 256 channels, one that another teacher's decoder belongs to, or a teacher without linear
+            layers to quantise.
 
     Example:
         >>> pair = new_distillation("medsam_lite", student_name="mini", image_size=512)  # doctest: +SKIP

@@ -27,8 +27,8 @@ def build_encoder(
         name: ``"tiny"``, ``"medsam_lite"``, ``"mini"``, ``"sam3"``, ``"sam_vit_b"``, ..., or that of an encoder
             that another package offers.
         pretrained: ``None`` or ``False`` for random weights (drawn from torch's global generator), ``True``
-            for the name's own weights, ``"imagenet"`` for those of its backbone before distillation, or a Hugging Face id, a local folder, a ``.safetensors`` or ``.pth``
-            file, see :func:`load_encoder`.
+            for the name's own weights, ``"imagenet"`` for those of its backbone before distillation, or a Hugging Face
+            id, a local folder, a ``.safetensors`` or ``.pth`` file, see :func:`load_encoder`.
         image_size: side in pixels that the encoder is meant for; by default that of the weights.
         dtype: type of the parameters. The fingerprint is taken in float32 before the cast.
         gradient_checkpointing: see :meth:`ImageEncoder.set_gradient_checkpointing`.

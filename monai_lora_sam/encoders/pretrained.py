@@ -155,8 +155,8 @@ def save_encoder(encoder: ImageEncoder, folder: str | Path) -> Path:
 
     ``build_encoder(name, pretrained=folder)`` reads it, and so does transformers'
     ``Sam3VisionModel.from_pretrained(folder)`` (for SAM: ``SamVisionEncoder``). Each file replaces the old
-    one only when it is whole; other files in the folder stay. An encoder in 4 bits is written in bitsandbytes' own form,
-    with the fingerprint of the base that was quantised.
+    one only when it is whole; other files in the folder stay. An encoder in 4 bits is written in bitsandbytes' own
+    form, with the fingerprint of the base that was quantised.
     The values in memory are saved: read back after a cast to bfloat16, the fingerprint is that of the rounded
     weights.
 

@@ -35,6 +35,8 @@ class QuantizedLinear(Linear4bit):
         input: (..., inputs); returns (..., outputs).
     """
 
+    weight: Any  # bitsandbytes' parameter, with the state of its quantisation
+
     def __init__(self, linear: nn.Linear) -> None:
         # PEFT makes adapters of the compute type, which has no other use here.
         super().__init__(
@@ -47,8 +49,8 @@ class QuantizedLinear(Linear4bit):
         )
         self.bias = linear.bias
         if not linear.weight.is_meta:
-            weight = linear.weight.detach().float()
-            self.weight = Params4bit(weight, requires_grad=False, quant_type="nf4").to("cpu")
+            weight: Any = Params4bit(linear.weight.detach().float(), requires_grad=False, quant_type="nf4")
+            self.weight = weight.to("cpu")  # which quantises it
 
     def forward(self, x: Tensor) -> Tensor:
         device = x.device.type
@@ -76,7 +78,9 @@ class QuantizedLinear(Linear4bit):
     ) -> None:
         """Load a weight with its quantisation, which bitsandbytes' own layer takes for unexpected tensors."""
         name = f"{prefix}weight"
-        weight = {key: value for key, value in state_dict.items() if key == name or key.startswith(f"{name}.")}
+        weight = {
+            key: value for key, value in state_dict.items() if key == name or key.startswith(f"{name}.")
+        }
         others = {key: value for key, value in state_dict.items() if key not in weight}
         missing: list[str] = []
         super()._load_from_state_dict(

@@ -107,7 +107,7 @@ def write_promptable(
     encoder = network.stack.encoder
     if encoder.quantization is not None:
         raise ValueError(
-            f"{encoder.name}: expected weights in full precision, found {encoder.quantization}: save_encoder writes them"
+            f"{encoder.name}: expected weights in full precision, found {encoder.quantization}: save_encoder takes them"
         )
     weights = encoder.model.state_dict()
     state = dict(weights)

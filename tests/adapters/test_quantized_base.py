@@ -154,13 +154,17 @@ def test_a_base_of_another_precision_is_refused(
 ):
     trained.save("liver", tmp_path / "nf4")
     plain = AdapterStack(make_encoder())
-    with pytest.raises(ValueError, match=r"expected .* weights in nf4, .* found full precision;.*quantize='nf4'"):
+    with pytest.raises(
+        ValueError, match=r"expected .* weights in nf4, .* found full precision;.*quantize='nf4'"
+    ):
         plain.load(tmp_path / "nf4")
     plain.add("liver", r=2)
     plain.save("liver", tmp_path / "plain")
     assert "quantization" not in read_card(tmp_path / "plain")["encoder"]
     stack = AdapterStack(quantized())
-    with pytest.raises(ValueError, match=r"expected .* weights in full precision, .* found nf4;.*quantize=None"):
+    with pytest.raises(
+        ValueError, match=r"expected .* weights in full precision, .* found nf4;.*quantize=None"
+    ):
         stack.load(tmp_path / "plain")
     assert stack.names == ()
 

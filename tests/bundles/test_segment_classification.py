@@ -113,7 +113,9 @@ def test_a_stage_1_in_4_bits_below(settings: Settings, options: Settings, base: 
     first, second = tmp_path / "vessels", tmp_path / "segments"
     run_bundle("vessel_segmentation", overrides=settings(first, quantize="nf4", epochs=1))
     run_bundle(BUNDLE, overrides=options(second, vessels=str(first / "last"), epochs=1))
-    assert [read_card(folder / "last")["encoder"]["quantization"] for folder in (first, second)] == ["nf4"] * 2
+    assert [read_card(folder / "last")["encoder"]["quantization"] for folder in (first, second)] == [
+        "nf4"
+    ] * 2
     overrides = settings(first, stage_folder=str(first / "last"), scores_dir=str(tmp_path / "scores"))
     run_bundle("vessel_segmentation", ["train.yaml", "evaluate.yaml"], overrides)  # the card says 4 bits
     network = load_stage(second / "last", parents=[first / "last"], pretrained=base)

@@ -53,9 +53,7 @@ def linear_layers(encoder: ImageEncoder) -> dict[str, nn.Linear]:
 
 def rounded(weight: Tensor) -> Tensor:
     """Return weights as bitsandbytes' own functions round them."""
-    packed, state = functional.quantize_4bit(
-        weight, blocksize=64, compress_statistics=True, quant_type="nf4"
-    )
+    packed, state = functional.quantize_4bit(weight, blocksize=64, compress_statistics=True, quant_type="nf4")
     return functional.dequantize_4bit(packed, state)
 
 
@@ -145,7 +143,9 @@ def test_gradients_reach_the_image_and_no_weight(build: Build):
 
 
 def test_encoders_that_the_message_names_have_linear_layers():
-    with pytest.raises(ValueError, match=r"mini: expected .*linear layers.*medsam_lite, mini_vit.*sam_vit_b") as e:
+    with pytest.raises(
+        ValueError, match=r"mini: expected .*linear layers.*medsam_lite, mini_vit.*sam_vit_b"
+    ) as e:
         build_encoder("mini", quantize="nf4")
     with torch.device("meta"):
         named = [name for name in ("medsam_lite", "mini_vit", "sam_vit_b", "sam3") if name in str(e.value)]
@@ -165,7 +165,9 @@ def test_without_bitsandbytes_the_message_says_how_to_get_it(build: Build, monke
     monkeypatch.delitem(sys.modules, "monai_lora_sam.encoders.quantized_linear", raising=False)
     monkeypatch.delattr("monai_lora_sam.encoders.quantized_linear", raising=False)
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    with pytest.raises(ModuleNotFoundError, match=r"needs bitsandbytes: pip install 'monai-lora-sam\[qlora\]'"):
+    with pytest.raises(
+        ModuleNotFoundError, match=r"needs bitsandbytes: pip install 'monai-lora-sam\[qlora\]'"
+    ):
         build(quantize="nf4")
     assert build().quantization is None
 
@@ -205,7 +207,9 @@ def test_numbers_by_which_memory_is_read_are_checked(saved: Path):
     def enlarge(tensors: dict[str, Tensor]) -> None:
         key = layer_name(tensors) + ".quant_state.bitsandbytes__nf4"
         numbers = json.loads(bytes(tensors[key].tolist()))
-        tensors[key] = torch.tensor(list(json.dumps(numbers | {"blocksize": 4096}).encode()), dtype=torch.uint8)
+        tensors[key] = torch.tensor(
+            list(json.dumps(numbers | {"blocksize": 4096}).encode()), dtype=torch.uint8
+        )
 
     rewrite(saved, enlarge, seal=True)
     with pytest.raises(ValueError, match=r"expected the quantisation \{.*64.*found \{.*4096"):
@@ -215,12 +219,20 @@ def test_numbers_by_which_memory_is_read_are_checked(saved: Path):
 @pytest.mark.parametrize(
     ("part", "value", "message"),
     [
-        (".absmax", torch.zeros(1, dtype=torch.uint8), r"1 of another shape: .*absmax \(expected .* found \(1,\)"),
+        (
+            ".absmax",
+            torch.zeros(1, dtype=torch.uint8),
+            r"1 of another shape: .*absmax \(expected .* found \(1,\)",
+        ),
         (".nested_absmax", None, r"1 missing: .*nested_absmax"),
         (".quant_state.bitsandbytes__nf4", torch.zeros(4, dtype=torch.uint8), "numbers of its quantisation"),
         ("", torch.zeros(0, 1, dtype=torch.uint8), r"1 of another shape: .*weight"),
         (".quant_map", torch.full((16,), torch.nan), r"1 not finite .*quant_map"),
-        (".quant_map", torch.zeros(16, dtype=torch.int32), r"quant_map: expected torch.float32, found torch.int32"),
+        (
+            ".quant_map",
+            torch.zeros(16, dtype=torch.int32),
+            r"quant_map: expected torch.float32, found torch.int32",
+        ),
     ],
 )
 def test_misshapen_tensors_are_listed(saved: Path, part: str, value: Tensor | None, message: str):

@@ -280,5 +280,5 @@ def test_a_stage_in_4_bits_finds_its_base_again(random_encoder: Callable, tmp_pa
     assert loaded.stack.encoder.quantization == "nf4"
     with torch.no_grad():
         assert torch.equal(loaded(IMAGE), network.eval()(IMAGE))
-    with pytest.raises(ValueError, match="expected tiny with weights in nf4, .* found full precision"):
+    with pytest.raises(ValueError, match=r"expected tiny with weights in nf4, .* found full precision"):
         load_stage(tmp_path / "stage", random_encoder())
