@@ -25,8 +25,16 @@ class Weights:
     moves_encoder: bool
 
 
-def check_new_name(name: str, taken: Collection[str], encoder: nn.Module, where: str = "") -> None:
+def check_new_name(
+    name: str,
+    taken: Collection[str],
+    encoder: ImageEncoder,
+    where: str = "",
+    moved_by: str | None = None,
+) -> None:
     """Raise a ``ValueError``, which ``where`` begins, unless a new adapter can have this name.
+
+    ``moved_by`` is its strategy if that moves weights of the encoder itself, which cannot be in 4 bits then.
 
     PEFT tells adapters apart by looking for ``.<name>.`` in parameter names and keeps them in a
     ``ModuleDict``: the name of a module of the encoder, or of an attribute of ``ModuleDict``, would mix
@@ -42,6 +50,11 @@ def check_new_name(name: str, taken: Collection[str], encoder: nn.Module, where:
     if name in parts or in_peft or hasattr(nn.ModuleDict(), name):
         raise ValueError(
             f"{where}adapter name {name!r} is also that of a part of the encoder or of PEFT: choose another"
+        )
+    if moved_by is not None and encoder.quantization is not None:
+        raise ValueError(
+            f"{where}strategy {moved_by!r} moves weights of the encoder, which has them in {encoder.quantization}: "
+            "expected lora or frozen"
         )
 
 

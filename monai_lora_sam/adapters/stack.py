@@ -131,16 +131,8 @@ class AdapterStack(nn.Module):
             name: letters, digits, ``-`` and ``_``.
             strategy: ``"frozen"``, ``"last_n"`` or ``"full"``.
             modules: names of the encoder's modules that its training moves; ``""`` is the whole encoder.
-
-        Raises:
-            ValueError: a name that is taken or unusable, or modules to move in an encoder with 4-bit weights.
         """
-        check_new_name(name, self.names, self.encoder)
-        if modules and self.encoder.quantization is not None:
-            raise ValueError(
-                f"strategy {strategy!r} moves weights of the encoder, which has them in {self.encoder.quantization}: "
-                "expected lora or frozen"
-            )
+        check_new_name(name, self.names, self.encoder, moved_by=strategy if modules else None)
         self._records[name] = AdapterRecord(strategy, tuple(modules))
 
     def activate(self, *names: str) -> None:
