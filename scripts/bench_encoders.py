@@ -4,6 +4,7 @@
     python scripts/bench_encoders.py --quick --json encoders.json     # small sides, under a minute on two cores
     python scripts/bench_encoders.py --encoder mini --encoder repvit_m1 --runs 20
     python scripts/bench_encoders.py --bfloat16 --device cuda
+    python scripts/bench_encoders.py --quantise nf4                   # in 4 bits; bytes of weights in each precision
 
 Each encoder, with its neck, runs at the side that it is meant for, alone and with SAM's prompt encoder and mask decoder
 for one box. Weights are random (nothing is downloaded) and so is the image; neither speed nor memory depends on them.
@@ -12,7 +13,7 @@ Operations are counted by torch (two for each multiplication with addition). Lat
 
 Every row is measured in a process of its own, forked from one that has the libraries loaded. Its peak is, on CUDA,
 what torch allocated at most; on CPU, how far the peak resident set grew beyond its value before the network was built.
-Both hold weights and activations.
+Both hold weights and activations, on CPU also the float32 weights that are quantised.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ ENCODERS = {
     "repvit_m1": 128,
     "repvit_m1+fused": 128,
 }
+#: Those without linear layers, which 4 bits leave as they are.
+CONVOLUTIONS = ("mini", "repvit_m1", "repvit_m1+fused")
 #: Seconds after which no further run of a row begins; SAM ViT-H takes more than a minute for one on two cores.
 LONGEST = 30
 RATIOS = ("parameters", "whole_flops", "whole_seconds", "peak_bytes")
@@ -57,6 +60,8 @@ EXAMPLES = """Examples:
 python scripts/bench_encoders.py --quick --json encoders.json
 
 python scripts/bench_encoders.py --encoder sam_vit_b --encoder mini --runs 20 --bfloat16
+
+python scripts/bench_encoders.py --encoder sam_vit_b --quantise nf4
 """
 
 
@@ -72,12 +77,19 @@ def main(
         str, typer.Option(help="cpu, cuda, …; auto: the CPU, and CUDA where there is one.")
     ] = "auto",
     bfloat16: Annotated[bool, typer.Option(help="Run the encoder in bfloat16 autocast.")] = False,
+    quantise: Annotated[
+        str | None,
+        typer.Option(help="nf4: linear layers in 4 bits; by default without encoders that have none."),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results here as well.")] = None,
     quick: Annotated[bool, typer.Option(help="Small sides, without SAM's own: under a minute.")] = False,
 ) -> None:
     """Measure parameters, operations, latency and peak memory of encoders, each in a process of its own."""
     if quick:
-        encoder, runs = encoder or [name for name, side in ENCODERS.items() if side], 3
+        small = [name for name, side in ENCODERS.items() if side and not (quantise and name in CONVOLUTIONS)]
+        encoder, runs = encoder or small, 3
+    if quantise and not encoder:
+        encoder = [name for name in ENCODERS if name not in CONVOLUTIONS]
     devices = [device]
     if device == "auto":
         devices = ["cpu", *["cuda"] * run_apart(has_cuda)]
@@ -89,9 +101,11 @@ def main(
             side = image_size or (ENCODERS.get(name) if quick else None)
             settings = {"encoder": name, "image_size": side, "runs": runs, "device": place}
             with console.status(f"{name}, {place}"):
-                group.append(measure_apart({**settings, "bfloat16": bfloat16}))
+                group.append(measure_apart({**settings, "bfloat16": bfloat16, "quantise": quantise}))
         rows += compare_with_first(group)
         console.print(as_table(group))
+        if quantise:
+            console.print(as_weights_table(group))
     if json_file is not None:
         from monai_lora_sam.data.datalist import write_json
 
@@ -126,7 +140,9 @@ def has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def measure(encoder: str, image_size: int | None, runs: int, device: str, bfloat16: bool) -> dict[str, Any]:
+def measure(
+    encoder: str, image_size: int | None, runs: int, device: str, bfloat16: bool, quantise: str | None = None
+) -> dict[str, Any]:
     """Run one encoder in this process, alone and with the mask decoder, and return its figures."""
     import torch
 
@@ -139,7 +155,7 @@ def measure(encoder: str, image_size: int | None, runs: int, device: str, bfloat
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(place)
     before = _peak_resident_bytes()
-    base, encode, decode = _build(encoder, image_size, place, bfloat16)
+    base, encode, decode = _build(encoder, image_size, place, bfloat16, quantise)
     figures: dict[str, Any] = {}
     for part, run in (("encoder", encode), ("decoder", decode)):
         run()
@@ -155,13 +171,20 @@ def measure(encoder: str, image_size: int | None, runs: int, device: str, bfloat
         figures |= {f"{part}_seconds": median(seconds), f"{part}_runs": len(seconds)}
     peak = torch.cuda.max_memory_allocated(place) if cuda else _peak_resident_bytes() - before
     figures["decoder_flops"] = count_operations(decode)
-    image = torch.zeros(1, 3, base.image_size, base.image_size, device="meta")
-    figures["encoder_flops"] = count_operations(lambda: base.to("meta")(image))
+    with torch.device("meta"):  # in full precision: a 4-bit layer does not run without weights
+        plain = _plain(encoder, image_size)
+        image = torch.zeros(1, 3, base.image_size, base.image_size)
+    figures["encoder_flops"] = count_operations(lambda: plain(image))
     return {
         "encoder": encoder,
         "image_size": base.image_size,
         "embedding": list(decode.embedding),  # type: ignore[attr-defined]
-        "parameters": sum(parameter.numel() for parameter in base.parameters()),
+        "parameters": sum(parameter.numel() for parameter in plain.parameters()),
+        "weight_bytes": {
+            "float32": plain.weight_bytes,
+            "bfloat16": plain.to(torch.bfloat16).weight_bytes,
+            **({quantise: base.weight_bytes} if quantise else {}),
+        },
         **figures,
         "whole_flops": figures["encoder_flops"] + figures["decoder_flops"],
         "whole_seconds": figures["encoder_seconds"] + figures["decoder_seconds"],
@@ -170,6 +193,7 @@ def measure(encoder: str, image_size: int | None, runs: int, device: str, bfloat
         "device": torch.cuda.get_device_name(place) if cuda else "cpu",
         "threads": torch.get_num_threads(),
         "bfloat16": bfloat16,
+        "quantise": quantise,
         "torch": torch.__version__,
     }
 
@@ -185,18 +209,25 @@ def count_operations(run: Callable[[], Any]) -> int:
     return counter.get_total_flops()
 
 
-def _build(encoder: str, side: int | None, place: Any, bfloat16: bool = False) -> tuple[Any, Any, Any]:
+def _plain(encoder: str, side: int | None, quantise: str | None = None) -> Any:
+    """Build an encoder by its name in the table."""
+    from monai_lora_sam.encoders import build_encoder
+
+    name, _, fuse = encoder.partition("+")
+    base: Any = build_encoder(name, image_size=side, quantise=quantise).requires_grad_(False)
+    return base.fused() if fuse else base
+
+
+def _build(
+    encoder: str, side: int | None, place: Any, bfloat16: bool = False, quantise: str | None = None
+) -> tuple[Any, Any, Any]:
     """Build an encoder and a mask decoder; return the encoder and functions that run each of the two once."""
     import torch
 
-    from monai_lora_sam.encoders import build_encoder
     from monai_lora_sam.networks import PromptHead
 
     torch.manual_seed(0)
-    name, _, fuse = encoder.partition("+")
-    base: Any = build_encoder(name, image_size=side).requires_grad_(False)
-    if fuse:
-        base = base.fused()
+    base = _plain(encoder, side, quantise)
     base = base.to(place, memory_format=torch.channels_last)
     head = PromptHead(base.channels).requires_grad_(False).eval().to(place)
     side = base.image_size
@@ -268,6 +299,17 @@ def as_table(rows: list[dict[str, Any]]) -> Table:
             f"{row['whole_seconds']:.3f}{shares.get('whole_seconds', '')}",
             f"{row['peak_bytes'] / 2**20:.0f}{shares.get('peak_bytes', '')}",
         )
+    return table
+
+
+def as_weights_table(rows: list[dict[str, Any]]) -> Table:
+    """Return the MiB of each encoder's weights in each precision."""
+    good = [row for row in rows if "error" not in row]
+    table = Table(title="weights, MiB", box=box.SIMPLE, pad_edge=False, collapse_padding=True)
+    for column in ("encoder", *(good[0]["weight_bytes"] if good else ())):
+        table.add_column(column, justify="left" if column == "encoder" else "right")
+    for row in good:
+        table.add_row(row["encoder"], *(f"{count / 2**20:.1f}" for count in row["weight_bytes"].values()))
     return table
 
 

@@ -127,4 +127,5 @@ def _is_parent(parent: Any) -> bool:
 def _is_encoder(encoder: dict[str, Any]) -> bool:
     """Tell whether an entry names a base; it is empty for a network without one."""
     texts = all(isinstance(encoder.get(key), str) for key in ("name", "family", "fingerprint"))
+    texts = texts and isinstance(encoder.get("quantisation", ""), str)
     return not encoder or (texts and type(encoder.get("image_size", 1)) is int)

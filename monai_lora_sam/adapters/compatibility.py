@@ -14,6 +14,7 @@ from peft.tuners.tuners_utils import check_target_module_exists
 from torch import nn
 
 from monai_lora_sam.adapters.card import FORMAT, check_name
+from monai_lora_sam.encoders import ImageEncoder
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,16 @@ class Weights:
     moves_encoder: bool
 
 
-def check_new_name(name: str, taken: Collection[str], encoder: nn.Module, where: str = "") -> None:
+def check_new_name(
+    name: str,
+    taken: Collection[str],
+    encoder: ImageEncoder,
+    where: str = "",
+    moved_by: str | None = None,
+) -> None:
     """Raise a ``ValueError``, which ``where`` begins, unless a new adapter can have this name.
+
+    ``moved_by`` is its strategy if that moves weights of the encoder itself, which cannot be in 4 bits then.
 
     PEFT tells adapters apart by looking for ``.<name>.`` in parameter names and keeps them in a
     ``ModuleDict``: the name of a module of the encoder, or of an attribute of ``ModuleDict``, would mix
@@ -42,21 +51,32 @@ def check_new_name(name: str, taken: Collection[str], encoder: nn.Module, where:
         raise ValueError(
             f"{where}adapter name {name!r} is also that of a part of the encoder or of PEFT: choose another"
         )
+    if moved_by is not None and encoder.quantisation is not None:
+        raise ValueError(
+            f"{where}strategy {moved_by!r} moves weights of the encoder, which has them in {encoder.quantisation}: "
+            "expected lora or frozen"
+        )
 
 
-def check_base(folder: str | Path, card: Mapping[str, Any], family: str, name: str, fingerprint: str) -> None:
-    """Raise a ``ValueError`` unless the adapter was trained on this base."""
+def check_base(folder: str | Path, card: Mapping[str, Any], encoder: ImageEncoder, fingerprint: str) -> None:
+    """Raise a ``ValueError`` unless the adapter was trained on this base, in the same precision of its weights."""
     expected = card["encoder"]
     if expected.get("name") and card.get("format", 1) < FORMAT:
         raise ValueError(
             f"{folder}: expected a card of form {FORMAT}, whose base fingerprint covers the architecture, found form "
             f"{card.get('format', 1)}; `monai-lora-sam adapters renew {folder}` brings it up to date"
         )
-    if (expected.get("family"), expected.get("fingerprint")) != (family, fingerprint):
+    if (expected.get("family"), expected.get("fingerprint")) != (encoder.family, fingerprint):
         raise ValueError(
             f"{folder}: expected the base it was trained on, {expected.get('name')} (family "
             f"{expected.get('family')}, fingerprint {expected.get('fingerprint')}); "
-            f"found {name} (family {family}, fingerprint {fingerprint})"
+            f"found {encoder.name} (family {encoder.family}, fingerprint {fingerprint})"
+        )
+    trained_on, found = expected.get("quantisation"), encoder.quantisation
+    if trained_on != found:
+        raise ValueError(
+            f"{folder}: expected {encoder.name} with weights in {trained_on or 'full precision'}, as it was trained "
+            f"on, found {found or 'full precision'}; build_encoder(..., quantise={trained_on!r}) makes it"
         )
 
 

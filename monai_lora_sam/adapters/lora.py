@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer, LoraModel
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from monai_lora_sam.encoders import ImageEncoder
+from monai_lora_sam.encoders import ImageEncoder, dequantise_encoder
 
 
 def tuner(model: nn.Module) -> LoraModel | None:
@@ -77,9 +78,27 @@ def set_tensors(model: nn.Module, name: str, tensors: Mapping[str, Tensor]) -> N
 
 
 def merged_copy(model: nn.Module, names: Sequence[str]) -> ImageEncoder:
-    """Return a copy of the encoder with adapters merged into its weights and PEFT removed."""
+    """Return a copy of the encoder with adapters merged into its weights and PEFT removed.
+
+    4-bit weights come back in full precision first: PEFT itself would round their sum with an adapter to 4 bits again.
+    """
     copied = copy.deepcopy(model)
+    if plain_encoder(copied).quantisation is not None:
+        copied = _in_full_precision(copied, names)
     lora = tuner(copied)
     if lora is None:
         return plain_encoder(copied)
     return lora.merge_and_unload(safe_merge=True, adapter_names=list(names))  # type: ignore[return-value]
+
+
+def _in_full_precision(model: nn.Module, names: Sequence[str]) -> nn.Module:
+    """Put adapters of an encoder with 4-bit layers on the same encoder with plain ones; the model given is used up."""
+    kept = [(name, copy.deepcopy(config_of(model, name)), tensors_of(model, name)) for name in names]
+    lora = tuner(model)
+    plain: nn.Module = plain_encoder(model) if lora is None else lora.unload()  # type: ignore[assignment]
+    dequantise_encoder(plain)  # type: ignore[arg-type]
+    with torch.random.fork_rng():  # a fresh adapter draws random numbers
+        for name, config, tensors in kept:
+            plain = inject(plain, name, config)
+            set_tensors(plain, name, tensors)
+    return plain

@@ -54,6 +54,7 @@ class AdapterRecord:
                 "family": encoder.family,
                 "image_size": encoder.image_size,
                 "fingerprint": base,
+                **({} if encoder.quantisation is None else {"quantisation": encoder.quantisation}),
             },
             "parents": [{"name": key, "fingerprint": value} for key, value in self.parents.items()],
             "fingerprint": self.fingerprint,

@@ -37,7 +37,7 @@ def renew_card(folder: str | Path, encoder: ImageEncoder) -> dict[str, Any]:
     if card.get("format", 1) == FORMAT:
         return card
     weights = weights_fingerprint(encoder)
-    check_base(folder, {**card, "format": FORMAT}, encoder.family, encoder.name, weights)
+    check_base(folder, {**card, "format": FORMAT}, encoder, weights)
     base = {**card["encoder"], "fingerprint": encoder.fingerprint}
     card = {"format": FORMAT, **card, "encoder": base}
     card["digest"] = card_digest(card)

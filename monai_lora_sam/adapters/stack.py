@@ -132,7 +132,7 @@ class AdapterStack(nn.Module):
             strategy: ``"frozen"``, ``"last_n"`` or ``"full"``.
             modules: names of the encoder's modules that its training moves; ``""`` is the whole encoder.
         """
-        check_new_name(name, self.names, self.encoder)
+        check_new_name(name, self.names, self.encoder, moved_by=strategy if modules else None)
         self._records[name] = AdapterRecord(strategy, tuple(modules))
 
     def activate(self, *names: str) -> None:
@@ -232,7 +232,7 @@ class AdapterStack(nn.Module):
         }
 
     def merge(self, *names: str) -> ImageEncoder:
-        """Return a plain copy of the encoder with these adapters merged into its weights.
+        """Return a plain copy of the encoder with these adapters merged into its weights, in full precision.
 
         The copy has a fingerprint of its own, since it is another base. The stack is unchanged.
         """
@@ -297,7 +297,7 @@ class AdapterStack(nn.Module):
         folder, card = saved.folder, saved.card
         name = card["name"] if name is None else name
         check_new_name(name, self.names, self.encoder, f"{folder}: ")
-        check_base(folder, card, self.encoder.family, self.encoder.name, self._fingerprint)
+        check_base(folder, card, self.encoder, self._fingerprint)
         present = {
             key: Weights(self._fingerprint_of(key), bool(s.modules))
             for key, s in self._records.items()

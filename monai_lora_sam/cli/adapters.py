@@ -47,7 +47,8 @@ def _list(root: Path, cards: list[dict[str, Any]]) -> None:
     bases: dict[tuple[str, str], Tree] = {}
     for branch in family_tree(cards):
         encoder = branch.card["encoder"]
-        base = (str(encoder.get("name")), str(encoder.get("fingerprint"))[:SHORT])
+        quantisation = f", {encoder['quantisation']}" if encoder.get("quantisation") else ""
+        base = (str(encoder.get("name")), str(encoder.get("fingerprint"))[:SHORT] + quantisation)
         if base not in bases:
             bases[base] = tree.add(Text(f"{base[0]} (base {base[1]})"))
         _grow(bases[base], branch, root)
@@ -149,7 +150,10 @@ def merge(
         from monai_lora_sam.encoders import build_encoder, save_encoder
 
         encoder = read_card(folders[0])["encoder"]
-        stack = AdapterStack(build_encoder(encoder["name"], weights or True, encoder["image_size"]))
+        base = build_encoder(
+            encoder["name"], weights or True, encoder["image_size"], quantise=encoder.get("quantisation")
+        )
+        stack = AdapterStack(base)
         names = [stack.load(folder) for folder in folders]
         save_encoder(stack.merge(*names), out)
         console.print(f"[bold]{out}[/]: {encoder['name']} with {', '.join(names)}", soft_wrap=True)

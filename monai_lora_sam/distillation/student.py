@@ -20,6 +20,7 @@ def new_distillation(
     teacher_name: str = "medsam_lite",
     teacher_weights: bool | str | Path = True,
     teacher_image_size: int | None = None,
+    teacher_quantise: str | None = None,
     student_name: str = "mini",
     student_weights: bool | str | Path = "imagenet",
     image_size: int | None = None,
@@ -40,6 +41,7 @@ def new_distillation(
         teacher_name: of an encoder whose weights have a prompt encoder and a mask decoder.
         teacher_weights: True for its own, or a Hugging Face id, folder or file; False for random ones.
         teacher_image_size: side in pixels of the square that the teacher reads; by default that of its weights.
+        teacher_quantise: ``"nf4"`` for a teacher whose linear layers have 4-bit weights; None for full precision.
         student_name: of an encoder with 256 channels in its last level.
         student_weights: as of the teacher; "imagenet" takes those of its backbone before any distillation.
         image_size: side in pixels of the square that the student reads; by default that of its weights.
@@ -52,13 +54,16 @@ def new_distillation(
 
     Raises:
         FileNotFoundError: missing weights.
-        ValueError: weights that do not fit, more frozen blocks than the student has, a student whose last level has
-            other than 256 channels, or one that another teacher's decoder belongs to.
+        ValueError: weights that do not fit, more frozen blocks than the student has, a student whose last level
+            has other than 256 channels, one that another teacher's decoder belongs to, or a teacher without linear
+            layers to quantise.
 
     Example:
         >>> pair = new_distillation("medsam_lite", student_name="mini", image_size=512)  # doctest: +SKIP
     """
-    teacher = build_promptable(teacher_name, teacher_weights, teacher_image_size, mixed_precision)
+    teacher = build_promptable(
+        teacher_name, teacher_weights, teacher_image_size, mixed_precision, teacher_quantise
+    )
     base = tensors_fingerprint(teacher.head.base_tensors())
     if start_from is not None:
         _check_start(start_from, student_name, base)
@@ -102,6 +107,8 @@ def save_student(network: Distillation, folder: str | Path, *, half: bool = Fals
     """
     teacher = network.stack.encoder
     named = {"name": teacher.name, "fingerprint": teacher.fingerprint, "image_size": teacher.image_size}
+    if teacher.quantisation is not None:
+        named["quantisation"] = teacher.quantisation
     return network.student.save_pretrained(folder, network.decoder, half, teacher=named, **card)
 
 

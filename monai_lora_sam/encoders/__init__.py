@@ -7,6 +7,7 @@ from monai_lora_sam.encoders.fingerprint import weights_fingerprint
 from monai_lora_sam.encoders.installed_file import DownloadedFile, InstalledFile
 from monai_lora_sam.encoders.limits import build_checked
 from monai_lora_sam.encoders.pretrained import load_encoder, save_encoder
+from monai_lora_sam.encoders.quantise import dequantise_encoder
 from monai_lora_sam.encoders.registry import ENCODERS, CheckpointForm, EncoderEntry
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "build_checked",
     "InstalledFile",
     "build_encoder",
+    "dequantise_encoder",
     "load_encoder",
     "open_checkpoint",
     "save_encoder",

@@ -28,6 +28,7 @@ class ImageEncoder(nn.Module):
         channels: channels of each feature map, finest first.
         pixel_mean, pixel_std: normalisation, for intensities from 0 to 1.
         own_range: each image's own minimum and maximum become 0 and 1 before mean and deviation are applied.
+        quantisation: ``"nf4"`` where the linear layers have 4-bit weights, else None.
 
     Example:
         >>> encoder = build_encoder("tiny")
@@ -63,6 +64,7 @@ class ImageEncoder(nn.Module):
         self.pixel_std = pixel_std
         self.own_range = own_range
         self.gradient_checkpointing = False
+        self.quantisation: str | None = None
         self.check_size(image_size, image_size)
         self.image_size = image_size
         self._fingerprint: str | None = None
@@ -151,13 +153,32 @@ class ImageEncoder(nn.Module):
         }
 
     @property
+    def is_loaded_in_4bit(self) -> bool:
+        """Whether the linear layers have 4-bit weights, under the name by which PEFT asks for it."""
+        return self.quantisation is not None
+
+    @property
+    def weight_bytes(self) -> int:
+        """Return the bytes of all weights as they are in memory, with the scales of 4-bit ones."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.state_dict().values())
+
+    @property
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the base, weights and architecture, as built or loaded, before any cast or adapter."""
+        """Return the SHA-256 of the base, weights and architecture, as built or loaded, before any cast or adapter.
+
+        That of an encoder in 4 bits is of the weights that were quantised.
+        """
         if self._fingerprint is None or self._fingerprint.startswith("meta:"):
             self._fingerprint = encoder_fingerprint(self, self.architecture)
         return self._fingerprint
 
     def renew_fingerprint(self) -> str:
-        """Take the fingerprint anew after the base itself was changed on purpose (pretrained, merged)."""
+        """Take the fingerprint anew after the base itself was changed on purpose (pretrained, merged).
+
+        Raises:
+            ValueError: the weights are in 4 bits.
+        """
+        if self.quantisation is not None:
+            raise ValueError(f"{self.name}: expected weights in full precision, found {self.quantisation}")
         self._fingerprint = encoder_fingerprint(self, self.architecture)
         return self._fingerprint

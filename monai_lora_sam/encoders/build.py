@@ -9,6 +9,7 @@ import torch
 from monai_lora_sam.encoders.base import ImageEncoder
 from monai_lora_sam.encoders.installed_file import DownloadedFile, InstalledFile
 from monai_lora_sam.encoders.pretrained import load_encoder
+from monai_lora_sam.encoders.quantise import quantise_encoder
 from monai_lora_sam.encoders.registry import ENCODERS, EncoderEntry
 
 
@@ -18,6 +19,7 @@ def build_encoder(
     image_size: int | None = None,
     dtype: torch.dtype = torch.float32,
     gradient_checkpointing: bool = False,
+    quantise: str | None = None,
 ) -> ImageEncoder:
     """Build an image encoder by name.
 
@@ -30,13 +32,17 @@ def build_encoder(
         image_size: side in pixels that the encoder is meant for; by default that of the weights.
         dtype: type of the parameters. The fingerprint is taken in float32 before the cast.
         gradient_checkpointing: see :meth:`ImageEncoder.set_gradient_checkpointing`.
+        quantise: ``"nf4"`` for linear layers in 4 bits, which hold an eighth of the bytes; needs bitsandbytes. Weights
+            that were saved in 4 bits stay so whatever it says.
 
     Returns:
         The encoder in evaluation mode.
 
     Raises:
-        ValueError: unknown name, size that does not fit the patch, or weights that do not fit the encoder.
+        ValueError: unknown name, size that does not fit the patch, weights that do not fit the encoder, or no linear
+            layers to quantise.
         FileNotFoundError: weights that do not exist.
+        ModuleNotFoundError: bitsandbytes is not installed.
 
     Example:
         >>> build_encoder("tiny", image_size=252).image_size
@@ -53,6 +59,8 @@ def build_encoder(
     else:
         encoder = load_encoder(name, weights_source(name, pretrained), image_size)
     encoder.fingerprint  # noqa: B018  (taken now, before the cast and before any adapter)
+    if quantise not in (None, encoder.quantisation):
+        quantise_encoder(encoder, quantise)
     encoder.set_gradient_checkpointing(gradient_checkpointing)
     return encoder.to(dtype).eval()
 

@@ -7,7 +7,7 @@ import re
 import time
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,14 @@ class Checkpoint:
         names: of all tensors in it.
         read: reads the tensors of the names given.
         config: ``config.json`` beside the weights, if any.
+        metadata: of the safetensors file, if it is one.
     """
 
     source: Path
     names: list[str]
     read: Callable[[list[str]], dict[str, Tensor]]
     config: dict[str, Any] | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_checkpoint(source: str | Path) -> Checkpoint:
@@ -120,6 +122,7 @@ def _open_safetensors(source: Path, files: list[Path], config: Path) -> Checkpoi
             f"{config}: expected the configuration that the weights beside it were saved with (SHA-256 "
             f"{', '.join(sorted(sealed))}), found {actual}: it was changed, or a save was killed"
         )
+    metadata = {key: value for handle in opened.values() for key, value in (handle.metadata() or {}).items()}
     holder = {name: file for file, handle in opened.items() for name in handle.keys()}  # noqa: SIM118
 
     def read(names: list[str]) -> dict[str, Tensor]:
@@ -132,7 +135,7 @@ def _open_safetensors(source: Path, files: list[Path], config: Path) -> Checkpoi
                 raise ValueError(f"{holder[name]}: not a whole safetensors file ({error}).") from error
         return tensors
 
-    return Checkpoint(source, list(holder), read, found)
+    return Checkpoint(source, list(holder), read, found, metadata)
 
 
 def _open_one(file: Path) -> Any:

@@ -16,6 +16,13 @@ from monai_lora_sam.encoders.base import ImageEncoder
 from monai_lora_sam.encoders.checkpoints import CONFIG_SEAL, WEIGHTS, Checkpoint, open_checkpoint
 from monai_lora_sam.encoders.conversion import fill_tensors, read_tensors
 from monai_lora_sam.encoders.limits import check_sizes
+from monai_lora_sam.encoders.quantise import (
+    CONFIG_ENTRY,
+    expect_quantised,
+    is_quantised,
+    quantised_config_entry,
+    quantised_metadata,
+)
 from monai_lora_sam.encoders.registry import ENCODERS, EncoderEntry
 from monai_lora_sam.files import atomic_write, content_sha256
 
@@ -26,7 +33,7 @@ SHOWN = 20
 
 
 def load_encoder(name: str, source: str | Path, image_size: int | None = None) -> ImageEncoder:
-    """Build the encoder that a checkpoint holds, in float32.
+    """Build the encoder that a checkpoint holds, in float32, or in 4 bits as :func:`save_encoder` wrote it.
 
     The encoder's entry says which forms of checkpoint hold it. SAM 3 and SAM: whole-model, video and vision-only
     checkpoints of transformers, and Meta's original ``sam_vit_{b,l,h}.pth`` with its fine-tuned relatives such
@@ -42,6 +49,7 @@ def load_encoder(name: str, source: str | Path, image_size: int | None = None) -
         FileNotFoundError: there is no such checkpoint.
         ValueError: it is damaged, of another family or architecture, or its tensors do not fit: the message
             lists missing, unexpected, misshapen and non-finite tensors.
+        ModuleNotFoundError: the weights are in 4 bits, and bitsandbytes is not installed.
     """
     entry: EncoderEntry = ENCODERS.load(name)
     checkpoint = open_checkpoint(source)
@@ -50,7 +58,10 @@ def load_encoder(name: str, source: str | Path, image_size: int | None = None) -
     config = _config(name, entry, checkpoint, tensors)
     tensors |= fill_tensors(checkpoint, name, config)
     encoder = _build_on_meta(entry, name, image_size, config, checkpoint)
-    _check_tensors(checkpoint, encoder.model.state_dict(), tensors)
+    expected = encoder.model.state_dict()
+    if is_quantised(tensors):
+        expected = expect_quantised(encoder, tensors, checkpoint.metadata, checkpoint.source)
+    _check_tensors(checkpoint, expected, tensors)
     tensors = {
         key: (tensor.to(torch.float32) if tensor.is_floating_point() else tensor).contiguous()
         for key, tensor in tensors.items()
@@ -82,7 +93,8 @@ def _config(name: str, entry: EncoderEntry, checkpoint: Checkpoint, tensors: Map
                 f"found {kind!r}."
             )
         try:
-            config = entry.model_types[kind](checkpoint.config)
+            plain = {key: value for key, value in checkpoint.config.items() if key != CONFIG_ENTRY}
+            config = entry.model_types[kind](plain)
         except Exception as error:  # transformers checks types with errors of its own, of several lines
             reason = " ".join(str(error).split())
             raise ValueError(
@@ -143,7 +155,8 @@ def save_encoder(encoder: ImageEncoder, folder: str | Path) -> Path:
 
     ``build_encoder(name, pretrained=folder)`` reads it, and so does transformers'
     ``Sam3VisionModel.from_pretrained(folder)`` (for SAM: ``SamVisionEncoder``). Each file replaces the old
-    one only when it is whole; other files in the folder stay.
+    one only when it is whole; other files in the folder stay. An encoder in 4 bits is written in bitsandbytes' own
+    form, with the fingerprint of the base that was quantised.
     The values in memory are saved: read back after a cast to bfloat16, the fingerprint is that of the rounded
     weights.
 
@@ -164,10 +177,14 @@ def save_encoder(encoder: ImageEncoder, folder: str | Path) -> Path:
     if config is not None:
         config = deepcopy(config)
         config.architectures = [type(encoder.model).__name__]
+        if encoder.quantisation is not None:
+            setattr(config, CONFIG_ENTRY, quantised_config_entry())
         text = config.to_json_string()
         atomic_write(folder / "config.json", text)
         # So that a reader never takes the new configuration with the old weights.
         metadata[CONFIG_SEAL] = content_sha256(json.loads(text))
     state = {key: tensor.contiguous() for key, tensor in encoder.model.state_dict().items()}
+    if encoder.quantisation is not None:
+        metadata |= quantised_metadata(encoder, state)
     atomic_write(folder / WEIGHTS, save(state, metadata=metadata))
     return folder

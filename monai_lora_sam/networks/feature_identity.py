@@ -29,6 +29,8 @@ def feature_identity(network: StageNetwork) -> dict[str, str]:
         "mixed precision": ", ".join(str(stage.mixed_precision) for stage in stages),
         **network.read_settings,
     }
+    if stack.encoder.quantisation is not None:
+        identity["quantisation"] = stack.encoder.quantisation
     for name in stack.names:
         if stack.record(name).modules:  # acts whichever names are active
             identity[f"encoder moved by {name}"] = stack.fingerprint(name)

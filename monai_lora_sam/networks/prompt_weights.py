@@ -101,9 +101,14 @@ def write_promptable(
         card: further entries of the card.
 
     Raises:
-        ValueError: adapters are on the encoder, or a weight is not finite or beyond float16's range.
+        ValueError: adapters are on the encoder, its weights are in 4 bits, or a weight is not finite or beyond
+            float16's range.
     """
     encoder = network.stack.encoder
+    if encoder.quantisation is not None:
+        raise ValueError(
+            f"{encoder.name}: expected weights in full precision, found {encoder.quantisation}: save_encoder takes them"
+        )
     weights = encoder.model.state_dict()
     state = dict(weights)
     wrapped = [name for name in state if ".base_layer." in name or ".lora_" in name]

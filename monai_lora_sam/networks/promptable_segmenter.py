@@ -346,6 +346,7 @@ def build_promptable(
     pretrained: bool | str | Path = True,
     image_size: int | None = None,
     mixed_precision: bool = True,
+    quantise: str | None = None,
 ) -> PromptableSegmenter:
     """Build a Segment-Anything model without adapters: encoder, prompt encoder and mask decoder of one checkpoint.
 
@@ -354,6 +355,7 @@ def build_promptable(
         pretrained: True for the encoder's own weights, or where others are; False for random ones.
         image_size: side in pixels of the square that images are scaled into; by default that of the weights.
         mixed_precision: run the encoder in bfloat16 autocast.
+        quantise: ``"nf4"`` for an encoder whose linear layers have 4-bit weights.
 
     Returns:
         The network in evaluation mode.
@@ -361,7 +363,7 @@ def build_promptable(
     Raises:
         ValueError, FileNotFoundError: see :func:`monai_lora_sam.encoders.build_encoder`.
     """
-    stack = AdapterStack(build_encoder(encoder, pretrained, image_size))
+    stack = AdapterStack(build_encoder(encoder, pretrained, image_size, quantise=quantise))
     network = PromptableSegmenter.new(
         stack,
         PromptHead,

@@ -44,14 +44,15 @@ def load_promptable(
     if adapter is None:
         return build_promptable(encoder or DEFAULT_ENCODER, pretrained, image_size).to(place)
     saved = open_adapter(find_stage(adapter))
-    made_on = saved.card["encoder"]["name"]
+    made_on, quantise = saved.card["encoder"]["name"], saved.card["encoder"].get("quantisation")
     if encoder not in (None, made_on):
         raise ValueError(
             f"{saved.folder}: expected the encoder it was trained on, {made_on!r}, found {encoder!r}"
         )
     head = saved.card.get("head")
     if head is None:
-        network = build_promptable(made_on, pretrained, image_size or saved.card.get("input_size"))
+        side = image_size or saved.card.get("input_size")
+        network = build_promptable(made_on, pretrained, side, quantise=quantise)
         network.adapters = (network.stack.load(saved),)
         return network.to(place).eval()
     if image_size not in (None, saved.card.get("input_size")):

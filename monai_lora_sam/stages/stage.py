@@ -177,7 +177,9 @@ def load_stage(
     if encoder is None:
         made_on = card["encoder"]
         try:
-            encoder = build_encoder(made_on["name"], pretrained=pretrained, image_size=card["input_size"])
+            encoder = build_encoder(
+                made_on["name"], pretrained, card["input_size"], quantise=made_on.get("quantisation")
+            )
         except ValueError as error:
             raise ValueError(f"{folder}: its encoder, as the card names it: {error}") from error
     stack = encoder if isinstance(encoder, AdapterStack) else AdapterStack(encoder)

@@ -176,3 +176,8 @@ def test_inference_carries_on_past_a_bad_file(
     run_bundle(BUNDLE, "inference.yaml", {**overrides, "box": None})
     with pytest.raises(FileNotFoundError, match="expected a picture or a folder of pictures"):
         run_bundle(BUNDLE, "inference.yaml", {**overrides, "dataset_dir": str(tmp_path / "none")})
+
+
+def test_a_teacher_without_linear_layers_cannot_be_in_4_bits(options: Settings):
+    with pytest.raises(Exception, match="mini: expected an encoder with linear layers to quantise"):
+        run_bundle(BUNDLE, overrides=options("quantised", teacher_quantise="nf4"))

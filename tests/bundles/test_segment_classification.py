@@ -106,3 +106,17 @@ def test_vessel_masks_are_no_segment_maps(
     with pytest.raises(Exception) as caught:
         run_bundle(BUNDLE, overrides=options(tmp_path, dataset_dir=str(pictures)))
     assert any("expected a data set for the task 'segments'" in text for text in messages(caught.value))
+
+
+def test_a_stage_1_in_4_bits_below(settings: Settings, options: Settings, base: Path, tmp_path: Path):
+    pytest.importorskip("bitsandbytes")
+    first, second = tmp_path / "vessels", tmp_path / "segments"
+    run_bundle("vessel_segmentation", overrides=settings(first, quantise="nf4", epochs=1))
+    run_bundle(BUNDLE, overrides=options(second, vessels=str(first / "last"), epochs=1))
+    assert [read_card(folder / "last")["encoder"]["quantisation"] for folder in (first, second)] == [
+        "nf4"
+    ] * 2
+    overrides = settings(first, stage_folder=str(first / "last"), scores_dir=str(tmp_path / "scores"))
+    run_bundle("vessel_segmentation", ["train.yaml", "evaluate.yaml"], overrides)  # the card says 4 bits
+    network = load_stage(second / "last", parents=[first / "last"], pretrained=base)
+    assert network.stack.encoder.quantisation == "nf4" and network.adapters == ("vessels", "segments")

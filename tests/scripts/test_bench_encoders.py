@@ -91,3 +91,25 @@ def test_the_table_fits_a_terminal(script):
 def test_its_encoders_exist(script):
     names = {name.partition("+")[0] for name in script("bench_encoders").ENCODERS}
     assert names <= set(ENCODERS.names())
+
+
+def test_bytes_of_weights_in_each_precision(script, one_thread, tmp_path, capsys):
+    pytest.importorskip("bitsandbytes")
+    bench = script("bench_encoders")
+    file = tmp_path / "encoders.json"
+    bench.main(encoder=["mini_vit"], image_size=32, runs=1, device="cpu", quantise="nf4", json_file=file)
+    (row,) = json.loads(file.read_text())["results"]
+    encoder = build_encoder("mini_vit", image_size=32)
+    linear = sum(m.weight.numel() for m in encoder.modules() if isinstance(m, torch.nn.Linear))
+    sizes = row["weight_bytes"]
+    assert sizes["float32"] == encoder.weight_bytes
+    assert sizes["bfloat16"] == pytest.approx(sizes["float32"] / 2, rel=0.01)
+    # Half a byte a weight, a byte a block of 64, and tables of a kilobyte a layer.
+    assert sizes["nf4"] == pytest.approx(sizes["float32"] - linear * (4 - 0.5 - 1 / 64), rel=0.02)
+    assert row["parameters"] == sum(parameter.numel() for parameter in encoder.parameters())
+    shown = capsys.readouterr().out
+    assert "weights, MiB" in shown and f"{sizes['nf4'] / 2**20:.1f}" in shown
+    by_default = {name.partition("+")[0] for name in bench.ENCODERS if name not in bench.CONVOLUTIONS}
+    with torch.device("meta"):
+        for name in by_default:
+            assert any(isinstance(m, torch.nn.Linear) for m in build_encoder(name).modules())

@@ -12,7 +12,7 @@ import torch
 
 from monai_lora_sam.adapters import AdapterStack, read_card, write_folder
 from monai_lora_sam.adapters.card import card_digest
-from monai_lora_sam.encoders import save_encoder
+from monai_lora_sam.encoders import build_encoder, save_encoder
 from monai_lora_sam.networks import HEADS, AdaptedSegmenter, HeadEntry, build_segmenter
 from monai_lora_sam.stages import load_stage, new_stage, read_stage_card, save_stage
 
@@ -268,3 +268,17 @@ def test_an_adapter_without_a_head_is_no_stage(random_segmenter: Callable, tmp_p
     network.stack.save(network.name, tmp_path / "adapter")
     with pytest.raises(ValueError, match=r"adapter: expected a stage.*head.safetensors; found the adapter"):
         load_stage(tmp_path / "adapter")
+
+
+def test_a_stage_in_4_bits_finds_its_base_again(random_encoder: Callable, tmp_path: Path):
+    pytest.importorskip("bitsandbytes")
+    base = save_encoder(random_encoder(), tmp_path / "base")
+    encoder = build_encoder("tiny", base, 56, quantise="nf4")
+    network = moved(build_segmenter(encoder, name="liver", width=8, lora={"r": 2}, mixed_precision=False))
+    save_stage(network, tmp_path / "stage", task="liver", class_names=["liver"])
+    loaded = load_stage(tmp_path / "stage", pretrained=base, mixed_precision=False)
+    assert loaded.stack.encoder.quantisation == "nf4"
+    with torch.no_grad():
+        assert torch.equal(loaded(IMAGE), network.eval()(IMAGE))
+    with pytest.raises(ValueError, match=r"expected tiny with weights in nf4, .* found full precision"):
+        load_stage(tmp_path / "stage", random_encoder())
