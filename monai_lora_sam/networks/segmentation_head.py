@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-#: Least default width in channels: at 16 the stem has too few to tell thin vessels from noise.
+#: Least default width in channels; at stride 1 a quarter of it reads the image.
 _LEAST_WIDTH = 32
 
 
