@@ -12,7 +12,9 @@ from monai_lora_sam.coronary.transforms.polygons_to_mask import (
     polygons_to_mask,
 )
 from monai_lora_sam.coronary.transforms.rand_angiogram_flip import RandAngiogramFlipd
+from monai_lora_sam.coronary.transforms.rand_branch_contrast import RandBranchContrastd
 from monai_lora_sam.coronary.transforms.rand_forget_view import RandForgetViewd
+from monai_lora_sam.coronary.transforms.rand_implants import RandImplantsd
 from monai_lora_sam.coronary.transforms.view_to_tensor import ViewToTensord
 
 __all__ = [
@@ -23,7 +25,9 @@ __all__ = [
     "LoadAngiogramd",
     "PolygonsToMaskd",
     "RandAngiogramFlipd",
+    "RandBranchContrastd",
     "RandForgetViewd",
+    "RandImplantsd",
     "ViewToTensord",
     "angiogram_augmentation",
     "polygon_area",
