@@ -26,14 +26,14 @@ def target_modules(encoder: str, targets: str | Sequence[str] | None = None) -> 
         >>> target_modules("sam3", "qv")
         ['attention.q_proj', 'attention.v_proj']
     """
-    presets = ENCODERS.load(encoder).targets
-    if targets is None:
-        targets = next(iter(presets))
-    if not isinstance(targets, str):
+    if targets is not None and not isinstance(targets, str):
         names = list(targets)
         if not names or not all(isinstance(name, str) and name for name in names):
             raise ValueError(f"targets: expected a preset or a list of module names, found {targets!r}")
         return names
+    presets = ENCODERS.load(encoder).targets
+    if targets is None:
+        targets = next(iter(presets))
     if targets not in presets:
         raise ValueError(
             f"unknown adapter targets {targets!r} for {encoder!r}: expected one of {list(presets)}, or a list of "
