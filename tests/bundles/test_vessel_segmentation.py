@@ -169,6 +169,21 @@ def test_evaluation_writes_the_dice_of_each_image(trained: Path, settings: Setti
     assert np.mean(dice) == pytest.approx(noted["val_dice"], abs=1e-4)
 
 
+def test_evaluation_with_the_mirror_image(trained: Path, settings: Settings, tmp_path: Path):
+    """The map of an image and that of its mirror image are then one: MONAI's inferer is wrapped, in logits."""
+    overrides = settings(trained, scores_dir=str(tmp_path), flip=True)
+    run = run_bundle(BUNDLE, ["train.yaml", "evaluate.yaml"], overrides)
+    evaluator = run.parser.get_parsed_content("validate#evaluator")
+    assert type(evaluator.inferer).__name__ == "MirrorInferer"
+    image, view = torch.randn(2, 3, 56, 56), torch.tensor([[30.0, -20.0], [float("nan"), float("nan")]])
+    mirrored_view = view * torch.tensor([-1.0, 1.0])
+    with torch.no_grad():
+        found = evaluator.inferer(image, evaluator.network, view=view)
+        opposite = evaluator.inferer(image.flip(3), evaluator.network, view=mirrored_view)
+    torch.testing.assert_close(found, opposite.flip(3))
+    assert 0 <= evaluator.state.metrics["val_dice"] <= 1
+
+
 def test_commands_resume_exactly_after_a_kill(settings: Settings, bundle_command: Callable, tmp_path: Path):
     """Killed in its third epoch and started again, a run has the losses of one that was left alone."""
     options = settings(tmp_path / "killed", epochs=5)

@@ -1,7 +1,7 @@
 """MONAI transforms for angiograms, view angles and lesions."""
 
 from monai_lora_sam.coronary.transforms.angiogram_augmentation import angiogram_augmentation
-from monai_lora_sam.coronary.transforms.angiogram_flip import AngiogramFlipd
+from monai_lora_sam.coronary.transforms.angiogram_flip import AngiogramFlipd, flip_view
 from monai_lora_sam.coronary.transforms.check_lesions import CheckLesionsd
 from monai_lora_sam.coronary.transforms.decode_lesions import DecodeLesionsd
 from monai_lora_sam.coronary.transforms.lesion_targets import LesionTargetsd
@@ -30,6 +30,7 @@ __all__ = [
     "RandImplantsd",
     "ViewToTensord",
     "angiogram_augmentation",
+    "flip_view",
     "polygon_area",
     "polygons_to_mask",
 ]
