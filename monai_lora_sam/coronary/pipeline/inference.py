@@ -90,8 +90,8 @@ class StagesInferer(Inferer):
         if self.tiles is not None and picture is None:
             raise ValueError("tiles: expected the picture at its own size, found none")
         if self.finds_vessels is not None:
-            whole_or_picture = inputs if self.tiles is None else picture
-            found["vessels"] = self.finds_vessels(whole_or_picture, networks.vessels, view=view)
+            seen = inputs if self.tiles is None or picture is None else picture
+            found["vessels"] = self.finds_vessels(seen, networks.vessels, view=view)
             if networks.segments is None:
                 return found
         outputs = networks(inputs, view)

@@ -63,12 +63,11 @@ class RandBranchContrastd(RandomizableTransform, MapTransform):
         if not self._do_transform:
             return item
         vessels = convert_to_numpy(item[self.label_key])[0] > 0
-        loss = self._contrast_loss(vessels)
-        if loss is None:
+        if not vessels.any():
             return item
-        around = ~(
-            distance_transform_edt(~vessels) <= RIM
-        )  # the background, without the vessels' blurred rims
+        distance, nearest = distance_transform_edt(~vessels, return_indices=True)
+        loss = self._contrast_loss(vessels, distance, tuple(nearest))
+        around = distance > RIM  # the background, without the vessels' blurred rims
         share = gaussian_filter(around.astype(np.float32), BACKGROUND)
         grain = gaussian_filter(self.R.standard_normal(vessels.shape).astype(np.float32), GRAIN)
         grain /= grain.std()
@@ -80,20 +79,22 @@ class RandBranchContrastd(RandomizableTransform, MapTransform):
             item[key] = convert_to_dst_type(np.stack(channels), item[key])[0]
         return item
 
-    def _contrast_loss(self, vessels: np.ndarray) -> np.ndarray | None:
-        """Return (H, W) the share of the contrast that is lost, 0 to 1, or None where there is no vessel."""
+    def _contrast_loss(
+        self, vessels: np.ndarray, distance: np.ndarray, nearest: tuple[np.ndarray, ...]
+    ) -> np.ndarray:
+        """Return (H, W) the share of the contrast that is lost, 0 to 1.
+
+        `distance` is that of each pixel from the vessels, `nearest` the place of the vessel's pixel next to it.
+        """
         pieces, count = vessel_pieces(vessels)
-        if not count:
-            return None
         weak = self.R.random(count) < PIECE_PROBABILITY
         weak[self.R.randint(count)] = True
         lost = np.where(weak, 1 - self.R.uniform(*KEPT, count), 0.0)
-        distance, nearest = distance_transform_edt(~vessels, return_indices=True)
         # From piece to piece over a few pixels; each pixel belongs to the nearest vessel.
         amount = np.where(vessels, np.concatenate([[0.0], lost])[pieces], 0.0).astype(np.float32)
         inside = np.maximum(gaussian_filter(vessels.astype(np.float32), PASSAGE), 1e-6)
         smooth = gaussian_filter(amount, PASSAGE) / inside
-        return smooth[tuple(nearest)] * np.clip(1 - (distance - RIM) / FADE, 0.0, 1.0)
+        return smooth[nearest] * np.clip(1 - (distance - RIM) / FADE, 0.0, 1.0)
 
 
 def vessel_pieces(vessels: np.ndarray) -> tuple[np.ndarray, int]:
