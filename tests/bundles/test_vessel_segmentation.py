@@ -144,6 +144,19 @@ def test_the_optimiser_sees_clipped_gradients(prepared: Callable[..., ConfigWork
     assert norms == pytest.approx([0.01, 0.01], rel=1e-3)
 
 
+def test_implants_and_weak_filling_by_one_key_each(prepared: Callable[..., ConfigWorkflow]):
+    workflow = prepared(implants=1.0, weak_filling=0.5)
+    chances = {
+        type(transform).__name__: transform.prob
+        for transform in workflow.parser.get_parsed_content("train#preprocessing").flatten().transforms
+        if hasattr(transform, "prob")
+    }
+    assert (chances["RandImplantsd"], chances["RandBranchContrastd"]) == (1.0, 0.5)
+    workflow.run()
+    losses = [line["loss"] for line in history(Path(workflow.parser.get_parsed_content("output_dir")))]
+    assert len(losses) == 1 and np.isfinite(losses[0])
+
+
 def test_a_convolutional_encoder_needs_no_further_key(settings: Settings, tmp_path: Path):
     """`mini` has no query and no value: its 1 x 1 convolutions are adapted, below a head of 32 channels."""
     options = settings(tmp_path, encoder_name="mini", pretrained=False, image_size=64, epochs=1, batch_size=4)
