@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from skimage.color import hsv2rgb
 
 from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
-from monai_lora_sam.coronary.phantom import generate_phantom
+from monai_lora_sam.coronary.phantom import PhantomConfig, generate_phantom
 from monai_lora_sam.files import atomic_file
 
 Pair = tuple[np.ndarray, np.ndarray]  # a grey picture and its truth in colour
@@ -32,12 +32,15 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=8, help="pictures of each kind")
     parser.add_argument("--columns", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--implants", type=float, default=0.0, help="share of phantoms with implants")
+    parser.add_argument("--weak-filling", type=float, default=0.0, help="share that is filled weakly or late")
     arguments = parser.parse_args()
     if arguments.count < 1 or arguments.columns < 1:
         parser.error("--count and --columns must be at least 1")
 
+    config = PhantomConfig(implants=arguments.implants, weak_filling=arguments.weak_filling)
     started = time.process_time()
-    phantoms = [phantom_pair(arguments.seed + index) for index in range(arguments.count)]
+    phantoms = [phantom_pair(arguments.seed + index, config) for index in range(arguments.count)]
     seconds = time.process_time() - started
     print(
         f"{arguments.count} phantoms in {seconds:.2f} s: {arguments.count / seconds:.1f} images/s on one core"
@@ -59,9 +62,9 @@ def coloured(segments: np.ndarray, vessels: np.ndarray) -> np.ndarray:
     return np.rint(255 * colours).astype(np.uint8)
 
 
-def phantom_pair(seed: int) -> Pair:
+def phantom_pair(seed: int, config: PhantomConfig) -> Pair:
     """Return the picture and the coloured truth of a phantom."""
-    phantom = generate_phantom(seed)
+    phantom = generate_phantom(seed, config)
     return phantom.image, coloured(phantom.segment_mask, phantom.vessel_mask)
 
 

@@ -10,13 +10,14 @@ from monai_lora_sam.adapters.plain_lora import check_rank
 from monai_lora_sam.encoders import ENCODERS, ImageEncoder
 
 
-def target_modules(encoder: str, targets: str | Sequence[str]) -> list[str]:
+def target_modules(encoder: str, targets: str | Sequence[str] | None = None) -> list[str]:
     """Return the names of the layers that an adapter sits on, as PEFT matches them.
 
     Args:
         encoder: name of the encoder.
         targets: a preset of the encoder's entry, such as ``"qv"``, ``"qkv"``, ``"proj"`` (attention output),
-            ``"mlp"`` or ``"all"``; or names of modules, which match every module whose name ends so.
+            ``"mlp"`` or ``"all"``; or names of modules, which match every module whose name ends so. None is the
+            entry's first preset: ``"qv"`` of transformers, ``"conv"`` of convolutional encoders.
 
     Raises:
         ValueError: an unknown encoder or preset, or names that are no text.
@@ -25,12 +26,14 @@ def target_modules(encoder: str, targets: str | Sequence[str]) -> list[str]:
         >>> target_modules("sam3", "qv")
         ['attention.q_proj', 'attention.v_proj']
     """
-    if not isinstance(targets, str):
+    if targets is not None and not isinstance(targets, str):
         names = list(targets)
         if not names or not all(isinstance(name, str) and name for name in names):
             raise ValueError(f"targets: expected a preset or a list of module names, found {targets!r}")
         return names
     presets = ENCODERS.load(encoder).targets
+    if targets is None:
+        targets = next(iter(presets))
     if targets not in presets:
         raise ValueError(
             f"unknown adapter targets {targets!r} for {encoder!r}: expected one of {list(presets)}, or a list of "
@@ -74,7 +77,7 @@ def lora_config(
     encoder: ImageEncoder,
     r: int = 16,
     alpha: int = 32,
-    targets: str | Sequence[str] = "qv",
+    targets: str | Sequence[str] | None = None,
     dropout: float = 0.05,
     layers: int | Sequence[int] | None = None,
 ) -> LoraConfig:

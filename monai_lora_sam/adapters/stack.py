@@ -100,7 +100,7 @@ class AdapterStack(nn.Module):
         name: str,
         r: int = 16,
         alpha: int = 32,
-        targets: str | Sequence[str] = "qv",
+        targets: str | Sequence[str] | None = None,
         dropout: float = 0.05,
         layers: int | Sequence[int] | None = None,
     ) -> None:
@@ -110,7 +110,8 @@ class AdapterStack(nn.Module):
             name: letters, digits, ``-`` and ``_``.
             r: rank.
             alpha: the update is scaled by alpha / r.
-            targets: a preset (``"qv"``, ``"qkv"``, ``"proj"``, ``"mlp"``, ``"all"``), or the ends of module names.
+            targets: a preset (``"qv"``, ``"qkv"``, ``"proj"``, ``"mlp"``, ``"all"``), or the ends of module names; None
+                for the encoder's usual preset.
             dropout: on the input of the update while it is trained.
             layers: None for every block, n for the last n, or a list of block indices.
 

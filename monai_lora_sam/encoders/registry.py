@@ -50,7 +50,8 @@ class EncoderEntry:
         config: makes the encoder's own configuration.
         weights: its own weights, for ``pretrained=True``: a file, a folder, a Hugging Face id, a file of an
             installed package or one that the user downloads.
-        targets: names of the layers, relative to a block, that each preset of adapter targets adapts.
+        targets: names of the layers, relative to a block, that each preset of adapter targets adapts; the first
+            preset is the usual one.
         forms: the forms of checkpoint that hold such an encoder; none where every tensor has the encoder's name.
         model_types: readers of ``config.json``, by its ``model_type``, or timm's ``architecture`` where there is none.
         infer_config: reads a configuration off the tensors where there is no ``config.json``, given the encoder's

@@ -1,6 +1,7 @@
 """Heads, and the networks composed of encoder, adapters and head."""
 
 from monai_lora_sam.networks.adapted_segmenter import SEGMENTATION, AdaptedSegmenter, build_segmenter
+from monai_lora_sam.networks.averaged_network import averaged_network
 from monai_lora_sam.networks.device import choose_device
 from monai_lora_sam.networks.feature_identity import feature_identity
 from monai_lora_sam.networks.heads import HEADS, HeadEntry, build_head, head_card
@@ -33,6 +34,7 @@ __all__ = [
     "SegmentationHead",
     "StageNetwork",
     "TrainableState",
+    "averaged_network",
     "build_head",
     "build_promptable",
     "build_segmenter",

@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+#: Least default width in channels; at stride 1 a quarter of it reads the image.
+_LEAST_WIDTH = 32
+
 
 class ConvBlock(nn.Sequential):
     """3 × 3 convolution, group normalisation, GELU.
@@ -37,7 +40,7 @@ class SegmentationHead(nn.Module):
         channels: channels of the pyramid's levels, finest first.
         out_channels: number of logit maps.
         width: channels at stride 4; half of it at stride 2 and a quarter of it, at most 16, at stride 1.
-            By default the finest level's channels. 256 (SAM 3) gives about 3 M parameters.
+            By default the finest level's channels, at least 32. 256 (SAM 3) gives about 3 M parameters.
         conditioning: builds, for `width` channels, the module that changes the joined pyramid (B, width, h, w)
             by facts about the image besides its pixels, given as keyword arguments; None for a head that
             reads the image alone.
@@ -68,7 +71,7 @@ class SegmentationHead(nn.Module):
     ) -> None:
         super().__init__()
         self.channels = tuple(channels)
-        width = width or self.channels[0]
+        width = width or max(_LEAST_WIDTH, self.channels[0])
         half, full = width // 2, min(16, max(8, width // 4))
         self.width, self.out_channels = width, out_channels
 

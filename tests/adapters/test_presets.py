@@ -72,3 +72,10 @@ def test_unknown_preset_lists_the_known_ones():
 def test_layers_that_do_not_fit_are_refused(layers):
     with pytest.raises(ValueError, match=r"layers=.*6"):
         layer_indices(layers, block_count=6)
+
+
+def test_without_targets_the_first_preset_of_the_entry_is_taken():
+    for name in ("tiny", "sam_vit_b", "medsam_lite", "mini_vit"):
+        assert target_modules(name) == target_modules(name, "qv")
+    assert target_modules("mini") == ["conv_pw", "conv_pwl"]
+    assert target_modules("repvit_m1") == target_modules("repvit_m1", "conv")

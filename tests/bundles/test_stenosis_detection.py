@@ -103,7 +103,7 @@ def test_the_saved_detector_is_the_trained_one(
     options: Settings, below: dict[str, str], base: Path, tmp_path: Path
 ):
     run = run_bundle(BUNDLE, overrides=options(tmp_path, epochs=1))
-    network = run.parser.get_parsed_content("network_def").eval()
+    network = run.parser.get_parsed_content("averaged")
     loaded = load_all(tmp_path / "last", below, base)[2].to(memory_format=torch.channels_last)
     with torch.no_grad():
         found, expected = loaded(IMAGE, view=VIEW), network(IMAGE, view=VIEW)

@@ -7,13 +7,15 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Events
+from monai.bundle import ConfigWorkflow
 from safetensors import safe_open
 
 from monai_lora_sam.adapters import read_card
@@ -74,11 +76,99 @@ def test_each_strategy_by_one_key(strategy: str, settings: Settings, base: Path,
     trained = {name for name, p in network.named_parameters() if p.requires_grad}
     base_moves = {name for name in trained if name.startswith("stack.")}
     assert bool(base_moves) == (strategy != "frozen")
-    loaded = load_stage(tmp_path / "last", pretrained=base, mixed_precision=False)
+    check_average(run, tmp_path / "last", base)
+
+
+def check_average(run: ConfigWorkflow, folder: Path, base: Path) -> None:
+    """The average is validated, saved, another network than the one in training, and shares the rest with it."""
+    network, averaged = (run.parser.get_parsed_content(key) for key in ("network_def", "averaged"))
+    assert run.parser.get_parsed_content("validate#evaluator").network is averaged
+    loaded = load_stage(folder, pretrained=base, mixed_precision=False)
     loaded = loaded.to(memory_format=torch.channels_last)  # as it was trained: sums in the same order
     image = torch.randn(1, 3, 56, 56)
     with torch.no_grad():
-        assert torch.equal(loaded(image), network.eval()(image))
+        assert torch.equal(loaded(image), averaged.eval()(image))
+        assert not torch.equal(loaded(image), network.eval()(image))
+    own, averages = (dict(part.named_parameters()) for part in (network, averaged))
+    assert own.keys() == averages.keys()
+    for name, parameter in own.items():
+        assert (averages[name] is parameter) != parameter.requires_grad
+
+
+@pytest.fixture
+def prepared(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., ConfigWorkflow]]:
+    """Return a function that prepares a run of one epoch of two steps, for a test to watch it."""
+    made = []
+
+    def prepare(**more: Any) -> ConfigWorkflow:
+        workflow = ConfigWorkflow(
+            config_file=str(CONFIGS / "train.yaml"),
+            logging_file=False,
+            workflow_type="train",
+            **settings(tmp_path, epochs=1, **more),
+        )
+        workflow.initialize()
+        made.append(workflow)
+        return workflow
+
+    yield prepare
+    for workflow in made:
+        workflow.finalize()
+
+
+def test_the_average_is_that_of_the_steps(prepared: Callable[..., ConfigWorkflow]):
+    """Two steps of weight 1/2 from the start: a quarter of it, a quarter of the first and half of the second."""
+    workflow = prepared(average_momentum=0.001)  # 20 / 2 steps is more, and cut to 0.5
+    trainer = workflow.parser.get_parsed_content("train#trainer")
+    weights = workflow.parser.get_parsed_content("network_def").head.classify.weight
+    steps = [weights.detach().clone()]
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: steps.append(weights.detach().clone()))
+    workflow.run()
+    averaged = workflow.parser.get_parsed_content("averaged").head.classify.weight
+    start, first, second = steps
+    assert torch.allclose(averaged, 0.25 * start + 0.25 * first + 0.5 * second, atol=1e-6)
+    assert not torch.allclose(averaged, second, atol=1e-4)
+
+
+def test_the_optimiser_sees_clipped_gradients(prepared: Callable[..., ConfigWorkflow]):
+    workflow = prepared(max_norm=0.01)
+    optimizer = workflow.parser.get_parsed_content("optimizer")
+    norms: list[float] = []
+
+    def note(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        norms.append(float(torch.cat([g.flatten() for g in gradients if g is not None]).norm()))
+
+    optimizer.register_step_pre_hook(note)
+    workflow.run()
+    assert norms == pytest.approx([0.01, 0.01], rel=1e-3)
+
+
+def test_implants_and_weak_filling_by_one_key_each(prepared: Callable[..., ConfigWorkflow]):
+    workflow = prepared(implants=1.0, weak_filling=0.5)
+    chances = {
+        type(transform).__name__: transform.prob
+        for transform in workflow.parser.get_parsed_content("train#preprocessing").flatten().transforms
+        if hasattr(transform, "prob")
+    }
+    assert (chances["RandImplantsd"], chances["RandBranchContrastd"]) == (1.0, 0.5)
+    workflow.run()
+    losses = [line["loss"] for line in history(Path(workflow.parser.get_parsed_content("output_dir")))]
+    assert len(losses) == 1 and np.isfinite(losses[0])
+
+
+def test_a_convolutional_encoder_needs_no_further_key(settings: Settings, tmp_path: Path):
+    """`mini` has no query and no value: its 1 x 1 convolutions are adapted, below a head of 32 channels."""
+    options = settings(tmp_path, encoder_name="mini", pretrained=False, image_size=64, epochs=1, batch_size=4)
+    del options["head_width"], options["lora#r"]
+    run = run_bundle(BUNDLE, overrides=options)
+    card = read_card(tmp_path / "best")
+    assert (card["head"]["width"], card["encoder"]["name"]) == (32, "mini")
+    config = json.loads((tmp_path / "best" / "adapter_config.json").read_text())
+    assert set(config["target_modules"]) == {"conv_pw", "conv_pwl"} and config["r"] == 16
+    network = run.parser.get_parsed_content("network_def")
+    adapter = sum(p.numel() for name, p in network.named_parameters() if "lora_" in name)
+    assert 0.30e6 < adapter < 0.38e6
 
 
 def test_evaluation_writes_the_dice_of_each_image(trained: Path, settings: Settings, tmp_path: Path):
@@ -90,6 +180,21 @@ def test_evaluation_writes_the_dice_of_each_image(trained: Path, settings: Setti
     assert [Path(row["filename"]).name for row in rows][:3] == ["4.png", "5.png", "6.png"]
     dice = [float(row["class0"]) for row in rows[:3]]
     assert np.mean(dice) == pytest.approx(noted["val_dice"], abs=1e-4)
+
+
+def test_evaluation_with_the_mirror_image(trained: Path, settings: Settings, tmp_path: Path):
+    """The map of an image and that of its mirror image are then one: MONAI's inferer is wrapped, in logits."""
+    overrides = settings(trained, scores_dir=str(tmp_path), flip=True)
+    run = run_bundle(BUNDLE, ["train.yaml", "evaluate.yaml"], overrides)
+    evaluator = run.parser.get_parsed_content("validate#evaluator")
+    assert type(evaluator.inferer).__name__ == "MirrorInferer"
+    image, view = torch.randn(2, 3, 56, 56), torch.tensor([[30.0, -20.0], [float("nan"), float("nan")]])
+    mirrored_view = view * torch.tensor([-1.0, 1.0])
+    with torch.no_grad():
+        found = evaluator.inferer(image, evaluator.network, view=view)
+        opposite = evaluator.inferer(image.flip(3), evaluator.network, view=mirrored_view)
+    torch.testing.assert_close(found, opposite.flip(3))
+    assert 0 <= evaluator.state.metrics["val_dice"] <= 1
 
 
 def test_commands_resume_exactly_after_a_kill(settings: Settings, bundle_command: Callable, tmp_path: Path):
@@ -114,6 +219,11 @@ def test_commands_resume_exactly_after_a_kill(settings: Settings, bundle_command
         for name in ("killed", "straight")
     )
     assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    averages = (
+        torch.load(tmp_path / name / "training_state.pt", weights_only=True)["average"]
+        for name in ("killed", "straight")
+    )
+    assert all(torch.equal(*pair) for pair in zip(*(state.values() for state in averages), strict=True))
     best = read_card(tmp_path / "killed" / "best"), read_card(tmp_path / "straight" / "best")
     assert best[0]["files"] == best[1]["files"]  # checksums
 

@@ -51,16 +51,28 @@ def phantom(
     validation_fraction: Annotated[
         float, typer.Option(min=0, max=1, help="Part of them kept for validation.")
     ] = 0.1,
+    implants: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of them with wires, leads, clips, cables or stents.")
+    ] = 0.0,
+    weak_filling: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of them with branches filled weakly or late.")
+    ] = 0.0,
 ) -> None:
     """Draw synthetic angiograms with their exact truth."""
     with one_line_errors():
-        from monai_lora_sam.coronary.phantom import prepare_phantoms
+        from monai_lora_sam.coronary.phantom import PhantomConfig, prepare_phantoms
 
         check_output_folder(out)
+        config = PhantomConfig(implants=implants, weak_filling=weak_filling)
         with progress("phantoms") as bars:
             bar = bars.add_task("", total=count)
             datalist = prepare_phantoms(
-                out, count, seed, validation_fraction, lambda done, _: bars.update(bar, completed=done)
+                out,
+                count,
+                seed,
+                validation_fraction,
+                lambda done, _: bars.update(bar, completed=done),
+                config,
             )
         tell_datalist(datalist)
 

@@ -117,6 +117,9 @@ def run(
             help="whole: scale the image into the encoder's square. tiled: vessels by windows at its own scale."
         ),
     ] = "whole",
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Average the vessels with those of the mirror image.")
+    ] = False,
     weights: Annotated[
         str | None, typer.Option(help="Weights of the base encoder, if not at their usual place.")
     ] = None,
@@ -169,6 +172,7 @@ def run(
             **folders,
             graph=graph,
             inference=inference,
+            flip=flip,
             refiner=refiner,
             diameter_network=diameter_network,
             device=device,

@@ -174,21 +174,23 @@ def catheter_path(rng: np.random.Generator, ostium_mm: np.ndarray, direction: np
     ascending = ostium_mm + np.array([rng.uniform(-16, -2), 4.0, 45.0]) + sway[1]
     arch = ostium_mm + np.array([rng.uniform(-14, 16), 22.0, 95.0]) + sway[2]
     top = arch + np.array([rng.uniform(-10, 20), 15.0, 50.0])
-    return _bezier_chain(np.array([top, arch, ascending, wall, before, tip]))
+    return smooth_chain(np.array([top, arch, ascending, wall, before, tip]))
 
 
 def descending_path(rng: np.random.Generator) -> np.ndarray:
     """Return a catheter or wire (N, 3) in the descending aorta, left of the spine, in mm."""
     level = np.linspace(-160, 150, 8)
     x = 8.0 + rng.normal(0, 5) + rng.normal(0, 2, 8).cumsum() * 0.6
-    return _bezier_chain(np.stack([x, np.full(8, 48.0), level], axis=1))
+    return smooth_chain(np.stack([x, np.full(8, 48.0), level], axis=1))
 
 
-def _bezier_chain(control: np.ndarray) -> np.ndarray:
-    """Smooth a polyline (N, 3) by cutting its corners (Chaikin), keeping its ends."""
+def smooth_chain(control: np.ndarray) -> np.ndarray:
+    """Smooth a polyline (N, D) by cutting its corners (Chaikin), keeping its ends; points lie `DEVICE_STEP` apart."""
     for _ in range(4):
         first, second = control[:-1], control[1:]
-        cut = np.stack([0.75 * first + 0.25 * second, 0.25 * first + 0.75 * second], axis=1).reshape(-1, 3)
+        cut = np.stack([0.75 * first + 0.25 * second, 0.25 * first + 0.75 * second], axis=1).reshape(
+            -1, control.shape[1]
+        )
         control = np.concatenate([control[:1], cut[1:-1], control[-1:]])
     return Polyline(control).resample(DEVICE_STEP).points
 
@@ -197,8 +199,7 @@ def wire_path(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     """Return a thin line (N, 2) in pixels across the picture: an electrode's cable or a wire on the skin."""
     ends = rng.uniform(-0.1, 1.1, (4, 2)) * np.array(shape)
     ends[0, rng.integers(2)], ends[-1, rng.integers(2)] = -10.0, shape[0] + 10.0
-    control = np.concatenate([ends, np.zeros((4, 1))], axis=1)
-    return _bezier_chain(control)[:, :2]
+    return smooth_chain(ends)
 
 
 def clips(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:

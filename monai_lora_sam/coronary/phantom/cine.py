@@ -17,6 +17,7 @@ from monai_lora_sam.coronary.phantom.phantom import (
     Phantom,
     PhantomConfig,
     draw_arm,
+    draw_disturbances,
     project_centrelines,
     project_lesion,
 )
@@ -81,7 +82,10 @@ class PhantomCine:
 
 @dataclass
 class _Actors:
-    """Hold all that moves: the relaxed tree, its lesions, the offset to the isocentre, and how it moves and fills."""
+    """Hold all that moves: the relaxed tree, its lesions, the offset to the isocentre, and how it moves and fills.
+
+    Implants stand still, stents too.
+    """
 
     tree: CoronaryTree
     placed: list[PlacedLesion]
@@ -90,6 +94,7 @@ class _Actors:
     motion: HeartMotion
     bolus: Bolus
     distances_mm: list[np.ndarray]
+    implants: np.ndarray | None
 
     def at(self, time_s: float) -> tuple[CoronaryTree, list[np.ndarray]]:
         """Return the tree at a time, with its contrast, and the concentration factors of its branches."""
@@ -193,9 +198,10 @@ def _cast(seed: int, config: PhantomConfig, run_s: float, motion: float) -> tupl
     tree = grow_tree(rng, side, dominance)
     placed = add_lesions(rng, tree, config.lesion_probability, config.stenosis_range_percent)
     arm = draw_arm(rng, side, config)
-    _, offset = project_tree(rng, tree, arm)
+    branches, offset = project_tree(rng, tree, arm)
+    weakness, implants = draw_disturbances(seed, config, tree, branches, arm)
     rng = np.random.default_rng([seed, 1])
-    fill_with_contrast(rng, tree)
+    fill_with_contrast(rng, tree, weakness)
     beating = HeartMotion(
         60.0 / rng.uniform(55, 95),
         float(rng.random()),
@@ -217,7 +223,7 @@ def _cast(seed: int, config: PhantomConfig, run_s: float, motion: float) -> tupl
         run_s * rng.uniform(0.03, 0.06),
         run_s * rng.uniform(0.05, 0.12),
     )
-    return _Actors(tree, placed, arm, offset, beating, bolus, distances), side, dominance
+    return _Actors(tree, placed, arm, offset, beating, bolus, distances, implants), side, dominance
 
 
 class _Painter:
@@ -236,6 +242,8 @@ class _Painter:
         if config.background:
             self._chest = background.chest(rng, actors.arm, actors.tree.heart, actors.offset_mm)
             self._passed = background.collimator(rng, shape)
+        if actors.implants is not None:
+            self._chest = self._chest + actors.implants
         self.seen = self._passed >= 0.5
         self._window: tuple[float, float, float] | None = None
         self._window = self._fullest_window()

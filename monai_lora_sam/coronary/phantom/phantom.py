@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from monai_lora_sam.coronary.anatomy import Dominance, SyntaxSegment
 from monai_lora_sam.coronary.phantom.growth import grow_tree
+from monai_lora_sam.coronary.phantom.implants import draw_implants
 from monai_lora_sam.coronary.phantom.lesions import PlacedLesion, add_lesions
 from monai_lora_sam.coronary.phantom.masks import project_masks
 from monai_lora_sam.coronary.phantom.projection import CArm
 from monai_lora_sam.coronary.phantom.scene import ProjectedBranch, paint_angiogram, project_tree
 from monai_lora_sam.coronary.phantom.tree import CoronaryTree
+from monai_lora_sam.coronary.phantom.weak_filling import draw_weak_filling
 
 #: Usual views of each artery: primary angle (LAO positive), secondary angle (cranial positive), in degrees.
 STANDARD_VIEWS: dict[str, tuple[tuple[float, float], ...]] = {
@@ -48,6 +51,9 @@ class PhantomConfig:
         dominance: "right", "left" or "co".
         view: primary and secondary angle in degrees.
         background: draw chest, catheter and collimator; without them the beam is even.
+        implants: chance that a phantom shows one to three kinds of implants and cables, which are no vessels: sternal
+            wires, pacing leads, clips, a catheter away from the ostium, electrodes, stents.
+        weak_filling: chance that parts of the tree are filled weakly or late; the masks do not change.
     """
 
     image_size: int = 512
@@ -60,6 +66,8 @@ class PhantomConfig:
     dominance: str | None = None
     view: tuple[float, float] | None = None
     background: bool = True
+    implants: float = 0.0
+    weak_filling: float = 0.0
 
     def __post_init__(self) -> None:
         if self.image_size < 64:
@@ -70,8 +78,9 @@ class PhantomConfig:
                 raise ValueError(f"expected {name} as 0 < low <= high, found {(low, high)}")
         if self.stenosis_range_percent[1] >= 100:
             raise ValueError(f"expected stenoses below 100 %, found {self.stenosis_range_percent}")
-        if not 0 <= self.lesion_probability <= 1:
-            raise ValueError(f"expected a lesion_probability from 0 to 1, found {self.lesion_probability}")
+        for name in ("lesion_probability", "implants", "weak_filling"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"expected {name} as a probability from 0 to 1, found {getattr(self, name)}")
         if self.side not in (None, "left", "right"):
             raise ValueError(f"expected side 'left' or 'right', found {self.side!r}")
         if self.dominance is not None:
@@ -175,7 +184,10 @@ def generate_phantom(seed: int, config: PhantomConfig | None = None) -> Phantom:
     placed = add_lesions(rng, tree, config.lesion_probability, config.stenosis_range_percent)
     arm = draw_arm(rng, side, config)
     branches, offset = project_tree(rng, tree, arm)
-    image, seen = paint_angiogram(rng, tree, branches, arm, offset, config.photons_range, config.background)
+    weakness, implants = draw_disturbances(seed, config, tree, branches, arm)
+    image, seen = paint_angiogram(
+        rng, tree, branches, arm, offset, config.photons_range, config.background, weakness, implants
+    )
     vessel_mask, segment_mask = project_masks(branches, seen, config.mask_minimum_diameter_mm)
     return Phantom(
         image,
@@ -190,6 +202,28 @@ def generate_phantom(seed: int, config: PhantomConfig | None = None) -> Phantom:
         seed,
         arm,
     )
+
+
+def draw_disturbances(
+    seed: int,
+    config: PhantomConfig,
+    tree: CoronaryTree,
+    branches: Sequence[ProjectedBranch],
+    arm: CArm,
+) -> tuple[list[np.ndarray] | None, np.ndarray | None]:
+    """Draw weak filling and implants, as far as the configuration asks for them.
+
+    They have a generator of their own, so that everything else about a seed's phantom stays as it is.
+
+    Returns:
+        The factors of :func:`draw_weak_filling` and the attenuation of :func:`draw_implants`, or None.
+    """
+    rng = np.random.default_rng([seed, 5])
+    weak, implanted = rng.random(2) < (config.weak_filling, config.implants)
+    weakness = draw_weak_filling(rng, tree) if weak else None
+    vessels = [(item.points_rc_px, item.radius_px) for item in branches if item.branch.labelled]
+    implants = draw_implants(rng, arm.shape, arm.pixel_spacing_mm, vessels) if implanted else None
+    return weakness, implants
 
 
 def draw_arm(rng: np.random.Generator, side: str, config: PhantomConfig) -> CArm:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,8 +95,13 @@ def vessel_attenuation(branches: list[ProjectedBranch], shape: tuple[int, int]) 
     return np.maximum(total, 0.0)
 
 
-def fill_with_contrast(rng: np.random.Generator, tree: CoronaryTree) -> None:
-    """Set the contrast concentration of all branches: fading towards the ends, uneven between branches."""
+def fill_with_contrast(
+    rng: np.random.Generator, tree: CoronaryTree, weakness: Sequence[np.ndarray] | None = None
+) -> None:
+    """Set the contrast concentration of all branches: fading towards the ends, uneven between branches.
+
+    `weakness` multiplies it, see :func:`monai_lora_sam.coronary.phantom.weak_filling.draw_weak_filling`.
+    """
     fade_mm = rng.uniform(120, 900)
     for branch in tree.branches:
         start = 1.0
@@ -103,6 +109,8 @@ def fill_with_contrast(rng: np.random.Generator, tree: CoronaryTree) -> None:
             start = float(tree.branches[branch.parent[0]].filling[branch.parent[1]])
             start *= float(np.clip(rng.normal(0.97, 0.06), 0.6, 1.05))
         branch.filling = start * np.exp(-branch.arc_mm / fade_mm)
+    for branch, factor in zip(tree.branches, weakness or (), strict=weakness is not None):
+        branch.filling = branch.filling * factor
 
 
 def paint_angiogram(
@@ -113,13 +121,18 @@ def paint_angiogram(
     offset_mm: np.ndarray,
     photons_range: tuple[float, float],
     with_background: bool,
+    weakness: Sequence[np.ndarray] | None = None,
+    implants: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the angiogram (H, W) uint8 of projected branches, and (H, W) bool where the beam reaches it."""
-    fill_with_contrast(rng, tree)
+    """Return the angiogram (H, W) uint8 of projected branches, and (H, W) bool where the beam reaches it.
+
+    `weakness` lowers the contrast, see :func:`fill_with_contrast`; `implants` (H, W) is a further attenuation.
+    """
+    fill_with_contrast(rng, tree, weakness)
     per_mm = rng.uniform(0.055, 0.16)
     contrast = per_mm * vessel_attenuation(branches, arm.shape)
     passed = np.ones(arm.shape, np.float32)
-    field = contrast
+    field = contrast if implants is None else contrast + implants
     if with_background:
         field = field + background.chest(rng, arm, tree.heart, offset_mm)
         field += devices(rng, tree, arm, offset_mm, per_mm)

@@ -82,6 +82,7 @@ class CoronaryPipeline:
         inference: ``"whole"`` scales the image into the encoder's square; ``"tiled"`` finds vessels in windows
             of that size at the image's own scale and blends them, for images much larger than the encoder's.
             Segments and lesions need the whole picture either way.
+        flip: average the vessel map with that of the mirror image, for twice the time.
         refiner: refines the vessel map at the image's own size. Mask, tree and measurements are taken from the
             refined map, names and lesions from the map of stage 1. A folder that
             :func:`monai_lora_sam.stages.save_network` wrote, the network itself, True for the shipped network, or
@@ -109,6 +110,7 @@ class CoronaryPipeline:
         *,
         graph: bool = True,
         inference: Literal["whole", "tiled"] = "whole",
+        flip: bool = False,
         refiner: bool | str | Path | LumenRefiner | None = True,
         diameter_network: bool | str | Path | DiameterNetwork | None = True,
         score_threshold: float | None = None,
@@ -129,12 +131,13 @@ class CoronaryPipeline:
             diameter_network=diameter_network,
         )
         self.networks = networks.to(self.device).to(memory_format=torch.channels_last).eval()
-        self.graph, self.inference = graph, inference
+        self.graph, self.inference, self.flip = graph, inference, flip
         self.score_threshold = self._score_threshold(score_threshold)
         tiled = inference == "tiled"
         encoder = networks.stack.encoder
         window = (encoder.image_size, encoder.image_size)
-        self.inferer = StagesInferer(SlidingWindowInferer(window, 1, 0.5, mode="gaussian") if tiled else None)
+        tiles = SlidingWindowInferer(window, 1, 0.5, mode="gaussian") if tiled else None
+        self.inferer = StagesInferer(tiles, flip)
         self.preprocessing = stages_preprocessing(encoder, tiled)
         self.postprocessing = stages_postprocessing(
             self.preprocessing, networks.refiner, self.score_threshold, tiled
@@ -164,6 +167,7 @@ class CoronaryPipeline:
             "identity": self.networks.identity(),
             "graph": self.graph,
             "inference": self.inference,
+            "flip": self.flip,
             "refiner": self.networks.refiner is not None,
             "diameter_network": self.networks.diameter_network is not None,
             "score_threshold": self.score_threshold,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.inferers import Inferer, SlidingWindowInferer
+from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
 from monai.transforms import (
     Activationsd,
     Compose,
@@ -22,8 +23,9 @@ from torch import Tensor, nn
 from monai_lora_sam.coronary.networks import LumenRefiner
 from monai_lora_sam.coronary.pipeline.refine_map import refine_map
 from monai_lora_sam.coronary.pipeline.stage_networks import StageNetworks
-from monai_lora_sam.coronary.transforms import DecodeLesionsd, ViewToTensord
+from monai_lora_sam.coronary.transforms import DecodeLesionsd, ViewToTensord, flip_view
 from monai_lora_sam.encoders import ImageEncoder
+from monai_lora_sam.inferers import MirrorInferer
 from monai_lora_sam.transforms import GreyToThreeChannelsd, NormalizeForEncoderd, ResizeLongestSided
 
 
@@ -57,6 +59,7 @@ class StagesInferer(Inferer):
 
     Args:
         tiles: finds the vessels in windows of an image at its own size; None scales the whole image.
+        flip: average the vessels with those of the mirror image.
 
     Example:
         >>> outputs = StagesInferer()(image, LastStage(networks), view=view)  # doctest: +SKIP
@@ -64,9 +67,12 @@ class StagesInferer(Inferer):
         ['vessels', 'segments', 'lesions']
     """
 
-    def __init__(self, tiles: SlidingWindowInferer | None = None) -> None:
+    def __init__(self, tiles: SlidingWindowInferer | None = None, flip: bool = False) -> None:
         super().__init__()
         self.tiles = tiles
+        once = SimpleInferer() if tiles is None else tiles
+        mirrored = {"view": partial(flip_view, horizontal=True, vertical=False)}
+        self.finds_vessels = MirrorInferer(once, mirrored) if flip else tiles
 
     def __call__(  # type: ignore[override]
         self, inputs: Tensor, network: LastStage, view: Tensor | None = None, picture: Tensor | None = None
@@ -81,10 +87,11 @@ class StagesInferer(Inferer):
         """
         networks = network.networks
         found: dict[str, Any] = {}
-        if self.tiles is not None:
-            if picture is None:
-                raise ValueError("tiles: expected the picture at its own size, found none")
-            found["vessels"] = self.tiles(picture, networks.vessels, view=view)
+        if self.tiles is not None and picture is None:
+            raise ValueError("tiles: expected the picture at its own size, found none")
+        if self.finds_vessels is not None:
+            seen = inputs if self.tiles is None or picture is None else picture
+            found["vessels"] = self.finds_vessels(seen, networks.vessels, view=view)
             if networks.segments is None:
                 return found
         outputs = networks(inputs, view)

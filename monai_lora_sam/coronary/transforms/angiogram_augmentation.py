@@ -14,6 +14,8 @@ from monai.transforms import (
 )
 
 from monai_lora_sam.coronary.transforms.rand_angiogram_flip import RandAngiogramFlipd
+from monai_lora_sam.coronary.transforms.rand_branch_contrast import RandBranchContrastd
+from monai_lora_sam.coronary.transforms.rand_implants import RandImplantsd
 
 
 def angiogram_augmentation(
@@ -21,6 +23,8 @@ def angiogram_augmentation(
     label_keys: Sequence[str] = ("label",),
     view_key: str = "view",
     flips: bool = True,
+    implants: float = 0.0,
+    weak_filling: float = 0.0,
 ) -> Compose:
     """Build the random transforms of angiograms in training.
 
@@ -34,6 +38,8 @@ def angiogram_augmentation(
         label_keys: keys of the (1, H, W) labels that move with it.
         view_key: key of the view angles.
         flips: leave flips out for tasks where left and right matter.
+        implants: probability of implants drawn into the image, see :class:`RandImplantsd`.
+        weak_filling: probability that vessels of the first label lose contrast, see :class:`RandBranchContrastd`.
 
     Example:
         >>> augment = angiogram_augmentation().set_random_state(0)
@@ -42,8 +48,13 @@ def angiogram_augmentation(
     """
     keys = (image_key, *label_keys)
     flip = [RandAngiogramFlipd(keys, view_key=view_key)] if flips else []
+    # Without them the others draw what they drew before these existed.
+    weak = [RandBranchContrastd(image_key, label_keys[0], weak_filling)] if weak_filling else []
+    implanted = [RandImplantsd(image_key, implants)] if implants else []
     return Compose(
         [
+            *weak,
+            *implanted,
             *flip,
             RandAffined(
                 keys,

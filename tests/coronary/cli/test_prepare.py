@@ -21,6 +21,14 @@ def test_phantom(tmp_path: Path):
     assert len(datalist["training"]) == len(datalist["validation"]) == 1
 
 
+def test_phantoms_with_implants(tmp_path: Path):
+    words = ["prepare", "phantom", "--out", str(tmp_path), "--count", "1"]
+    result = run(app, [*words, "--implants", "1", "--weak-filling", "0.5"])
+    assert result.exit_code == 0, result.output
+    config = json.loads(next((tmp_path / "truth").iterdir()).read_text())["config"]
+    assert (config["implants"], config["weak_filling"]) == (1.0, 0.5)
+
+
 def test_cine(tmp_path: Path):
     result = run(app, ["prepare", "cine", "--out", str(tmp_path), "--frames", "2", "--seed", "0"])
     assert result.exit_code == 0, result.output

@@ -82,3 +82,13 @@ def test_another_configuration_in_the_same_folder_is_refused(tmp_path: Path) -> 
 def test_bad_numbers_are_refused(tmp_path: Path, count: int, fraction: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         prepare_phantoms(tmp_path, count, validation_fraction=fraction)
+
+
+def test_phantoms_of_a_version_without_implants_are_those_of_the_same_configuration(tmp_path: Path) -> None:
+    path = prepare_phantoms(tmp_path, 1, config=CONFIG)
+    truth = next((tmp_path / "truth").iterdir())
+    content = json.loads(truth.read_text())
+    content["config"] = {key: value for key, value in content["config"].items() if key != "implants"}
+    truth.write_text(json.dumps(content))
+    before = path.read_text()
+    assert prepare_phantoms(tmp_path, 1, config=CONFIG).read_text() == before

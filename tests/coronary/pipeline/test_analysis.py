@@ -49,6 +49,22 @@ def test_tiles_agree_with_the_whole_where_there_is_one_tile(network: AdaptedSegm
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
+def test_with_flip_the_map_of_a_mirrored_image_is_the_mirrored_map(network: AdaptedSegmenter, tmp_path: Path):
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 255, (56, 56), dtype=np.uint8)
+    pipeline = CoronaryPipeline(network, flip=True, refiner=None, device="cpu")
+    assert pipeline.settings["flip"] is True
+    found = []
+    for name, shown in (("a.png", pixels), ("b.png", pixels[:, ::-1])):
+        Image.fromarray(np.ascontiguousarray(shown)).save(tmp_path / name)
+        found.append(pipeline.probability(read_angiogram(tmp_path / name)))
+    np.testing.assert_allclose(found[1], found[0][:, ::-1], atol=1e-5)
+    once = CoronaryPipeline(network, refiner=None, device="cpu").probability(
+        read_angiogram(tmp_path / "a.png")
+    )
+    assert not np.allclose(found[0], once, atol=1e-4)
+
+
 def test_an_unknown_way_of_inference_is_refused(network: AdaptedSegmenter):
     with pytest.raises(ValueError, match="expected 'whole' or 'tiled', found 'half'"):
         CoronaryPipeline(network, inference="half")  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.inferers import SlidingWindowInferer
+from monai.inferers import SimpleInferer, SlidingWindowInferer
 
 from monai_lora_sam.coronary.networks import LumenRefiner
 from monai_lora_sam.coronary.pipeline import (
@@ -48,6 +48,24 @@ def test_tiles_find_the_vessels_at_the_images_own_size(stages: SimpleNamespace):
     assert torch.equal(found["vessels"], expected) and found["segments"].shape == (1, 26, 56, 56)
     with pytest.raises(ValueError, match="expected the picture at its own size"):
         StagesInferer(tiles)(IMAGE, LastStage(networks))
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_with_flip_the_vessels_are_the_mean_with_the_mirror_image(stages: SimpleNamespace, tiled: bool):
+    networks = StageNetworks.load(stages.vessels, stages.segments, pretrained=stages.base).eval()
+    tiles = SlidingWindowInferer((56, 56), 1, 0.5, mode="gaussian") if tiled else None
+    picture = torch.randn(1, 3, 80, 70)
+    view, opposite = torch.tensor([[30.0, -20.0]]), torch.tensor([[-30.0, -20.0]])
+    with torch.inference_mode():
+        found = StagesInferer(tiles, flip=True)(IMAGE, LastStage(networks), view=view, picture=picture)
+        seen = picture if tiled else IMAGE
+        run = tiles or SimpleInferer()
+        straight = run(seen, networks.vessels, view=view)
+        mirrored = run(seen.flip(3), networks.vessels, view=opposite).flip(3)
+        usual = StagesInferer(tiles)(IMAGE, LastStage(networks), view=view, picture=picture)
+    torch.testing.assert_close(found["vessels"], (straight + mirrored) / 2)
+    assert torch.equal(found["segments"], usual["segments"])
+    assert not torch.equal(found["vessels"], usual["vessels"])
 
 
 def test_the_refined_map_is_that_of_the_refiner():

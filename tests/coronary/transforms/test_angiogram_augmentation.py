@@ -53,3 +53,18 @@ def test_without_flips_the_view_stays():
     assert {augment(_item())["view"] for _ in range(10)} == {(30.0, -20.0)}
     augment = angiogram_augmentation().set_random_state(0)
     assert len({augment(_item())["view"] for _ in range(20)}) == 4
+
+
+def test_implants_and_weak_filling_change_the_image_alone():
+    usual, more = (
+        angiogram_augmentation(flips=False, implants=p, weak_filling=p).set_random_state(0)
+        for p in (0.0, 1.0)
+    )
+    names = [type(transform).__name__ for transform in more.transforms]
+    assert names[:2] == ["RandBranchContrastd", "RandImplantsd"]
+    assert names[2:] == [type(transform).__name__ for transform in usual.transforms]
+    for transform in more.transforms[2:]:
+        transform.prob = 0.0
+    item = more(_item())
+    assert torch.equal(item["label"], _item()["label"])
+    assert not torch.equal(item["image"], _item()["image"])
