@@ -8,7 +8,6 @@ import torch
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from monai_lora_sam.adapters import AdapterStack
 from monai_lora_sam.networks import DecoderSource, PromptableSegmenter
 from monai_lora_sam.transforms import next_click
 
@@ -87,14 +86,6 @@ class Distillation(PromptableSegmenter):
         for part in (self.stack, self.head, self.student.head):
             part.eval()
         return self
-
-    def with_stack(self, stack: AdapterStack) -> Distillation:
-        """Return this teacher beside a student with another encoder, such as the moving average of this one's."""
-        own = self.student
-        student = PromptableSegmenter(
-            stack, own.head, own.adapters, own.strategy, own.name, own.mixed_precision
-        )
-        return Distillation(self, student, self.rounds, self.decoder)
 
     def parameter_groups(self, learning_rate: float, base_learning_rate: float) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups: the student's neck, and its backbone with a rate of its own."""

@@ -85,7 +85,7 @@ def test_the_second_phase_goes_on_from_the_first_and_learns(
 
 def test_the_average_is_validated_and_saved(options: Settings, tmp_path: Path):
     run = run_bundle(BUNDLE, overrides=options("out", epochs=1))
-    average = run.parser.get_parsed_content("average").ema_model.encoder
+    average = run.parser.get_parsed_content("averaged").student.stack.encoder
     student = run.parser.get_parsed_content("network_def").student.stack.encoder
     saved = PromptableSegmenter.from_pretrained(tmp_path / "out" / "last").stack.encoder
     states = [encoder.model.state_dict() for encoder in (average, saved, student)]
