@@ -1,0 +1,8 @@
+"""Make the plug-ins importable, which are no part of the installed package."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
