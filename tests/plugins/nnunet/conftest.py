@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+STUB = Path(__file__).with_name("stub_commands.py")
 
 
 @pytest.fixture
@@ -25,3 +28,14 @@ def splits(tmp_path: Path) -> dict[str, list[dict[str, Any]]]:
         Image.fromarray(mask).save(label)
         entries.append({"image": str(image), "label": str(label), "case_id": f"case_{index}"})
     return {"training": entries[:3], "validation": entries[3:5], "test": entries[5:]}
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with stand-ins for nnU-Net's commands."""
+    folder = tmp_path_factory.mktemp("commands")
+    for name in ("plan_and_preprocess", "train", "predict"):
+        script = folder / f"nnUNetv2_{name}"
+        script.write_text(f"#!{sys.executable}\n" + STUB.read_text())
+        script.chmod(0o755)
+    return folder
