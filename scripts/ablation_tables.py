@@ -16,7 +16,7 @@ from rich.table import Table
 from monai_lora_sam.data.datalist import write_json
 from monai_lora_sam.files import atomic_write
 from monai_lora_sam.metrics import mean_with_interval
-from monai_lora_sam.report import Interval, interval_plot
+from monai_lora_sam.report import Interval, interval_plot, markdown_table
 
 #: Figures of a run, in the order of the columns of the CSV file.
 FIGURES = ("last", "best", "epochs", "trainable_parameters", "seconds", "cpu_seconds", "bytes")
@@ -73,14 +73,6 @@ def console_table(rows: Sequence[Mapping[str, Any]], score: str) -> Table:
     return table
 
 
-def markdown_table(rows: Sequence[Mapping[str, Any]], score: str) -> str:
-    """Return the rows in Markdown."""
-    names = headings(score)
-    lines = [names, ["---", *["---:"] * (len(names) - 1)]]
-    lines += [[text.replace("|", "\\|") for text in texts(row)] for row in rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def write_results(
     out: Path,
     facts: Mapping[str, Any],
@@ -98,7 +90,7 @@ def write_results(
     rows = summary(runs)
     results = {**facts, "results": rows, "runs": list(runs), "failures": list(failures)}
     write_json(out / "results.json", results)
-    atomic_write(out / "table.md", markdown_table(rows, facts["score"]))
+    atomic_write(out / "table.md", markdown_table(headings(facts["score"]), list(map(texts, rows))))
     table = io.StringIO()
     writer = csv.DictWriter(table, ("cell", "seed", *FIGURES, "error"), lineterminator="\n")
     writer.writeheader()

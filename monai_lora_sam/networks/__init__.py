@@ -18,6 +18,7 @@ from monai_lora_sam.networks.promptable_segmenter import (
 from monai_lora_sam.networks.segmentation_head import ConvBlock, SegmentationHead, resize_to
 from monai_lora_sam.networks.stage_network import StageNetwork
 from monai_lora_sam.networks.trainable_state import TrainableState
+from monai_lora_sam.networks.unet_head import UNET, UNetHead
 
 __all__ = [
     "HEADS",
@@ -34,6 +35,8 @@ __all__ = [
     "SegmentationHead",
     "StageNetwork",
     "TrainableState",
+    "UNET",
+    "UNetHead",
     "averaged_network",
     "build_head",
     "build_promptable",

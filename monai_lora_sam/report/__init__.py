@@ -3,10 +3,12 @@
 from monai_lora_sam.report.bland_altman import bland_altman
 from monai_lora_sam.report.box_plot import box_plot
 from monai_lora_sam.report.charts import Mark, Series, Span, line_chart
+from monai_lora_sam.report.curve_plot import Place, curve_plot
 from monai_lora_sam.report.drawing import centred, outline, polyline, svg
 from monai_lora_sam.report.figures import figure_table
 from monai_lora_sam.report.interval_plot import Interval, interval_plot
 from monai_lora_sam.report.labels import label_box, place_box_labels, place_labels
+from monai_lora_sam.report.markdown import markdown_table
 from monai_lora_sam.report.page import (
     Chart,
     Columns,
@@ -30,6 +32,7 @@ __all__ = [
     "Interval",
     "Mark",
     "Notes",
+    "Place",
     "Section",
     "Series",
     "Span",
@@ -39,6 +42,7 @@ __all__ = [
     "bland_altman",
     "box_plot",
     "centred",
+    "curve_plot",
     "data_uri",
     "figure_table",
     "grey",
@@ -47,6 +51,7 @@ __all__ = [
     "interval_plot",
     "label_box",
     "line_chart",
+    "markdown_table",
     "outline",
     "overlay",
     "place_box_labels",

@@ -1,4 +1,4 @@
-"""Run this project's bundles from Python, with checked settings."""
+"""Run this project's bundles from Python, with checked settings; run and measure child processes."""
 
 from monai_lora_sam.workflows.bundles import (
     bundle_folder,
@@ -9,10 +9,12 @@ from monai_lora_sam.workflows.bundles import (
 )
 from monai_lora_sam.workflows.causes import cause_of
 from monai_lora_sam.workflows.folder_lock import lock_folder, release_folder
+from monai_lora_sam.workflows.measured_process import Usage, run_measured
 from monai_lora_sam.workflows.settings import check_keys, checked_settings
 from monai_lora_sam.workflows.values import check_value
 
 __all__ = [
+    "Usage",
     "bundle_folder",
     "bundle_settings",
     "cause_of",
@@ -23,5 +25,6 @@ __all__ = [
     "release_folder",
     "run_bundle",
     "run_bundle_together",
+    "run_measured",
     "training_steps",
 ]

@@ -7,7 +7,6 @@ from plugins.nnunet.dataset import (
     predicted_pictures,
     predicted_slices,
 )
-from plugins.nnunet.process import Usage, run_measured
 from plugins.nnunet.run import PLANS, NnunetRun, NnunetSettings
 
 __all__ = [
@@ -15,10 +14,8 @@ __all__ = [
     "NnunetRun",
     "NnunetSettings",
     "PLANS",
-    "Usage",
     "export_pictures",
     "export_volumes",
     "predicted_pictures",
     "predicted_slices",
-    "run_measured",
 ]

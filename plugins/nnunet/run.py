@@ -12,8 +12,9 @@ from typing import Any
 
 from monai_lora_sam.data.datalist import write_json
 from monai_lora_sam.files import read_json
+from monai_lora_sam.workflows import run_measured
 from plugins.nnunet.dataset import NnunetDataset
-from plugins.nnunet.process import find_command, run_measured
+from plugins.nnunet.find_command import find_command
 
 TRAINERS = Path(__file__).resolve().parent / "trainers"
 PREFIX = "MONAI_LORA_SAM_NNUNET_"

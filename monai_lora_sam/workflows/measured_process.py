@@ -1,9 +1,8 @@
-"""Run one of nnU-Net's commands as a child process, and measure it."""
+"""Run a command as a child process, and measure it."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -30,25 +29,6 @@ class Usage:
     cpu_seconds: float
     wall_seconds: float
     peak_bytes: int
-
-
-def find_command(name: str, folder: str | Path | None = None) -> str:
-    """Return the path of a command: in a folder, beside this Python, or on the path, in this order.
-
-    Raises:
-        FileNotFoundError: no such command; the message says how to install nnU-Net.
-    """
-    places = (
-        [str(folder)]
-        if folder is not None
-        else [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-    )
-    found = shutil.which(name, path=os.pathsep.join(places))
-    if found is None:
-        raise FileNotFoundError(
-            f"expected nnU-Net's command {name} in {places[0]}, found none: pip install 'monai-lora-sam[nnunet]'"
-        )
-    return found
 
 
 def run_measured(
