@@ -16,6 +16,7 @@ from monai_lora_sam.data import (
     TASKS,
     LabelledVolume,
     few_shot,
+    pixel_hash,
     prepare_labelled,
     read_datalist,
     read_decathlon,
@@ -89,7 +90,7 @@ def open_data(
         ValueError: entries without a label, an empty split, or a name that nnU-Net cannot take.
     """
     name = re.sub(
-        r"[^A-Za-z0-9_-]+", "_", source.resolve().stem if source.is_dir() else source.resolve().parent.name
+        r"[^A-Za-z0-9_-]+", "_", source.resolve().name if source.is_dir() else source.resolve().parent.name
     )
     datalist = prepare_labelled(source, out=out / name)
     content = TASKS.load(task)(datalist, task) if task else read_datalist(datalist)
@@ -113,6 +114,8 @@ def open_data(
     for part, entries in parts.items():
         for index, entry in enumerate(entries):
             entry[OWN_LABEL] = entry["label"]
+            if "pixel_hash" not in entry:  # by which copies stay together, whatever a draw takes
+                entry["pixel_hash"] = pixel_hash(read_image(entry["image"]).pixels)
             if image_size is not None:
                 place = out / f"{name}_{image_size}" / f"{task or 'own'}_{part}_{index:05d}"
                 _scale(entry, place, len(content["class_names"]), image_size)
@@ -146,4 +149,3 @@ def _scale(entry: dict[str, Any], place: Path, classes: int, side: int) -> None:
             with atomic_file(written[key]) as temporary:
                 Image.fromarray(array).resize(size, how).save(temporary)
     entry |= {key: str(path) for key, path in written.items()}
-    entry.pop("pixel_hash", None)  # of the picture at its own size

@@ -24,7 +24,7 @@ SCORES = {
     "arcade": "ARCADE's F1",
 }
 LOWER_IS_BETTER = ("hd95_px",)
-#: Pixels below which a named segment is left out before ARCADE's scorer, whose published form gives 0 for a class too many.
+#: Pixels below which a predicted segment is left out for ARCADE's scorer: it gives 0 for a class too many.
 LEAST_SEGMENT_PX = 50
 
 
