@@ -6,7 +6,7 @@ ANGIOGRAM ?=
 # Threads that spin while they wait slow training down many times where the processor is shared.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow lint format benchmark-small clean
 
 demo: $(VENV)/.installed
 	$(BIN)/monai-lora-sam demo --out demo_output $(if $(ANGIOGRAM),--angiogram "$(ANGIOGRAM)")
@@ -27,6 +27,12 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Few phantoms, small, for little more than a minute a cell: it shows that the tool works, and says nothing about the methods.
+benchmark-small: $(VENV)/.installed-dev
+	$(BIN)/monai-lora-sam prepare phantom --out benchmark_output/phantoms --count 24 --validation-fraction 0.34
+	$(BIN)/python scripts/benchmark.py benchmark_output/phantoms --out benchmark_output --minutes 1.2 --image-size 64 \
+		--size 4 --size all --method lora --method unet --method nnunet --method nnunet_resenc_m
+
 $(BIN)/python:
 	@$(PYTHON) -c "import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else 'Python 3.11 or newer is needed, found %d.%d: set PYTHON=...' % v[:2])"
 	$(PYTHON) -m venv $(VENV)
@@ -40,4 +46,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo_output .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info demo_output benchmark_output .pytest_cache .mypy_cache .ruff_cache

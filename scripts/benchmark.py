@@ -57,7 +57,7 @@ def main(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     jobs: Annotated[int, typer.Option(help="Cells side by side.")] = 1,
     threads: Annotated[int | None, typer.Option(help="Of a cell. Default: cores / jobs.")] = None,
-    iterations: Annotated[int, typer.Option(help="Of an epoch of nnU-Net under a budget.")] = 25,
+    iterations: Annotated[int, typer.Option(help="Of an epoch, after which states are saved.")] = 25,
     own_schedule: Annotated[
         bool, typer.Option(help="nnU-Net trains its own 1000 epochs of 250 iterations, without a budget.")
     ] = False,
@@ -181,10 +181,11 @@ def _facts(runs: list[BenchmarkRun], common: Common, split: str, jobs: int) -> d
         "and training",
         "nnU-Net": "its own schedule, without a budget"
         if common.own_schedule
-        else f"trained until the budget is spent, in epochs of {common.iterations} iterations; the last state predicts",
+        else "trained until the budget is spent; the last state predicts",
         "encoder": common.encoder,
         "bundle keys": ", ".join(f"{key}={value}" for key, value in common.keys.items())
         or "those of train.yaml",
+        "iterations of an epoch": common.iterations,
         "scored": f"{split}, at each image's own size",
         "device": f"{common.device}, {common.threads} threads a cell, {jobs} cells side by side",
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),

@@ -38,6 +38,7 @@ from plugins.nnunet import (
 )
 
 Tell = Callable[[str], object]
+BATCH = 4  # images, of a stage unless --set has another
 
 
 @dataclass(frozen=True)
@@ -155,15 +156,19 @@ class BenchmarkRun:
         }
 
     def _stage(self, drawn: list[dict[str, Any]], tell: Tell) -> dict[str, Any]:
-        """Train and predict in a child process, which a crash or a lack of memory ends alone."""
+        """Train and predict in a child process, which a crash or a lack of memory ends alone.
+
+        Few images are listed several times, so that an epoch, after which the state is saved, has its iterations.
+        """
         c, names = self.common, list(self.data.class_names)
+        times = -(-c.iterations * c.keys.get("batch_size", BATCH) // len(drawn))
         datalist = write_datalist(
             self.folder / "datalist.json",
             name=self.data.name,
             task="segmentation",
             class_names=names,
             # A bundle validates; the one image that it gets chooses nothing, since the last state is scored.
-            splits={"training": drawn, "validation": list(self.data.evaluation[:1])},
+            splits={"training": drawn * times, "validation": list(self.data.evaluation[:1])},
         )
         size = {} if c.image_size is None else {"image_size": c.image_size}
         overrides = {
@@ -174,14 +179,13 @@ class BenchmarkRun:
             "pretrained": self.method.pretrained,
             "device": c.device,
             "seed": self.seed,
+            "batch_size": BATCH,
             "show_progress": True,
             "class_names": names[1:] if len(names) == 2 else names,
             **size,
             **(self.method.keys or {}),
             **c.keys,
         }
-        batch = overrides.get("batch_size", 4)
-        overrides["batch_size"] = min(batch, len(drawn))  # a bundle leaves out an incomplete batch
         spec = {
             "overrides": overrides,
             "minutes": self.minutes,
