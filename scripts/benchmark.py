@@ -32,6 +32,7 @@ from monai_lora_sam.cli import check_json_file, console_beside, errors, one_line
 from monai_lora_sam.files import atomic_write, check_output_folder
 
 WIDTH = 60  # letters of a line of progress
+LONGEST_ERROR = 400  # letters in tables; error.txt has all
 
 
 @one_line_errors()
@@ -143,7 +144,7 @@ def _run_all(
             try:
                 finished[number] = future.result()
             except Exception as error:
-                text = " ".join(str(error).split()) or type(error).__name__
+                text = (" ".join(str(error).split()) or type(error).__name__)[:LONGEST_ERROR]
                 failures.append({**run.about, "error": text})
                 atomic_write(run.folder / "error.txt", "".join(traceback.format_exception(error)))
                 errors.print(f"{run.place}: {text}", markup=False, soft_wrap=True)

@@ -27,6 +27,8 @@ from monai_lora_sam.images import read_image, read_label
 ALL = "all"
 #: Names by which an entry's own label, at its own size, stays known beside its scaled picture.
 OWN_LABEL = "own_label"
+#: Keys of an entry that matter here; others may hold paths relative to its datalist.
+KEPT = ("image", "label", "case_id", "pixel_hash", "view", "pixel_spacing_mm", "modality", "axis", "slice")
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,10 @@ def open_data(
         decathlon = read_decathlon(source)
         volumes = {volume.case_id: volume for volume in decathlon.volumes}
         modality = decathlon.modality(None) or ""
-    parts = {part: [dict(entry) for entry in content[part]] for part in ("training", split)}
+    parts = {
+        part: [{key: entry[key] for key in KEPT if key in entry} for entry in content[part]]
+        for part in ("training", split)
+    }
     total, done = sum(map(len, parts.values())), 0
     for part, entries in parts.items():
         for index, entry in enumerate(entries):

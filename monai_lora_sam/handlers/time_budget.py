@@ -8,6 +8,7 @@ from pathlib import Path
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
+from monai.engines import Evaluator
 
 from monai_lora_sam.handlers.epoch_log import read_history
 
@@ -44,7 +45,7 @@ class TimeBudget:
         minutes: float | None,
         device: str | torch.device = "cpu",
         history: str | Path | None = None,
-        validator: Engine | None = None,
+        validator: Evaluator | None = None,
         average_momentum: float | None = None,
     ) -> None:
         self.minutes = minutes

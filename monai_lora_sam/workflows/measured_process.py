@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,17 @@ from pathlib import Path
 
 #: Lines of a failed command's output that its error repeats.
 LAST_LINES = 12
+
+
+#: Runs a command and writes its use to a pipe. Linux counts the memory of a process before it becomes another program,
+#: so the command starts from this small process, not from a large one.
+_STARTER = """
+import json, os, resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+os.write(int(sys.argv[1]), json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss]).encode())
+sys.exit(code if code >= 0 else 128 - code)
+"""
 
 
 @dataclass(frozen=True)
@@ -50,17 +62,20 @@ def run_measured(
     """
     started, last = time.perf_counter(), deque[str](maxlen=LAST_LINES)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as stream:
+    read, write = os.pipe()
+    with log.open("a", encoding="utf-8") as stream, os.fdopen(read, "rb") as pipe:
         stream.write(f"$ {' '.join(command)}\n")
         child = subprocess.Popen(
-            command,
+            [sys.executable, "-I", "-S", "-c", _STARTER, str(write), *command],
             env={**os.environ, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             start_new_session=True,
+            pass_fds=(write,),
         )
+        os.close(write)
         assert child.stdout is not None
         try:
             for line in child.stdout:
@@ -69,15 +84,15 @@ def run_measured(
                 if line.strip():
                     last.append(line.rstrip())
                     tell(line.strip())
-            _, status, used = os.wait4(child.pid, 0)
+            code = child.wait()
         except BaseException:
-            os.killpg(child.pid, signal.SIGKILL)  # the child and its workers, which it leads
+            os.killpg(child.pid, signal.SIGKILL)  # the starter, the command and its workers
             child.wait()
             raise
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
+        used = pipe.read()
+    if code != 0:
         end = "\n  ".join(last)
-        raise RuntimeError(f"{Path(command[0]).name} ended with {child.returncode}, see {log}:\n  {end}")
+        raise RuntimeError(f"{Path(command[0]).name} ended with {code}, see {log}:\n  {end}")
+    cpu_seconds, peak = json.loads(used)
     scale = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes there, KiB elsewhere
-    seconds = time.perf_counter() - started
-    return Usage(used.ru_utime + used.ru_stime, seconds, used.ru_maxrss * scale)
+    return Usage(cpu_seconds, time.perf_counter() - started, peak * scale)

@@ -24,6 +24,12 @@ def test_processor_time_and_memory_of_the_child_and_its_children(tmp_path: Path)
     assert usage.wall_seconds > 0
 
 
+def test_the_memory_of_this_process_is_not_the_childs(tmp_path: Path):
+    block = bytearray(300_000_000)
+    usage = run_measured(_python("pass"), {}, tmp_path / "log.txt")
+    assert len(block) > usage.peak_bytes
+
+
 def test_lines_go_to_the_log_and_to_the_caller_and_variables_to_the_child_alone(tmp_path: Path):
     lines: list[str] = []
     code = "import os, sys; print(os.environ['COLOUR']); print('aside', file=sys.stderr)"
