@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -121,8 +122,11 @@ def open_data(
             entry[OWN_LABEL] = entry["label"]
             if "pixel_hash" not in entry:  # by which copies stay together, whatever a draw takes
                 entry["pixel_hash"] = pixel_hash(read_image(entry["image"]).pixels)
+            content_hash = hashlib.sha256(Path(entry["label"]).read_bytes())
+            content_hash.update(str(entry["pixel_hash"]).encode())
+            entry["digest"] = content_hash.hexdigest()[:16]
             if image_size is not None:
-                place = out / f"{name}_{image_size}" / f"{task or 'own'}_{part}_{index:05d}"
+                place = out / f"{name}_{image_size}" / f"{part}_{index:05d}_{entry['digest']}"
                 _scale(entry, place, len(content["class_names"]), image_size)
             done += 1
             progress(done, total)

@@ -142,11 +142,11 @@ class BenchmarkRun:
 
     def _identity(self) -> dict[str, Any]:
         drawn = self.data.draw(self.size, self.seed)
-        names = [entry["image"] for entry in (*drawn, *self.data.evaluation)]
+        digests = [entry["digest"] for entry in (*drawn, *self.data.evaluation)]
         c = self.common
         return {
             **self.about,
-            "images": hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16],
+            "images": hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16],
             "image_size": c.image_size,
             "device": c.device,
             "encoder": c.encoder,
