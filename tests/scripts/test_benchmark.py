@@ -217,6 +217,16 @@ def test_wrong_options_are_refused_before_any_training(quick, phantoms, capsys, 
     assert not quick.trained
 
 
+def test_stages_predict_at_the_size_of_the_file(modules, random_segmenter, tmp_path: Path):
+    for size in ((56, 56), (40, 30), (90, 112)):
+        path = tmp_path / f"{size[0]}.png"
+        pixels = np.random.default_rng(0).integers(0, 255, size, dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+        (mask,) = modules.cell.predict(random_segmenter().eval(), [str(path)])
+        assert mask.shape == size
+        assert set(np.unique(mask)) <= {0, 1}
+
+
 def test_every_method_says_what_it_starts_from(modules):
     for method in modules.methods.METHODS.values():
         for encoder in ("mini", "tiny", "sam3"):
