@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd
 from PIL import Image
 
 from monai_lora_sam.coronary.transforms import LoadAngiogramd
 from monai_lora_sam.data.datalist import write_json
 from monai_lora_sam.files import atomic_file, read_json
-from monai_lora_sam.images import read_image
 from monai_lora_sam.networks import StageNetwork
 from monai_lora_sam.stages import load_stage
 from monai_lora_sam.transforms import GreyToThreeChannelsd, NormalizeForEncoderd, ResizeLongestSided
@@ -103,8 +103,7 @@ def predict(network: StageNetwork, images: list[str], device: str = "cpu") -> It
         with torch.inference_mode():
             logits = network(item["image"][None].to(device))[0].cpu()
         maps = logits.sigmoid() if len(logits) == 1 else logits.softmax(0)
-        if maps.shape[1:] != read_image(image).pixels.shape:  # MONAI warns where there is nothing to invert
-            maps = torch.as_tensor(back({**item, "pred": maps})["pred"])
+        maps = torch.as_tensor(back({**item, "pred": MetaTensor(maps)})["pred"])
         labels = maps[0] >= 0.5 if len(maps) == 1 else maps.argmax(0)
         yield labels.numpy().astype(np.uint8)
 
