@@ -44,8 +44,8 @@ class PromptedTraining(nn.Module):
 
     The decoder runs once for all prompts of one form, so that each is answered as in use: no prompt is filled up.
     While it trains, each further round adds a point where the answer is most wrong and gives the last answer as a mask
-    prompt, as a user who corrects would (Kirillov et al., 2023). In evaluation there is one round, and an image may have
-    its own size.
+    prompt, as a user who corrects would (Kirillov et al., 2023). In evaluation there is one round, and images may have
+    their own sizes.
 
     Args:
         network: to be trained.

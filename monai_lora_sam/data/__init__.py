@@ -21,6 +21,7 @@ from monai_lora_sam.data.training_items import PrepareBatchFeatures, training_it
 from monai_lora_sam.data.volume_slices import (
     SMALLEST_OBJECT,
     LabelledVolume,
+    Progress,
     SliceSettings,
     write_volume_slices,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "ImageSignature",
     "LabelledVolume",
     "PrepareBatchFeatures",
+    "Progress",
     "SMALLEST_OBJECT",
     "SPLITS",
     "SliceSettings",

@@ -52,7 +52,7 @@ def test_tensors_that_do_not_fit_are_refused(answers, change: str):
         iou = iou[:, 0]
     else:
         logits, truth = logits.expand(-1, 2, -1, -1), truth.expand(-1, 2, -1, -1)
-    with pytest.raises(ValueError, match="expected .* shape .*, found"):
+    with pytest.raises(ValueError, match=r"expected .* shape .*, found"):
         PromptedLoss()(logits, iou, truth)
 
 

@@ -60,7 +60,7 @@ def test_the_size_before_padding_is_kept(label):
 
 def test_labels_without_an_object_are_named():
     empty = {"label": torch.zeros(1, 8, 8), "file": "a/mask.png"}
-    with pytest.raises(ValueError, match="a/mask.png: expected an object at 8x8 pixels, found none"):
+    with pytest.raises(ValueError, match=r"a/mask\.png: expected an object at 8x8 pixels, found none"):
         DrawObjectPromptsd(1)(empty)
     with pytest.raises(ValueError, match="count: expected 1 or more, found 0"):
         DrawObjectPromptsd(0)

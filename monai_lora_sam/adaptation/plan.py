@@ -1,0 +1,164 @@
+"""Plan a training for a machine and a time from one measured step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from monai_lora_sam.adaptation.prompted_training import PromptedTraining
+from monai_lora_sam.encoders import build_encoder
+from monai_lora_sam.losses import PromptedLoss
+from monai_lora_sam.networks import PromptableSegmenter
+from monai_lora_sam.stages import new_stage
+
+#: Share of the time that training steps may take; the rest is for loading, validation and scores.
+TRAINING_SHARE = 0.6
+#: Most passes over the images, of which few images in much time would get more.
+MOST_EPOCHS = 200
+#: Validations in a training.
+VALIDATIONS = 10
+#: Steps below which a smaller side is tried, and the smallest side in pixels that is.
+FEWEST_STEPS, SMALLEST_SIDE = 40, 256
+#: Images a step where nothing else is asked for.
+BATCH = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Hold the settings of a training that fit a machine.
+
+    Attributes:
+        image_size: side in pixels of the square that images are scaled into.
+        batch_size: images a step.
+        mixed_precision: bfloat16 autocast rather than float32.
+        epochs: passes over the images.
+        val_interval: epochs between validations.
+        limit: number of images to train on where one pass over all does not fit; None for all.
+        step_s: seconds of one step, as measured.
+    """
+
+    image_size: int
+    batch_size: int
+    mixed_precision: bool
+    epochs: int
+    val_interval: int
+    limit: int | None
+    step_s: float
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keys of the bundle that the plan sets."""
+        keys = ("image_size", "batch_size", "mixed_precision", "epochs", "val_interval", "limit")
+        return {key: getattr(self, key) for key in keys}
+
+
+def make_plan(
+    settings: Mapping[str, Any], images: int, validation: int, minutes: float, device: torch.device
+) -> Plan:
+    """Measure one training step and choose side, batch, precision and number of epochs.
+
+    The side is the encoder's own, halved (down to 256) while a time has room for fewer than 40 steps. The batch is 4, or
+    fewer where there are fewer images, and is halved while it does not fit the memory of a GPU. On the CPU the faster
+    one of bfloat16 and float32 is taken, on a GPU bfloat16.
+
+    Args:
+        settings: keys of the bundle that are given, such as `encoder_name`, `pretrained`, `quantise`; those that a plan
+            sets are kept as given.
+        images: number of training images.
+        validation: number of images of a validation.
+        minutes: for the whole training.
+        device: of the training.
+
+    Raises:
+        ValueError: no image or no time, or weights that do not fit.
+        MemoryError: a batch of one image is too large for the GPU.
+
+    Example:
+        >>> plan = make_plan({"encoder_name": "medsam_lite"}, 16, 4, 10, torch.device("cpu"))  # doctest: +SKIP
+        >>> plan.epochs  # doctest: +SKIP
+        60
+    """
+    if images < 1 or not minutes > 0:
+        raise ValueError(f"expected images and minutes above 0, found {images} images and {minutes} minutes")
+    batch = min(settings.get("batch_size") or BATCH, images)
+    side, mixed, step = _measure(settings, settings.get("image_size"), batch, device)
+    while (
+        settings.get("image_size") is None
+        and step * FEWEST_STEPS > TRAINING_SHARE * 60 * minutes
+        and side // 2 >= SMALLEST_SIDE
+    ):
+        side, mixed, step = _measure(settings, side // 2, batch, device)
+    while step == math.inf and batch > 1:
+        batch //= 2
+        side, mixed, step = _measure(settings, side, batch, device)
+    if step == math.inf:
+        raise MemoryError(f"out of memory at {side} pixels with one image: choose a smaller --image-size")
+    # A validation has no backward pass, which takes two thirds of a step.
+    checks = VALIDATIONS * validation * step / batch / 3
+    most = max(1, int((TRAINING_SHARE * 60 * minutes - checks) / step))
+    pass_steps = images // batch
+    limit = None if most >= pass_steps else max(batch, most * batch)
+    epochs = 1 if limit else min(MOST_EPOCHS, most // pass_steps)
+    plan = Plan(side, batch, mixed, epochs, max(1, epochs // VALIDATIONS), limit, round(step, 3))
+    given = {key: settings[key] for key in plan.settings if settings.get(key) is not None}
+    chosen = {**plan.__dict__, **given}
+    return Plan(**{**chosen, "val_interval": min(chosen["val_interval"], chosen["epochs"])})
+
+
+def _measure(
+    settings: Mapping[str, Any], side: int | None, batch: int, device: torch.device
+) -> tuple[int, bool, float]:
+    """Return the side, whether bfloat16 is faster, and the seconds of a step; infinite where memory runs out."""
+    training = _training(settings, side).to(device)
+    side = training.network.stack.encoder.image_size
+    given = settings.get("mixed_precision")
+    choices = [given] if given is not None else [True, False] if device.type == "cpu" else [True]
+    seconds = {}
+    for mixed in choices:
+        training.network.mixed_precision = mixed
+        try:
+            _step(training, batch, side, device)  # the first one prepares memory
+            started = time.perf_counter()
+            _step(training, batch, side, device)
+            seconds[mixed] = time.perf_counter() - started
+        except torch.OutOfMemoryError:
+            seconds[mixed] = math.inf
+    best = min(seconds, key=lambda mixed: seconds[mixed])
+    return side, bool(best), seconds[best]
+
+
+def _training(settings: Mapping[str, Any], side: int | None) -> PromptedTraining:
+    name, pretrained = settings.get("encoder_name", "medsam_lite"), settings.get("pretrained", True)
+    network = new_stage(
+        build_encoder(name, pretrained, side, quantise=settings.get("quantise")),
+        head="prompts",
+        name="measured",
+        decoder="lora",
+        lora={"r": 8},
+        pretrained=pretrained,
+    )
+    assert isinstance(network, PromptableSegmenter)  # the head is one of prompts
+    return PromptedTraining(network).train()
+
+
+def _step(training: PromptedTraining, batch: int, side: int, device: torch.device) -> None:
+    """Run a step on noise with an object in the middle, prompted as the bundle does by default."""
+    quarter = side // 4
+    truth = torch.zeros(batch, 4, side, side, device=device)
+    truth[..., quarter : 3 * quarter, quarter : 3 * quarter] = 1
+    boxes = torch.zeros(batch, 4, 4, device=device)
+    boxes[:, :2] = torch.tensor([quarter, quarter, 3 * quarter, 3 * quarter], device=device)
+    points = torch.full((batch, 4, 2, 2), side / 2, device=device)
+    labels = torch.full((batch, 4, 2), -1, device=device)
+    labels[:, 2, :1] = labels[:, 3] = 1
+    image = torch.rand(batch, 3, side, side, device=device)
+    answers = training(image=image, boxes=boxes, points=points, point_labels=labels, truth=truth)
+    PromptedLoss()(*answers).backward()
+    training.zero_grad()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
