@@ -71,7 +71,9 @@ def compare(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, An
         >>> compare([row | {"dice": 0.5}], [row | {"dice": 0.75}])[0]["gain"]
         0.25
     """
-    keys = [{(row["image"], row["object"], row["mode"]): row["dice"] for row in rows} for rows in (before, after)]
+    keys = [
+        {(row["image"], row["object"], row["mode"]): row["dice"] for row in rows} for rows in (before, after)
+    ]
     if keys[0].keys() != keys[1].keys():
         raise ValueError(
             f"expected the objects that were scored before, {len(keys[0])} rows, found {len(keys[1])} rows"

@@ -28,8 +28,8 @@ def cross_validate(
         watch: follows the scoring.
 
     Returns:
-        items of :func:`monai_lora_sam.adaptation.comparison.compare` over the objects of all folds, with `folds`: the mean
-        Dice after adaptation in each fold.
+        items of :func:`monai_lora_sam.adaptation.compare` over the objects of all folds, with `folds`: the mean Dice
+        after adaptation in each fold.
 
     Raises:
         ValueError: fewer cases than folds.

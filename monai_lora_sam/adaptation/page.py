@@ -78,7 +78,9 @@ def write_adaptation_page(path: Path, request: AdaptationRequest, result: Adapta
         sections.append(Section("Cross-validation", [_folds_table(result.cross_validation)]))
     sections += [
         Section("Use it", [Text(result.command)]),
-        Section("Cases", [Text("Masks for the tight box."), Gallery(_viewers(trained, result.data.class_names))]),
+        Section(
+            "Cases", [Text("Masks for the tight box."), Gallery(_viewers(trained, result.data.class_names))]
+        ),
         Section("Training", [Columns("Curves", _curves(trained.history)), Facts(facts)]),
     ]
     write_page(path, f"Adapter {request.name}", sections, "Research only: not for clinical decisions.")
@@ -142,7 +144,9 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> list[Chart]:
     dice = [(line["epoch"], line["val_dice"]) for line in history if "val_dice" in line]
     places, values = [epoch for epoch, _ in dice], [value for _, value in dice]
     return [
-        Chart(line_chart([Series("loss", epochs, [line["loss"] for line in history])], "epoch", "training loss")),
+        Chart(
+            line_chart([Series("loss", epochs, [line["loss"] for line in history])], "epoch", "training loss")
+        ),
         Chart(line_chart([Series("Dice", places, values)], "epoch", "validation Dice, all prompts", False)),
     ]
 

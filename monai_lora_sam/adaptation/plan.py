@@ -62,9 +62,9 @@ def make_plan(
 ) -> Plan:
     """Measure one training step and choose side, batch, precision and number of epochs.
 
-    The side is the encoder's own, halved (down to 256) while a time has room for fewer than 40 steps. The batch is 4, or
-    fewer where there are fewer images, and is halved while it does not fit the memory of a GPU. On the CPU the faster
-    one of bfloat16 and float32 is taken, on a GPU bfloat16.
+    The side is the encoder's own, halved (down to 256) while the time has room for fewer than 40 steps. The batch is 4,
+    or fewer where there are fewer images, and is halved while it does not fit the memory of a GPU. On the CPU the
+    faster one of bfloat16 and float32 is taken, on a GPU bfloat16.
 
     Args:
         settings: keys of the bundle that are given, such as `encoder_name`, `pretrained`, `quantise`; those that a plan

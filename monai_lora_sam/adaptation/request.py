@@ -58,7 +58,9 @@ class AdaptationRequest:
             raise ValueError(f"folds: expected 2 or more, found {self.folds}")
         for key in OWN_KEYS:
             if key in self.keys:
-                raise ValueError(f"--{key}: expected a key that is not set by IMAGES, --name or --out, found it")
+                raise ValueError(
+                    f"--{key}: expected a key that is not set by IMAGES, --name or --out, found it"
+                )
         bundle_settings(BUNDLE, overrides=dict(self.keys))
 
     @property

@@ -153,5 +153,14 @@ def _planned(request: AdaptationRequest, images: int, validation: int, device: t
 def _command(request: AdaptationRequest) -> str:
     weights = request.keys.get("pretrained", True)
     more = ["--weights", str(weights)] if isinstance(weights, str) else []
-    words = ["monai-lora-sam", "segment", "IMAGE", "--box", "X0,Y0,X1,Y1", "--adapter", str(request.out), *more]
+    words = [
+        "monai-lora-sam",
+        "segment",
+        "IMAGE",
+        "--box",
+        "X0,Y0,X1,Y1",
+        "--adapter",
+        str(request.out),
+        *more,
+    ]
     return shlex.join([*words, "--out", "results"])

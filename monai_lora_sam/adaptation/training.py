@@ -84,7 +84,10 @@ def train_and_score(
             done += 1
             watch("scored images", done, len(scored))
 
-        rows[name.partition("_")[0]] = (score(network.to(device), scored, class_names, folder, advance), folder)
+        rows[name.partition("_")[0]] = (
+            score(network.to(device), scored, class_names, folder, advance),
+            folder,
+        )
 
     scores_of("before", _base(keys))
     run = run_bundle(
@@ -100,16 +103,12 @@ def train_and_score(
     )
     parameters = sum(parameter.numel() for parameter in run.parser.get_parsed_content("trained"))
     best = out / "training" / "best"
-    stage = load_stage(
-        best, pretrained=keys.get("pretrained", True), mixed_precision=keys["mixed_precision"]
-    )
+    stage = load_stage(best, pretrained=keys.get("pretrained", True), mixed_precision=keys["mixed_precision"])
     # Another training in the same folder gets scores of its own.
     scores_of(f"after_{read_card(best)['fingerprint'][:8]}", cast(PromptableSegmenter, stage))
     (before, before_folder), (after, after_folder) = rows["before"], rows["after"]
     history = read_history(out / "training" / "history.jsonl")
-    return TrainedAdapter(
-        best, parameters, before, after, before_folder, after_folder, scored, history
-    )
+    return TrainedAdapter(best, parameters, before, after, before_folder, after_folder, scored, history)
 
 
 def _base(keys: Mapping[str, Any]) -> PromptableSegmenter:

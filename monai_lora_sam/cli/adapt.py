@@ -45,11 +45,14 @@ def adapt(
     modality: Annotated[
         str | None, typer.Option(help="As DICOM names it: CT, MR, US, OP … CT gets the window ct_abdomen.")
     ] = None,
-    minutes: Annotated[float, typer.Option(help="Time for everything; the training is planned for it.")] = 10.0,
+    minutes: Annotated[
+        float, typer.Option(help="Time for everything; the training is planned for it.")
+    ] = 10.0,
     folds: Annotated[int | None, typer.Option(help="Cross-validate with so many parts, too.")] = None,
     few_shot: Annotated[int | None, typer.Option(help="Train on so many cases, drawn by the seed.")] = None,
     encoder: Annotated[
-        str, typer.Option(help="Base: medsam_lite, mini, mini_vit, mobile_sam, sam_vit_b, sam_vit_l, sam_vit_h.")
+        str,
+        typer.Option(help="Base: medsam_lite, mini, mini_vit, mobile_sam, sam_vit_b, sam_vit_l, sam_vit_h."),
     ] = "medsam_lite",
     weights: Annotated[
         str | None,

@@ -115,7 +115,9 @@ def evaluate_prompts(
         rows = done.get(entry["image"], [])
         if objects and {row["object"] for row in rows} != {thing.name for thing in objects}:
             pixels = (
-                read_colour_image(entry["image"]).pixels if colour else read_image(entry["image"]).pixels[..., None]
+                read_colour_image(entry["image"]).pixels
+                if colour
+                else read_image(entry["image"]).pixels[..., None]
             )
             if pixels.shape[:2] != objects[0].mask.shape:
                 raise ValueError(

@@ -17,8 +17,8 @@ from monai_lora_sam.files import atomic_write
 class EpochLog:
     """Draw a progress bar for each epoch, then print and store one line: loss, scores, rate, seconds.
 
-    Seconds are those of training and validation together: by the clock, and of the CPU in this process. The printed line
-    ends with the time left, by the mean of the epochs of this run.
+    Seconds are those of training and validation together: by the clock, and of the CPU in this process. The printed
+    line ends with the time left, by the mean of this run's epochs.
 
     Args:
         path: a JSON-lines file; a resumed run appends to it.

@@ -40,7 +40,12 @@ def test_it_learns_and_the_base_keeps_its_bytes(options: Settings, promptable: P
     run = run_bundle(
         BUNDLE,
         overrides=options(
-            epochs=12, learning_rate=0.02, average_momentum=0.3, augment=False, cache_rate=0.0, val_interval=12
+            epochs=12,
+            learning_rate=0.02,
+            average_momentum=0.3,
+            augment=False,
+            cache_rate=0.0,
+            val_interval=12,
         ),
     )
     lines = read_history(tmp_path / "out" / "history.jsonl")
@@ -123,7 +128,10 @@ def test_bad_data_are_named(options: Settings, pictures: Path, messages: Callabl
         del entry["label"]
     (tmp_path / "bare.json").write_text(json.dumps(content))
     for name, message in (
-        ("empty.json", r"empty.png: expected an object at \d+x64 pixels|empty.png: expected an object at 64x\d+"),
+        (
+            "empty.json",
+            r"empty.png: expected an object at \d+x64 pixels|empty.png: expected an object at 64x\d+",
+        ),
         ("bare.json", r"2 problem\(s\) in 2 file\(s\)"),
     ):
         with pytest.raises(Exception) as caught:
