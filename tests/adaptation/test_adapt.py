@@ -11,9 +11,11 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from monai_lora_sam.adaptation import Adaptation, AdaptationRequest, adapt, make_plan
+from monai_lora_sam.adaptation import plan as module
 from monai_lora_sam.adapters import read_card
 from monai_lora_sam.data import DatasetError
 from monai_lora_sam.prompting import load_promptable
@@ -197,10 +199,6 @@ def test_other_settings_in_the_same_folder_are_refused(
 
 
 def test_a_plan_fits_the_time(promptable: Path, monkeypatch: pytest.MonkeyPatch):
-    import torch
-
-    from monai_lora_sam.adaptation import plan as module
-
     cpu, settings = torch.device("cpu"), {"encoder_name": "mini", "pretrained": str(promptable)}
     sides: list[int | None] = []
 
@@ -235,8 +233,6 @@ def test_a_plan_fits_the_time(promptable: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_step_is_measured(promptable: Path):
-    import torch
-
     plan = make_plan(
         {"encoder_name": "mini", "pretrained": str(promptable), "image_size": 64},
         8,

@@ -35,11 +35,8 @@ def folders(tmp_path: Path) -> list[str]:
 
 def test_a_run_prints_scores_and_the_command(folders: list[str], tmp_path: Path):
     out = tmp_path / "out"
-    result = run(
-        app,
-        ["adapt", *folders, "--name", "blocks", "--out", str(out), "--device", "cpu", "--image-size", "64"]
-        + ["--batch", "2", "--epochs", "1", "--prompts_per_image", "2", "--rounds", "0", "--lora#r", "2"],
-    )
+    keys = "--device cpu --image-size 64 --batch 2 --epochs 1 --prompts_per_image 2 --rounds 0 --lora#r 2"
+    result = run(app, ["adapt", *folders, "--name", "blocks", "--out", str(out), *keys.split()])
     assert result.exit_code == 0, result.output
     assert "data: 5 images of 5 cases with 5 foreground" in result.output
     assert "plan: 4 images to train on, 1 to validate, 64 px, batch 2" in result.output
