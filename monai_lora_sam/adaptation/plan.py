@@ -87,15 +87,15 @@ def make_plan(
         raise ValueError(f"expected images and minutes above 0, found {images} images and {minutes} minutes")
     batch = min(settings.get("batch_size") or BATCH, images)
     side, mixed, step = _measure(settings, settings.get("image_size"), batch, device)
+    while step == math.inf and batch > 1:
+        batch //= 2
+        side, mixed, step = _measure(settings, side, batch, device)
     while (
         settings.get("image_size") is None
         and step * FEWEST_STEPS > TRAINING_SHARE * 60 * minutes
         and side // 2 >= SMALLEST_SIDE
     ):
         side, mixed, step = _measure(settings, side // 2, batch, device)
-    while step == math.inf and batch > 1:
-        batch //= 2
-        side, mixed, step = _measure(settings, side, batch, device)
     if step == math.inf:
         raise MemoryError(f"out of memory at {side} pixels with one image: choose a smaller --image-size")
     # A validation has no backward pass, which takes two thirds of a step.
@@ -104,7 +104,9 @@ def make_plan(
     pass_steps = images // batch
     limit = None if most >= pass_steps else max(batch, most * batch)
     epochs = 1 if limit else min(MOST_EPOCHS, most // pass_steps)
-    plan = Plan(side, batch, mixed, epochs, max(1, epochs // VALIDATIONS), limit, round(step, 3))
+    interval = max(1, epochs // VALIDATIONS)
+    # The last validation is that of the last epoch.
+    plan = Plan(side, batch, mixed, epochs - epochs % interval, interval, limit, round(step, 3))
     given = {key: settings[key] for key in plan.settings if settings.get(key) is not None}
     chosen = {**plan.__dict__, **given}
     return Plan(**{**chosen, "val_interval": min(chosen["val_interval"], chosen["epochs"])})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich import box
 from rich.markup import escape
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from monai_lora_sam.cli.console import console, one_line_errors, progress
@@ -26,18 +28,16 @@ app = typer.Typer()
     "monai-lora-sam adapt images masks --name polyps --out adapters/polyps --folds 5 --quantise nf4 --lora#r 4",
 )
 def adapt(
-    context: typer.Context,
-    images: Annotated[
-        Path,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            help="Folder of pictures, or of volumes as NIfTI; or a datalist, a Decathlon or a COSMOS folder."
+            metavar="IMAGES [MASKS]",
+            help="Folders of pictures, or of volumes as NIfTI, and of masks of the same names; or alone a datalist, a "
+            "Decathlon or a COSMOS folder.",
         ),
     ],
     name: Annotated[str, typer.Option(help="Of the adapter: letters, digits, - and _.")],
     out: Annotated[Path, typer.Option(help="Folder to write: adapter, report.html, command.txt.")],
-    masks: Annotated[
-        Path | None, typer.Argument(help="Folder of masks with the same names.", show_default=False)
-    ] = None,
     class_name: Annotated[
         list[str] | None,
         typer.Option(help="Name of the object of value 1, 2, … in masks; repeatable. Default: foreground."),
@@ -74,6 +74,7 @@ def adapt(
     command is given again.
     """
     with one_line_errors():
+        folders, rest = _folders_and_keys(sources)
         keys = {
             "encoder_name": encoder,
             "pretrained": weights,
@@ -81,23 +82,38 @@ def adapt(
             "batch_size": batch,
             "few_shot": few_shot,
             "seed": seed,
-            **parse_keys(context.args),
+            **parse_keys(rest),
         }
 
         from monai_lora_sam.adaptation import AdaptationRequest
         from monai_lora_sam.adaptation import adapt as run
 
         given = {key: value for key, value in keys.items() if value is not None}
+        masks = Path(folders[1]) if len(folders) == 2 else None
         request = AdaptationRequest(
-            images, masks, name, out, minutes, folds, tuple(class_name or ()), modality, device, given
+            Path(folders[0]),
+            masks,
+            name,
+            out,
+            minutes,
+            folds,
+            tuple(class_name or ()),
+            modality,
+            device,
+            given,
         )
-        with progress("") as bars:
-            tasks: dict[str, int] = {}
+        with ExitStack() as shown:
+            bars: dict[str, tuple[Progress, TaskID]] = {}
 
             def watch(items: str, done: int, count: int) -> None:
-                if items not in tasks:
-                    tasks[items] = bars.add_task(items)
-                bars.update(tasks[items], completed=done, total=count, visible=done < count)
+                """Show one bar at a time, and none while the training shows its own."""
+                if items not in bars:
+                    bar = shown.enter_context(progress(items))
+                    bars[items] = bar, bar.add_task("", total=count)
+                bars[items][0].update(bars[items][1], completed=done)
+                if done >= count:
+                    shown.close()
+                    bars.clear()
 
             result = run(request, tell=_tell, watch=watch)
     table = Table(title="Mean Dice", box=box.SIMPLE, pad_edge=False)
@@ -113,3 +129,23 @@ def adapt(
 
 def _tell(line: str) -> None:
     console.print(escape(printable(line)), soft_wrap=True, highlight=False)
+
+
+def _folders_and_keys(words: list[str]) -> tuple[list[str], list[str]]:
+    """Return one or two folders, and the keys with their values that stand among them."""
+    folders: list[str] = []
+    keys: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            folders.append(word)
+            continue
+        keys.append(word)
+        if "=" not in word and rest:
+            keys.append(rest.pop(0))
+    if not 1 <= len(folders) <= 2:
+        raise ValueError(
+            f"expected IMAGES and MASKS, or labelled data alone, found {' '.join(folders) or 'none'}"
+        )
+    return folders, keys

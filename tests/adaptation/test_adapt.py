@@ -73,9 +73,8 @@ def test_it_writes_adapter_report_and_command_and_goes_on(
         assert item["objects"] == 2 and item["gain"] == pytest.approx(item["after"] - item["before"])
     page = (out / "report.html").read_text()
     assert all(word in page for word in ("best:", "median:", "worst:", "training loss", "Before and after"))
-    assert "2 objects are held out: these means are rough" in page and "http" not in page.replace(
-        "http://www.w3", ""
-    )
+    assert "2 objects are held out: these means are rough" in page
+    assert not re.search(r'(src|href)="http', page)
     command = (out / "command.txt").read_text()
     assert re.search(r"^monai-lora-sam segment IMAGE --box \S+ --adapter \S+/out --weights", command)
 

@@ -51,6 +51,7 @@ def test_a_run_prints_scores_and_the_command(folders: list[str], tmp_path: Path)
         (["--name", "a b"], "name: expected letters"),
         (["--encoder", "nothing"], "nothing"),
         (["--device", "tpu"], "device"),
+        (["more"], "expected IMAGES and MASKS"),
     ],
 )
 def test_errors_have_one_line(folders: list[str], tmp_path: Path, more: list[str], message: str):

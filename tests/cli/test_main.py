@@ -48,6 +48,7 @@ def stage(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["prepare", "cine"],
         ["prepare", "folders"],
         ["prepare", "combine"],
+        ["adapt"],
         ["train"],
         ["evaluate"],
         ["qca"],
