@@ -60,8 +60,7 @@ def write_adaptation_page(path: Path, request: AdaptationRequest, result: Adapta
         "Base": f"{card['encoder']['name']}, {plan.image_size} px, "
         f"{card['encoder'].get('quantisation') or 'full precision'}",
         "Trained": f"{trained.parameters:,} parameters, {len(trained.history)} epochs, best after {card['epoch']}",
-        "Plan": f"batch {plan.batch_size}, {'bfloat16' if plan.mixed_precision else 'float32'}, "
-        f"{plan.step_s:.2f} s a step measured, {request.minutes:g} min asked for",
+        "Plan": f"batch {plan.batch_size}, {plan.step_s:.2f} s a step measured, {request.minutes:g} min asked for",
     }
     scored = "test images" if result.data.test else "validation images, which also chose the best epoch"
     blocks: list[Any] = [

@@ -37,7 +37,6 @@ class Plan:
     Attributes:
         image_size: side in pixels of the square that images are scaled into.
         batch_size: images a step.
-        mixed_precision: bfloat16 autocast rather than float32.
         epochs: passes over the images.
         val_interval: epochs between validations.
         limit: number of images to train on where one pass over all does not fit; None for all.
@@ -46,7 +45,6 @@ class Plan:
 
     image_size: int
     batch_size: int
-    mixed_precision: bool
     epochs: int
     val_interval: int
     limit: int | None
@@ -55,18 +53,17 @@ class Plan:
     @property
     def settings(self) -> dict[str, Any]:
         """The keys of the bundle that the plan sets."""
-        keys = ("image_size", "batch_size", "mixed_precision", "epochs", "val_interval", "limit")
+        keys = ("image_size", "batch_size", "epochs", "val_interval", "limit")
         return {key: getattr(self, key) for key in keys}
 
 
 def make_plan(
     settings: Mapping[str, Any], images: int, validation: int, minutes: float, device: torch.device
 ) -> Plan:
-    """Measure one training step and choose side, batch, precision and number of epochs.
+    """Measure one training step and choose side, batch and number of epochs.
 
     The side is the encoder's own, halved (down to 256) while the time has room for fewer than 40 steps. The batch is 4,
-    or fewer where there are fewer images, and is halved while it does not fit the memory of a GPU. On the CPU the
-    faster one of bfloat16 and float32 is taken, on a GPU bfloat16.
+    or fewer where there are fewer images, and is halved while it does not fit the memory of a GPU.
 
     Args:
         settings: keys of the bundle that are given, such as `encoder_name`, `pretrained`, `quantise`; those that a plan
@@ -89,16 +86,16 @@ def make_plan(
         raise ValueError(f"expected images and minutes above 0, found {images} images and {minutes} minutes")
     batch = min(settings.get("batch_size") or BATCH, images)
     long_s = LONG_STEP * 60 * minutes
-    side, mixed, step = _measure(settings, settings.get("image_size"), batch, device, long_s)
+    side, step = _measure(settings, settings.get("image_size"), batch, device, long_s)
     while step == math.inf and batch > 1:
         batch //= 2
-        side, mixed, step = _measure(settings, side, batch, device, long_s)
+        side, step = _measure(settings, side, batch, device, long_s)
     while (
         settings.get("image_size") is None
         and step * FEWEST_STEPS > TRAINING_SHARE * 60 * minutes
         and side // 2 >= SMALLEST_SIDE
     ):
-        side, mixed, step = _measure(settings, side // 2, batch, device, long_s)
+        side, step = _measure(settings, side // 2, batch, device, long_s)
     if step == math.inf:
         raise MemoryError(f"out of memory at {side} pixels with one image: choose a smaller --image-size")
     # A validation has no backward pass, which takes two thirds of a step.
@@ -109,7 +106,7 @@ def make_plan(
     epochs = 1 if limit else min(MOST_EPOCHS, most // pass_steps)
     interval = max(1, epochs // VALIDATIONS)
     # The last validation is that of the last epoch.
-    plan = Plan(side, batch, mixed, epochs - epochs % interval, interval, limit, round(step, 3))
+    plan = Plan(side, batch, epochs - epochs % interval, interval, limit, round(step, 3))
     given = {key: settings[key] for key in plan.settings if settings.get(key) is not None}
     chosen = {**plan.__dict__, **given}
     return Plan(**{**chosen, "val_interval": min(chosen["val_interval"], chosen["epochs"])})
@@ -117,25 +114,18 @@ def make_plan(
 
 def _measure(
     settings: Mapping[str, Any], side: int | None, batch: int, device: torch.device, long_s: float
-) -> tuple[int, bool, float]:
-    """Return the side, whether bfloat16 is faster, and the seconds of a step; infinite where memory runs out.
+) -> tuple[int, float]:
+    """Return the side and the seconds of a step; infinite where memory runs out.
 
     The first step prepares memory, and a second one is timed, unless the first takes longer than `long_s` seconds.
     """
     training = _training(settings, side).to(device)
     side = training.network.stack.encoder.image_size
-    given = settings.get("mixed_precision")
-    choices = [given] if given is not None else [True, False] if device.type == "cpu" else [True]
-    seconds = {}
-    for mixed in choices:
-        training.network.mixed_precision = mixed
-        try:
-            first = _step(training, batch, side, device)
-            seconds[mixed] = first if first > long_s else _step(training, batch, side, device)
-        except torch.OutOfMemoryError:
-            seconds[mixed] = math.inf
-    best = min(seconds, key=lambda mixed: seconds[mixed])
-    return side, bool(best), seconds[best]
+    try:
+        first = _step(training, batch, side, device)
+        return side, first if first > long_s else _step(training, batch, side, device)
+    except torch.OutOfMemoryError:
+        return side, math.inf
 
 
 def _training(settings: Mapping[str, Any], side: int | None) -> PromptedTraining:
@@ -147,6 +137,7 @@ def _training(settings: Mapping[str, Any], side: int | None) -> PromptedTraining
         decoder="lora",
         lora={"r": 8},
         pretrained=pretrained,
+        mixed_precision=settings.get("mixed_precision", True),
     )
     assert isinstance(network, PromptableSegmenter)  # the head is one of prompts
     return PromptedTraining(network).train()

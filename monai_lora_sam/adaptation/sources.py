@@ -96,8 +96,8 @@ def open_data(
     )
     written = read_datalist(datalist)
     return AdaptationData(
-        datalist,
-        ["background", *object_names(datalist)],
-        *(written[split] for split in SPLITS),
+        datalist=datalist,
+        class_names=["background", *object_names(datalist)],
+        **{split: written[split] for split in SPLITS},
         notes=list(written.get("warnings") or []),
     )

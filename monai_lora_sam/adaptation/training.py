@@ -103,7 +103,9 @@ def train_and_score(
     )
     parameters = sum(parameter.numel() for parameter in run.parser.get_parsed_content("trained"))
     best = out / "training" / "best"
-    stage = load_stage(best, pretrained=keys.get("pretrained", True), mixed_precision=keys["mixed_precision"])
+    stage = load_stage(
+        best, pretrained=keys.get("pretrained", True), mixed_precision=keys.get("mixed_precision", True)
+    )
     # Another training in the same folder gets scores of its own.
     scores_of(f"after_{read_card(best)['fingerprint'][:8]}", cast(PromptableSegmenter, stage))
     (before, before_folder), (after, after_folder) = rows["before"], rows["after"]
@@ -116,6 +118,6 @@ def _base(keys: Mapping[str, Any]) -> PromptableSegmenter:
         keys.get("encoder_name", "medsam_lite"),
         keys.get("pretrained", True),
         keys["image_size"],
-        keys["mixed_precision"],
+        keys.get("mixed_precision", True),
         keys.get("quantise"),
     )

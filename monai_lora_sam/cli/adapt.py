@@ -69,7 +69,7 @@ def adapt(
 ) -> None:
     """Train a LoRA adapter on images and masks, compare it with its base, and write a report.
 
-    The data are checked first and all problems listed. Size, batch, precision and length fit the machine and the time.
+    The data are checked first and all problems listed. Size, batch and length fit the machine and the time.
     Every other key of the bundle modality_adapter is an option, too: --key value. A killed run goes on when the same
     command is given again.
     """

@@ -201,11 +201,9 @@ def test_a_plan_fits_the_time(promptable: Path, monkeypatch: pytest.MonkeyPatch)
     cpu, settings = torch.device("cpu"), {"encoder_name": "mini", "pretrained": str(promptable)}
     sides: list[int | None] = []
 
-    def measure(
-        settings: Any, side: int | None, batch: int, device: Any, long_s: float
-    ) -> tuple[int, bool, float]:
+    def measure(settings: Any, side: int | None, batch: int, device: Any, long_s: float) -> tuple[int, float]:
         sides.append(side)
-        return side or 1024, False, 2.0 * ((side or 1024) / 512) ** 2
+        return side or 1024, 2.0 * ((side or 1024) / 512) ** 2
 
     monkeypatch.setattr(module, "_measure", measure)
     plan = make_plan(settings, 16, 4, 10, cpu)
@@ -221,12 +219,12 @@ def test_a_plan_fits_the_time(promptable: Path, monkeypatch: pytest.MonkeyPatch)
     assert (fixed.epochs, fixed.image_size, fixed.batch_size, fixed.val_interval) == (3, 512, 2, 1)
     assert make_plan(settings, 2, 1, 100000, cpu).epochs == 200
 
-    def too_large(settings: Any, side: int | None, batch: int, *_: Any) -> tuple[int, bool, float]:
-        return 256, True, float("inf") if batch > 1 else 0.5
+    def too_large(settings: Any, side: int | None, batch: int, *_: Any) -> tuple[int, float]:
+        return 256, float("inf") if batch > 1 else 0.5
 
     monkeypatch.setattr(module, "_measure", too_large)
     assert make_plan(settings, 16, 4, 1, cpu).batch_size == 1
-    monkeypatch.setattr(module, "_measure", lambda *_: (256, True, float("inf")))
+    monkeypatch.setattr(module, "_measure", lambda *_: (256, float("inf")))
     with pytest.raises(MemoryError, match="choose a smaller --image-size"):
         make_plan(settings, 16, 4, 1, cpu)
     with pytest.raises(ValueError, match="expected images and minutes above 0"):
