@@ -10,14 +10,15 @@ from typing import Any
 
 import torch
 
+from monai_lora_sam.adaptation.comparison import MOST_SCORED
 from monai_lora_sam.adaptation.prompted_training import PromptedTraining
 from monai_lora_sam.encoders import build_encoder
 from monai_lora_sam.losses import PromptedLoss
 from monai_lora_sam.networks import PromptableSegmenter
 from monai_lora_sam.stages import new_stage
 
-#: Share of the time that training steps may take; the rest is for loading, validation and scores.
-TRAINING_SHARE = 0.6
+#: Share of the time that is planned; the rest is for loading and writing.
+PLANNED_SHARE = 0.8
 #: Most passes over the images, of which few images in much time would get more.
 MOST_EPOCHS = 200
 #: Validations in a training.
@@ -26,8 +27,8 @@ VALIDATIONS = 10
 FEWEST_STEPS, SMALLEST_SIDE = 40, 256
 #: Share of the time above which a first step is long enough to be the measure itself.
 LONG_STEP = 0.02
-#: Images a step where nothing else is asked for.
-BATCH = 4
+#: Images a step where nothing else is asked for. A CPU is no faster with more, and each takes 2 GB at the default base.
+BATCH, CPU_BATCH = 4, 2
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def make_plan(
     """Measure one training step and choose side, batch and number of epochs.
 
     The side is the encoder's own, halved (down to 256) while the time has room for fewer than 40 steps. The batch is 4,
-    or fewer where there are fewer images, and is halved while it does not fit the memory of a GPU.
+    or 2 on a CPU, or fewer where there are fewer images, and is halved while it does not fit the memory of a GPU.
+    Validations, the scores of both networks and the measurement itself count as well.
 
     Args:
         settings: keys of the bundle that are given, such as `encoder_name`, `pretrained`, `quantise`; those that a plan
@@ -84,26 +86,30 @@ def make_plan(
     """
     if images < 1 or not minutes > 0:
         raise ValueError(f"expected images and minutes above 0, found {images} images and {minutes} minutes")
-    batch = min(settings.get("batch_size") or BATCH, images)
+    started = time.perf_counter()
+    planned_s = PLANNED_SHARE * 60 * minutes
+    batch = min(settings.get("batch_size") or (CPU_BATCH if device.type == "cpu" else BATCH), images)
     long_s = LONG_STEP * 60 * minutes
     side, step = _measure(settings, settings.get("image_size"), batch, device, long_s)
     while step == math.inf and batch > 1:
         batch //= 2
         side, step = _measure(settings, side, batch, device, long_s)
     while (
-        settings.get("image_size") is None
-        and step * FEWEST_STEPS > TRAINING_SHARE * 60 * minutes
-        and side // 2 >= SMALLEST_SIDE
+        settings.get("image_size") is None and step * FEWEST_STEPS > planned_s and side // 2 >= SMALLEST_SIDE
     ):
         side, step = _measure(settings, side // 2, batch, device, long_s)
     if step == math.inf:
         raise MemoryError(f"out of memory at {side} pixels with one image: choose a smaller --image-size")
-    # A validation has no backward pass, which takes two thirds of a step.
-    checks = VALIDATIONS * validation * step / batch / 3
-    most = max(1, int((TRAINING_SHARE * 60 * minutes - checks) / step))
+    planned_s -= time.perf_counter() - started
+    # Without a backward pass an image takes a third of its share of a step.
+    check_s = validation * step / batch / 3
+    planned_s -= 2 * min(validation, MOST_SCORED) / max(1, validation) * check_s  # both networks are scored
     pass_steps = images // batch
-    limit = None if most >= pass_steps else max(batch, most * batch)
-    epochs = 1 if limit else min(MOST_EPOCHS, most // pass_steps)
+    epochs = max(0, int(planned_s / (pass_steps * step + check_s)))
+    if epochs > VALIDATIONS:
+        epochs = min(MOST_EPOCHS, int((planned_s - VALIDATIONS * check_s) / (pass_steps * step)))
+    limit = None if epochs else batch * max(1, int((planned_s - check_s) / step))
+    epochs = max(1, epochs)
     interval = max(1, epochs // VALIDATIONS)
     # The last validation is that of the last epoch.
     plan = Plan(side, batch, epochs - epochs % interval, interval, limit, round(step, 3))

@@ -203,18 +203,19 @@ def test_a_plan_fits_the_time(promptable: Path, monkeypatch: pytest.MonkeyPatch)
 
     def measure(settings: Any, side: int | None, batch: int, device: Any, long_s: float) -> tuple[int, float]:
         sides.append(side)
-        return side or 1024, 2.0 * ((side or 1024) / 512) ** 2
+        return side or 1024, 1.0 * ((side or 1024) / 512) ** 2
 
     monkeypatch.setattr(module, "_measure", measure)
     plan = make_plan(settings, 16, 4, 10, cpu)
-    assert sides == [None] and plan.batch_size == 4 and plan.limit is None
-    assert 0.4 * 600 < plan.epochs * 4 * plan.step_s + 10 * 4 * plan.step_s / 12 < 0.7 * 600
+    assert sides == [None] and plan.batch_size == 2 and plan.limit is None
+    passes, scores = plan.epochs * 8 * plan.step_s, (10 + 2) * 4 * plan.step_s / 2 / 3
+    assert 0.7 * 600 < passes + scores < 0.8 * 600
     assert plan.epochs // plan.val_interval >= 10
     sides.clear()
-    plan = make_plan(settings, 1000, 4, 2, cpu)
+    plan = make_plan(settings, 1000, 4, 0.8, cpu)
     assert sides == [None, 512, 256] and plan.image_size == 256
     assert plan.epochs == 1 and plan.limit is not None and plan.limit < 1000
-    assert plan.limit / 4 * plan.step_s < 0.7 * 120
+    assert plan.limit / 2 * plan.step_s < 0.8 * 48
     fixed = make_plan({**settings, "epochs": 3, "image_size": 512, "batch_size": 2}, 16, 4, 1, cpu)
     assert (fixed.epochs, fixed.image_size, fixed.batch_size, fixed.val_interval) == (3, 512, 2, 1)
     assert make_plan(settings, 2, 1, 100000, cpu).epochs == 200
