@@ -97,7 +97,7 @@ def adapt(
     plan = _planned(request, len(training[: request.keys.get("limit")]), len(data.validation), device)
     tell(
         f"plan: {len(training)} images to train on, {len(data.validation)} to validate, {plan.image_size} px, batch "
-        f"{plan.batch_size}, {plan.epochs} epochs, {plan.step_s:.2f} s a step on {device}"
+        f"{plan.batch_size}, {plan.epochs} epoch{'s' * (plan.epochs > 1)}, {plan.step_s:.2f} s a step on {device}"
     )
     if plan.limit:
         tell(f"note: {plan.limit} of {len(training)} images fit the time; give more --minutes for all")

@@ -103,6 +103,9 @@ def test_a_base_in_4_bits_trains_and_comes_back_the_same(options: Settings, tmp_
             pretrained=str(tmp_path / "base"),
             quantise="nf4",
             epochs=1,
+            limit=2,
+            prompts_per_image=1,
+            rounds=0,
             decoder="full",
         ),
     )
