@@ -15,7 +15,6 @@ from monai_lora_sam.evaluation import labelled_objects, mask_file
 from monai_lora_sam.images import read_colour_image, read_label
 from monai_lora_sam.report import (
     Chart,
-    Columns,
     Facts,
     Gallery,
     Notes,
@@ -80,9 +79,14 @@ def write_adaptation_page(path: Path, request: AdaptationRequest, result: Adapta
         Section(
             "Cases", [Text("Masks for the tight box."), Gallery(_viewers(trained, result.data.class_names))]
         ),
-        Section("Training", [Columns("Curves", _curves(trained.history)), Facts(facts)]),
+        Section("Training", [*_curves(trained.history), Facts(facts)]),
     ]
-    write_page(path, f"Adapter {request.name}", sections, "Research only: not for clinical decisions.")
+    write_page(
+        path,
+        f"Adapter {request.name}",
+        sections,
+        f"LoRA on {card['encoder']['name']}, {len(result.data.training)} training images",
+    )
 
 
 def _comparison_table(comparison: Sequence[Mapping[str, Any]], caption: str) -> Table:
@@ -142,22 +146,28 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> list[Chart]:
     epochs = [line["epoch"] for line in history]
     dice = [(line["epoch"], line["val_dice"]) for line in history if "val_dice" in line]
     places, values = [epoch for epoch, _ in dice], [value for _, value in dice]
-    return [
+    charts = [
         Chart(
             line_chart([Series("loss", epochs, [line["loss"] for line in history])], "epoch", "training loss")
         ),
         Chart(line_chart([Series("Dice", places, values)], "epoch", "validation Dice, all prompts", False)),
     ]
+    # A single value has no line.
+    return [chart for chart, points in zip(charts, (epochs, places), strict=True) if len(points) > 1]
 
 
 def _viewers(trained: TrainedAdapter, class_names: Sequence[str]) -> list[Viewer]:
-    """Return the best, the median and the worst object after adaptation."""
+    """Return the best, the median and the worst object after adaptation; with one or two objects fewer."""
     before, after = (
         {(row["image"], row["object"]): row for row in rows if row["mode"] == SHOWN_MODE}
         for rows in (trained.before, trained.after)
     )
     ranked = sorted(after, key=lambda key: after[key]["dice"])
-    chosen = {"best": ranked[-1], "median": ranked[len(ranked) // 2], "worst": ranked[0]}
+    chosen = {"best": ranked[-1]}
+    if len(ranked) > 2:
+        chosen["median"] = ranked[len(ranked) // 2]
+    if len(ranked) > 1:
+        chosen["worst"] = ranked[0]
     entries = {entry["image"]: entry for entry in trained.scored}
     viewers = []
     for word, (image, name) in chosen.items():
