@@ -92,7 +92,10 @@ def test_the_shipped_student_keeps_the_first_blocks_of_imagenet(file: Path) -> N
     card, student = read_card(folder), build_encoder("mini", pretrained=True)
     assert student.fingerprint == card["encoder"]["fingerprint"]
     assert (card["teacher"]["name"], student.image_size) == ("medsam_lite", 512)
-    tensors, imagenet = student.model.state_dict(), build_encoder("mini", pretrained="imagenet").model.state_dict()
+    tensors, imagenet = (
+        student.model.state_dict(),
+        build_encoder("mini", pretrained="imagenet").model.state_dict(),
+    )
     kept = [f"layers.{index}." for index in range(card["settings"]["frozen_blocks"])]
     for name, tensor in imagenet.items():
         if name.startswith(("stem.", *kept)):
