@@ -10,19 +10,22 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import _engine_run_backward
 from torch.nn import functional
 
 from monai_lora_sam.encoders import fused_attention
 from monai_lora_sam.memory.configuration import LEAST_8BIT_ELEMENTS, OPTIMISERS, StepConfiguration
 from monai_lora_sam.memory.fake_network import make_fake, meta_segmenter
 from monai_lora_sam.memory.ledger import History, Ledger, kept_for_backward
-from monai_lora_sam.memory.target import CudaOperators
+from monai_lora_sam.memory.repeated_blocks import copies_of, follow, join_alike
+from monai_lora_sam.memory.target import CudaOperators, cpu_workspace, cuda_workspace
 
 GIB = 2**30
 #: Parts of a peak, in the order in which they are shown.
 PARTS = ("weights", "gradients", "optimiser", "average", "activations", "temporaries", "constant")
-#: Batches that run; a storage whose bytes are a multiple of one grows with the batch.
-PRIMES = (37, 41, 43, 47)
+#: Batches that run, of which one divides no side and no dimension of a weight: a storage whose bytes are a multiple of
+#: it grows with the batch.
+PRIMES = (37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97)
 #: Bytes that libraries take from the allocator besides: workspaces of cuBLAS on CUDA.
 CONSTANT = {"cuda": 32 * 2**20, "cpu": 0}
 
@@ -74,12 +77,13 @@ class StepMemory:
 
     Args:
         configuration: of the step.
+        join: run one block for all that are built alike.
 
     Raises:
         ValueError: a size, target, layer or quantisation that the encoder cannot take.
     """
 
-    def __init__(self, configuration: StepConfiguration) -> None:
+    def __init__(self, configuration: StepConfiguration, join: bool = True) -> None:
         self.configuration = configuration
         network = meta_segmenter(configuration)
         self.image_size = network.stack.encoder.image_size
@@ -87,8 +91,9 @@ class StepMemory:
         self.scales = configuration.device == "cuda"
         batch = configuration.batch
         if self.scales:
-            batch = next(prime for prime in PRIMES if self.image_size % prime)
-        self.history = _run(network, configuration, self.image_size, batch, self.scales)
+            sizes = {self.image_size, *(size for p in network.parameters() for size in p.shape)}
+            batch = next(prime for prime in PRIMES if all(size % prime for size in sizes))
+        self.history = _run(network, configuration, self.image_size, batch, self.scales, join)
 
     def predict(self, batch: int) -> Prediction:
         """Return the prediction at a batch."""
@@ -140,29 +145,33 @@ def predict(configuration: StepConfiguration) -> Prediction:
     return step_memory(configuration).predict(configuration.batch)
 
 
-def _run(network: Any, configuration: StepConfiguration, side: int, batch: int, scales: bool) -> History:
+def _run(network: Any, configuration: StepConfiguration, side: int, batch: int, scales: bool, join: bool) -> History:
     """Run a step on fake tensors and return its history."""
-    ledger = Ledger()
+    ledger = Ledger(cuda_workspace if configuration.device == "cuda" else cpu_workspace)
     training = configuration.training
+    counts = join_alike(network.stack.encoder) if join else {}
     with ExitStack() as contexts:
         contexts.enter_context(FakeTensorMode())
         make_fake(network)
+        copies = copies_of(network, counts)
+        contexts.enter_context(ledger)
+        held = (*network.parameters(), *network.buffers())
+        ledger.assign(((tensor, copies.get(id(tensor), 1)) for tensor in held), "weights")
+        follow(ledger, counts)
+        contexts.enter_context(kept_for_backward(ledger) if training else torch.no_grad())
+        image = torch.empty(batch, 3, side, side)
+        mask = torch.empty(batch, 1, side, side, dtype=torch.uint8)
         if configuration.device == "cuda":
             contexts.enter_context(fused_attention())
             contexts.enter_context(CudaOperators())
-        contexts.enter_context(ledger)
-        ledger.assign((*network.parameters(), *network.buffers()), "weights")
-        if training:
-            contexts.enter_context(kept_for_backward(ledger))
-        else:
-            contexts.enter_context(torch.no_grad())
-        image = torch.empty(batch, 3, side, side)
         logits = network(image)
         if training:
-            mask = torch.empty(batch, 1, side, side, dtype=torch.uint8)
-            dice_and_cross_entropy(logits, mask).backward()
-            gradients = [p.grad for p in network.parameters() if p.grad is not None]
-            ledger.assign(gradients, "gradients")
+            loss = dice_and_cross_entropy(logits, mask)
+            # `loss.backward()` would switch the operators of CUDA off, and checkpointing computes blocks again.
+            ledger.backward = True
+            _engine_run_backward((loss,), (torch.ones_like(loss),), False, False, (), accumulate_grad=True)
+            trained = [p for p in network.parameters() if p.grad is not None]
+            ledger.assign(((p.grad, copies.get(id(p), 1)) for p in trained), "gradients")
         return ledger.history(batch, scales, configuration.device)
 
 

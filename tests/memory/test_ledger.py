@@ -17,9 +17,9 @@ def _history(network: nn.Module, shape: tuple[int, ...]):
     ledger = Ledger()
     with FakeTensorMode(), ledger, kept_for_backward(ledger):
         make_fake(network)
-        ledger.assign(network.parameters(), "weights")
+        ledger.assign(((p, 1) for p in network.parameters()), "weights")
         network(torch.empty(BATCH, *shape)).sum().backward()
-        ledger.assign([p.grad for p in network.parameters() if p.grad is not None], "gradients")
+        ledger.assign([(p.grad, 1) for p in network.parameters() if p.grad is not None], "gradients")
     return ledger.history(BATCH, True, "cuda")
 
 

@@ -59,6 +59,16 @@ def test_other_batches_follow_from_one_run():
     assert other.predict(1).peak > memory.predict(1).peak
 
 
+@pytest.mark.parametrize("settings", [{}, {"checkpointing": True}, {"strategy": "full"}])
+def test_one_block_stands_for_all_that_are_alike(settings):
+    configuration = StepConfiguration("tiny", 112, **settings)
+    joined, whole = StepMemory(configuration), StepMemory(configuration, join=False)
+    assert len(joined.history.births) < 0.9 * len(whole.history.births)
+    assert joined.history.flops == pytest.approx(whole.history.flops, rel=1e-6)
+    for batch in (1, 16):
+        assert joined.predict(batch).peak == pytest.approx(whole.predict(batch).peak, rel=0.01)
+
+
 def test_inference_takes_less_than_training():
     training = StepConfiguration("tiny", 112, 4)
     inference = replace(training, training=False)
