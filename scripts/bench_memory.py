@@ -61,7 +61,9 @@ def main(
     console.print(as_table(rows))
     errors = [abs(row["error_percent"]) for row in rows if "error_percent" in row]
     if errors:
-        console.print(f"Error of the prediction: mean {sum(errors) / len(errors):.1f} %, worst {max(errors):.1f} %")
+        console.print(
+            f"Error of the prediction: mean {sum(errors) / len(errors):.1f} %, worst {max(errors):.1f} %"
+        )
     if json_file is not None:
         from monai_lora_sam.data.datalist import write_json
 

@@ -26,7 +26,9 @@ app = typer.Typer()
 )
 def plan(
     encoder: Annotated[str, typer.Option(help="Encoder by name.")] = "medsam_lite",
-    image_size: Annotated[int | None, typer.Option(help="Side in pixels. Default: the encoder's own.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side in pixels. Default: the encoder's own.")
+    ] = None,
     strategy: Annotated[str, typer.Option(help="lora, frozen, last_n or full.")] = "lora",
     batch: Annotated[int, typer.Option(help="Images of a step.")] = 1,
     gpu: Annotated[str, typer.Option(help="Memory of the GPU, such as 8GB.")] = "8GB",
@@ -38,6 +40,7 @@ def plan(
     targets: Annotated[str | None, typer.Option(help="Preset of the adapter's layers, such as qv.")] = None,
     layers: Annotated[int | None, typer.Option(help="Adapt the last blocks alone: how many.")] = None,
     last_n: Annotated[int, typer.Option(help="Blocks that strategy last_n trains.")] = 2,
+    head: Annotated[str, typer.Option(help="Type of the head.")] = "view_segmentation",
     head_width: Annotated[int | None, typer.Option(help="Channels of the head.")] = None,
     optimiser: Annotated[str, typer.Option(help="adamw, adamw_8bit or paged_adamw_8bit.")] = "adamw",
     inference: Annotated[bool, typer.Option(help="A forward pass instead of a training step.")] = False,
@@ -74,6 +77,7 @@ def plan(
             rank,
             targets,
             layers,
+            head,
             head_width,
             base,
             quantise,

@@ -7,6 +7,8 @@ import sys
 from monai_lora_sam.memory import as_markdown, recommend
 
 ENCODERS = ("sam3:1008", "sam_vit_b:1024", "medsam_lite:256")
+#: Head of the bundle that trains stage 1.
+HEAD = "view_segmentation"
 
 
 def main(arguments: list[str]) -> None:
@@ -14,7 +16,7 @@ def main(arguments: list[str]) -> None:
     rows = []
     for argument in arguments or ENCODERS:
         name, _, side = argument.partition(":")
-        rows += recommend(name, int(side) if side else None)
+        rows += recommend(name, int(side) if side else None, head=HEAD)
     print(as_markdown(rows))
 
 

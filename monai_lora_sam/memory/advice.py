@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from monai_lora_sam.memory.cards import needed_gib
 from monai_lora_sam.memory.configuration import StepConfiguration
-from monai_lora_sam.memory.predict import Prediction, StepMemory, step_memory
+from monai_lora_sam.memory.prediction import Prediction, StepMemory, step_memory
 
 #: Batches beyond which none is looked for.
 LARGEST_BATCH = 4096
@@ -77,9 +77,7 @@ def advise(configuration: StepConfiguration, gpu_gib: float) -> list[Change]:
         most = largest_batch(memory, gpu_gib)
         speed = original.history.flops / memory.history.flops
         changes.append(Change(words, prediction, fits(prediction, gpu_gib), most, speed, same))
-    return sorted(
-        changes, key=lambda c: (not c.fits, not c.same_training, -c.speed, c.prediction.peak)
-    )
+    return sorted(changes, key=lambda c: (not c.fits, not c.same_training, -c.speed, c.prediction.peak))
 
 
 def _candidates(c: StepConfiguration, side: int) -> Iterator[tuple[str, bool, StepConfiguration]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from monai_lora_sam.adapters import STRATEGIES
 from monai_lora_sam.encoders import ENCODERS
+from monai_lora_sam.networks import HEADS
 
 #: Optimisers, with the bytes of state for each trained parameter.
 OPTIMISERS = {"adamw": 8.0, "adamw_8bit": 2.0, "paged_adamw_8bit": 0.0}
@@ -31,6 +32,7 @@ class StepConfiguration:
         strategy: ``"lora"``, ``"frozen"``, ``"last_n"`` or ``"full"``.
         last_n: blocks that ``last_n`` trains.
         rank, targets, layers: of the adapter, as ``AdapterStack.add`` takes them.
+        head: type of the head, from the registry; one that gives masks.
         head_width: channels of the head; None for its own default.
         base: type of the base's weights, ``"float32"`` or ``"bfloat16"``.
         quantise: ``"nf4"`` for linear layers in 4 bits, or None.
@@ -57,6 +59,7 @@ class StepConfiguration:
     rank: int = 16
     targets: str | Sequence[str] | None = None
     layers: int | None = None
+    head: str = "segmentation"
     head_width: int | None = None
     base: str = "float32"
     quantise: str | None = None
@@ -69,6 +72,7 @@ class StepConfiguration:
 
     def __post_init__(self) -> None:
         _choice("encoder", self.encoder, ENCODERS.names())
+        _choice("head", self.head, HEADS.names())
         _choice("strategy", self.strategy, STRATEGIES)
         _choice("base", self.base, PRECISIONS)
         _choice("optimiser", self.optimiser, OPTIMISERS)

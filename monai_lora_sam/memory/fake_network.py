@@ -74,6 +74,7 @@ def meta_segmenter(configuration: StepConfiguration) -> AdaptedSegmenter:
         lora = {"r": c.rank, "alpha": 2 * c.rank, "targets": c.targets, "layers": c.layers}
         network = build_segmenter(
             encoder,
+            c.head,
             strategy=c.strategy,
             last_n=c.last_n,
             lora=lora,

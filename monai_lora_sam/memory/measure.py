@@ -12,7 +12,7 @@ from torch import nn
 
 from monai_lora_sam.encoders import build_encoder
 from monai_lora_sam.memory.configuration import EIGHT_BIT, StepConfiguration
-from monai_lora_sam.memory.predict import dice_and_cross_entropy
+from monai_lora_sam.memory.prediction import dice_and_cross_entropy
 from monai_lora_sam.networks import build_segmenter
 
 
@@ -67,7 +67,9 @@ def measure(configuration: StepConfiguration) -> Measurement:
         step()
         torch.cuda.synchronize(device)
         seconds = time.perf_counter() - started
-        return Measurement(torch.cuda.max_memory_allocated(device), seconds, torch.cuda.get_device_name(device))
+        return Measurement(
+            torch.cuda.max_memory_allocated(device), seconds, torch.cuda.get_device_name(device)
+        )
     step()
     seconds = time.perf_counter() - started
     state = [] if optimiser is None else [t for s in optimiser.state.values() for t in s.values()]
@@ -76,7 +78,9 @@ def measure(configuration: StepConfiguration) -> Measurement:
         for tensor in [*network.parameters(), *network.buffers(), *average, *state, image, mask]
         if isinstance(tensor, torch.Tensor)
     )
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
         step()
     return Measurement(before + _highest_sum(profile), seconds, "cpu")
 
@@ -88,6 +92,7 @@ def _network(c: StepConfiguration) -> Any:
     lora = {"r": c.rank, "alpha": 2 * c.rank, "targets": c.targets, "layers": c.layers}
     return build_segmenter(
         encoder,
+        c.head,
         strategy=c.strategy,
         last_n=c.last_n,
         lora=lora,

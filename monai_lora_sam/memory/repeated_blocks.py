@@ -40,9 +40,7 @@ def follow(ledger: Ledger, counts: dict[nn.Module, int]) -> None:
             ledger.copies = count
             ledger.open_block()
 
-        def leave(
-            _: nn.Module, __: Any, result: Any, count: int = count, before: list[int] = before
-        ) -> None:
+        def leave(_: nn.Module, __: Any, result: Any, count: int = count, before: list[int] = before) -> None:
             ledger.close_block()
             ledger.copies = before.pop()
             if isinstance(result, Tensor) and result.requires_grad:

@@ -65,7 +65,9 @@ def attend(
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
         query, key, value = (x.to(dtype) for x in (query, key, value))
-        attn_mask = attn_mask.to(dtype) if attn_mask is not None and attn_mask.is_floating_point() else attn_mask
+        attn_mask = (
+            attn_mask.to(dtype) if attn_mask is not None and attn_mask.is_floating_point() else attn_mask
+        )
     width = query.shape[-1]
     scale = width**-0.5 if scale is None else scale
     if width % 8:

@@ -41,7 +41,9 @@ def test_a_convolution_keeps_its_input_for_the_weights_gradient():
 
 
 def test_frozen_parameters_have_no_gradients():
-    network = nn.Sequential(nn.Linear(64, 64, device="meta").requires_grad_(False), nn.Linear(64, 64, device="meta"))
+    network = nn.Sequential(
+        nn.Linear(64, 64, device="meta").requires_grad_(False), nn.Linear(64, 64, device="meta")
+    )
     history = _history(network, (64,))
     gradients = history.parts == "gradients"
     assert history.fixed[gradients].sum() == 4 * (64 * 64 + 64)

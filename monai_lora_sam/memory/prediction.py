@@ -26,8 +26,9 @@ PARTS = ("weights", "gradients", "optimiser", "average", "activations", "tempora
 #: Batches that run, of which one divides no side and no dimension of a weight: a storage whose bytes are a multiple of
 #: it grows with the batch.
 PRIMES = (37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97)
-#: Bytes that libraries take from the allocator besides: workspaces of cuBLAS on CUDA.
-CONSTANT = {"cuda": 32 * 2**20, "cpu": 0}
+#: Bytes that libraries take from the allocator besides, such as workspaces of cuBLAS and cuDNN. On CUDA it is the
+#: remainder, extrapolated to no image, of the peaks of SAM 3 that were measured on an H100 (``tests/memory``).
+CONSTANT = {"cuda": 256 * 2**20, "cpu": 0}
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,9 @@ def predict(configuration: StepConfiguration) -> Prediction:
     return step_memory(configuration).predict(configuration.batch)
 
 
-def _run(network: Any, configuration: StepConfiguration, side: int, batch: int, scales: bool, join: bool) -> History:
+def _run(
+    network: Any, configuration: StepConfiguration, side: int, batch: int, scales: bool, join: bool
+) -> History:
     """Run a step on fake tensors and return its history."""
     ledger = Ledger(cuda_workspace if configuration.device == "cuda" else cpu_workspace)
     training = configuration.training

@@ -25,7 +25,7 @@ H100 = [
     ("full", False, 2, 26.8),
     ("full", True, 2, 13.3),
 ]
-SAM3 = StepConfiguration("sam3", 1008, average=False)
+SAM3 = StepConfiguration("sam3", 1008, head="view_segmentation", average=False)
 
 
 def _h100(strategy: str, checkpointing: bool) -> StepConfiguration:
