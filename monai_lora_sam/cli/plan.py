@@ -52,7 +52,7 @@ def plan(
         Path | None, typer.Option("--json", help="Write the plan as JSON; - for standard output.")
     ] = None,
 ) -> None:
-    """Predict the peak memory of a training step without a GPU and without weights; say what fits, and what to change."""
+    """Predict the peak memory of a step without a GPU and without weights; say what fits, and what to change."""
     with one_line_errors():
         check_json_file(json_file)
         if apply is not None:
