@@ -27,7 +27,7 @@ from rich.table import Table
 QUICK = [("tiny", 168, 2)]
 CPU = [("tiny", 336, 2), ("medsam_lite", 256, 1), ("sam_vit_b", 256, 1)]
 CUDA = [*CPU, ("sam_vit_b", 1024, 1), ("sam3", 1008, 1), ("sam3", 1008, 2)]
-WAYS = [
+WAYS: list[dict[str, Any]] = [
     {"strategy": "lora"},
     {"strategy": "lora", "checkpointing": True},
     {"strategy": "frozen"},

@@ -129,9 +129,15 @@ class StepMemory:
         }
 
 
-@lru_cache(maxsize=64)
 def step_memory(configuration: StepConfiguration) -> StepMemory:
-    """Return the memory of a configuration, which is run once."""
+    """Return the memory of a configuration, which is run once; on CUDA once for all batches."""
+    if configuration.device == "cuda":
+        configuration = replace(configuration, batch=1)
+    return _step_memory(configuration)
+
+
+@lru_cache(maxsize=64)
+def _step_memory(configuration: StepConfiguration) -> StepMemory:
     return StepMemory(configuration)
 
 

@@ -13,6 +13,7 @@ from monai_lora_sam.memory import (
     needed_gib,
     parse_gpu,
     recommend,
+    recommendation,
     step_memory,
 )
 
@@ -62,7 +63,9 @@ def test_a_card_needs_room_beyond_the_peak():
     assert needed_gib(5.0) == pytest.approx(6.0)
 
 
-def test_the_table_grows_with_the_cards():
+def test_the_table_grows_with_the_cards(monkeypatch):
+    ways = {way: recommendation.WAYS[way] for way in ("LoRA", "frozen")}
+    monkeypatch.setattr(recommendation, "WAYS", ways)
     rows = recommend("tiny", 112, cards=(1, 2))
     assert all(rows[1].batches[way] >= rows[0].batches[way] for way in rows[0].batches)
     assert as_markdown(rows).count("\n") == 3

@@ -117,3 +117,23 @@ def test_sizes_and_4bit_that_an_encoder_cannot_take_are_refused():
 def test_another_batch_on_the_cpu_is_refused():
     with pytest.raises(ValueError, match="batch: expected 1 on the CPU, found 2"):
         StepMemory(StepConfiguration("tiny", 56, device="cpu")).predict(2)
+
+
+def _table() -> str:
+    """Return predictions beside the peaks measured on the H100 as a Markdown table, with mean and worst error."""
+    lines = [
+        "| strategy | checkpointing | batch | measured GiB | predicted GiB | error % |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    errors = []
+    for strategy, checkpointing, batch, gib in H100:
+        found = step_memory(_h100(strategy, checkpointing)).predict(batch).peak_gib
+        errors.append(100 * (found / gib - 1))
+        yes = "yes" if checkpointing else "no"
+        lines.append(f"| {strategy} | {yes} | {batch} | {gib} | {found:.2f} | {errors[-1]:+.1f} |")
+    sizes = [abs(error) for error in errors]
+    return "\n".join([*lines, "", f"Error: mean {sum(sizes) / len(sizes):.1f} %, worst {max(sizes):.1f} %."])
+
+
+if __name__ == "__main__":
+    print(_table())
