@@ -5,6 +5,7 @@ from monai_lora_sam.networks.averaged_network import averaged_network
 from monai_lora_sam.networks.device import choose_device
 from monai_lora_sam.networks.feature_identity import feature_identity
 from monai_lora_sam.networks.heads import HEADS, HeadEntry, build_head, head_card
+from monai_lora_sam.networks.mixed_precision import autocast
 from monai_lora_sam.networks.prompt_head import PromptHead
 from monai_lora_sam.networks.prompt_weights import DecoderSource, open_prompt_weights
 from monai_lora_sam.networks.promptable_segmenter import (
@@ -34,6 +35,7 @@ __all__ = [
     "SegmentationHead",
     "StageNetwork",
     "TrainableState",
+    "autocast",
     "averaged_network",
     "build_head",
     "build_promptable",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from monai_lora_sam.adapters import AdapterStack
+from monai_lora_sam.networks.mixed_precision import autocast
 from monai_lora_sam.networks.trainable_state import TrainableState
 
 
@@ -24,8 +25,8 @@ class StageNetwork(nn.Module):
         adapters: names of the adapters that are active when it runs.
         strategy: how it was or is trained, for the card.
         name: of this stage, and of its adapter where it has one.
-        mixed_precision: run in bfloat16 autocast, on CPU as on CUDA. bfloat16 has float32's range, so no
-            gradient scaler is needed. The output is float32 either way.
+        mixed_precision: run in bfloat16 autocast, on CUDA and on CPUs that have instructions for it. bfloat16 has
+            float32's range, so no gradient scaler is needed. The output is float32 either way.
         head_reads_image: the head needs the image beside the result of :meth:`read`.
     """
 
@@ -122,4 +123,4 @@ class StageNetwork(nn.Module):
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """Return the context that the network runs in."""
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.mixed_precision)
+        return autocast(device, self.mixed_precision)

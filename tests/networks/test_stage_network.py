@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from monai_lora_sam.adapters import AdapterStack
-from monai_lora_sam.networks import StageNetwork
+from monai_lora_sam.networks import StageNetwork, mixed_precision
 
 
 @pytest.fixture
@@ -34,7 +34,8 @@ def test_the_trained_part_is_the_adapters_and_the_heads(network: StageNetwork):
     assert network.adapters == ("liver",) and network.reads == {}
 
 
-def test_autocast_follows_mixed_precision(network: StageNetwork):
+def test_autocast_follows_mixed_precision(network: StageNetwork, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mixed_precision, "cpu_computes_bfloat16", lambda: True)
     for mixed, dtype in ((True, torch.bfloat16), (False, torch.float32)):
         network.mixed_precision = mixed
         with network.autocast(torch.device("cpu")):

@@ -11,6 +11,8 @@ from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 from torch.nn import functional
 
+from monai_lora_sam.networks import autocast
+
 FEATURES = (24, 32, 48)
 ALONG = 64
 DILATIONS = (1, 2, 4, 8, 16)
@@ -26,7 +28,7 @@ class DiameterNetwork(nn.Module):
     Args:
         features: channels of each level.
         along: channels of the convolutions along the vessel.
-        mixed_precision: run in bfloat16 autocast, on CPU as on CUDA. The results are float32 either way.
+        mixed_precision: run in bfloat16 autocast where the device computes in it. The results are float32 either way.
 
     Shapes:
         vessel: (B, 3, L, 33), the values of a :class:`monai_lora_sam.coronary.pipeline.StraightenedVessel`.
@@ -74,7 +76,7 @@ class DiameterNetwork(nn.Module):
         if vessel.ndim != 4 or vessel.shape[1] != 3 or vessel.shape[3] != self.columns:
             raise ValueError(f"vessel: expected (B, 3, L, {self.columns}), found {tuple(vessel.shape)}")
         vessel = convert_to_tensor(vessel, track_meta=False).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(vessel.device.type, torch.bfloat16, enabled=self.mixed_precision):
+        with autocast(vessel.device, self.mixed_precision):
             read = self.levels(vessel)
             read = self.gather(read.permute(0, 1, 3, 2).flatten(1, 2))
             for block in self.blocks:

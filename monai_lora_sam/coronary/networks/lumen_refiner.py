@@ -11,6 +11,8 @@ from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 from torch.nn import functional
 
+from monai_lora_sam.networks import autocast
+
 #: Channels of the five levels, and of the last.
 FEATURES = (32, 32, 48, 64, 96, 32)
 
@@ -26,7 +28,7 @@ class LumenRefiner(nn.Module):
     Args:
         features: six numbers of channels, see :class:`monai.networks.nets.BasicUNet`.
         block: side in pixels of a block.
-        mixed_precision: run in bfloat16 autocast, on CPU as on CUDA. The logits are float32 either way.
+        mixed_precision: run in bfloat16 autocast where the device computes in it. The logits are float32 either way.
 
     Shapes:
         image: (B, 1, H, W), 0 to 1, contrast agent dark; probability: the same, of being vessel. Any size.
@@ -73,6 +75,6 @@ class LumenRefiner(nn.Module):
         read = convert_to_tensor(read, track_meta=False).contiguous(memory_format=torch.channels_last)
         height, width = read.shape[-2:]
         read = functional.pad(read, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
-        with torch.autocast(read.device.type, torch.bfloat16, enabled=self.mixed_precision):
+        with autocast(read.device, self.mixed_precision):
             logits = self.to_pixels(self.network(self.to_channels(read)))
         return logits[..., :height, :width].float()
