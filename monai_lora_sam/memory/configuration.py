@@ -83,6 +83,10 @@ class StepConfiguration:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}: expected 1 or more, found {value!r}")
+        if self.base == "bfloat16" and (self.device == "cpu" or not self.mixed_precision):
+            raise ValueError(
+                "base 'bfloat16': expected CUDA and mixed precision, by which the head in float32 takes its features"
+            )
         if self.training and self.strategy in ("full", "last_n"):
             if self.quantise is not None:
                 raise ValueError(

@@ -18,7 +18,7 @@ from monai_lora_sam.memory.configuration import LEAST_8BIT_ELEMENTS, OPTIMISERS,
 from monai_lora_sam.memory.fake_network import make_fake, meta_segmenter
 from monai_lora_sam.memory.ledger import History, Ledger, kept_for_backward
 from monai_lora_sam.memory.repeated_blocks import copies_of, follow, join_alike
-from monai_lora_sam.memory.target import CudaOperators, cpu_workspace, cuda_workspace
+from monai_lora_sam.memory.target import CudaOperators, cuda_workspace
 
 GIB = 2**30
 #: Parts of a peak, in the order in which they are shown.
@@ -156,7 +156,7 @@ def _run(
     network: Any, configuration: StepConfiguration, side: int, batch: int, scales: bool, join: bool
 ) -> History:
     """Run a step on fake tensors and return its history."""
-    ledger = Ledger(cuda_workspace if configuration.device == "cuda" else cpu_workspace)
+    ledger = Ledger(cuda_workspace if configuration.device == "cuda" else None)
     training = configuration.training
     counts = join_alike(network.stack.encoder) if join else {}
     with ExitStack() as contexts:
@@ -171,6 +171,10 @@ def _run(
         image = torch.empty(batch, 3, side, side)
         mask = torch.empty(batch, 1, side, side, dtype=torch.uint8)
         if configuration.device == "cuda":
+            # A CPU without instructions for bfloat16 would leave autocast off.
+            network.autocast = lambda _: torch.autocast(
+                "cpu", torch.bfloat16, enabled=configuration.mixed_precision
+            )
             contexts.enter_context(fused_attention())
             contexts.enter_context(CudaOperators())
         logits = network(image)

@@ -115,33 +115,6 @@ def cuda_workspace(operator: Any, arguments: Any) -> int:
     return gradient.numel() * gradient.element_size()
 
 
-def cpu_workspace(operator: Any, arguments: Any) -> int:
-    """Return the bytes in which a CPU without bfloat16 instructions unfolds the input of a bfloat16 convolution.
-
-    With the instructions, in float32 and for 1 x 1 convolutions no unfolded copy is made.
-    """
-    aten = torch.ops.aten
-    if operator is aten.convolution.default:
-        inputs, weight, _, stride, padding = arguments[:5]
-        transposed, groups = arguments[6], arguments[8]
-    elif operator is aten.convolution_backward.default:
-        _, inputs, weight, _, stride, padding = arguments[:6]
-        transposed, groups = arguments[7], arguments[9]
-    else:
-        return 0
-    kernel = weight.shape[2:]
-    if inputs.dtype is not torch.bfloat16 or transposed or max(kernel) == 1 or _has_bfloat16_convolutions():
-        return 0
-    places = 1
-    for size, width, step, edge in zip(inputs.shape[2:], kernel, stride, padding, strict=True):
-        places *= (size + 2 * edge - width) // step + 1
-    return inputs.shape[0] * (inputs.shape[1] // groups) * kernel.numel() * places * inputs.element_size()
-
-
-def _has_bfloat16_convolutions() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
 def _in_float32(value: Any) -> Any:
     half = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
     return value.float() if half else value

@@ -99,6 +99,7 @@ def test_eight_bit_optimiser_has_a_quarter_of_the_state():
         ({"batch": 0}, "batch: expected 1 or more, found 0"),
         ({"strategy": "full", "quantise": "nf4"}, "4-bit weights do not train"),
         ({"strategy": "full", "base": "bfloat16"}, "rounded away"),
+        ({"base": "bfloat16", "mixed_precision": False}, "expected CUDA and mixed precision"),
         ({"quantise": "int8"}, "expected one of nf4"),
     ],
 )
