@@ -100,9 +100,9 @@ def test_it_writes_adapter_report_and_command_and_goes_on(
     assert {path: path.read_bytes() for path in files} == before
 
 
-def test_folds_hold_each_case_out_once(request_for: Make, discs: tuple[Path, Path]):
-    found = adapt(request_for(*discs, folds=2))
-    assert [item["objects"] for item in found.cross_validation] == [8] * 4
+def test_folds_hold_each_case_out_once(request_for: Make, draw_discs: Callable, tmp_path: Path):
+    found = adapt(request_for(*draw_discs(tmp_path / "four", 4), folds=2, keys={"prompts_per_image": 1}))
+    assert [item["objects"] for item in found.cross_validation] == [4] * 4
     assert all(len(item["folds"]) == 2 for item in found.cross_validation)
     assert "Cross-validation" in found.page.read_text()
 
