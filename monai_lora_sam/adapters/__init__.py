@@ -4,6 +4,7 @@ from monai_lora_sam.adapters.budget import BudgetRow, budget_table, format_budge
 from monai_lora_sam.adapters.card import STRATEGIES
 from monai_lora_sam.adapters.exchange import export_peft, import_peft
 from monai_lora_sam.adapters.lineage import Ancestor, Branch, family_tree
+from monai_lora_sam.adapters.mixed_batch import mixed_batch
 from monai_lora_sam.adapters.presets import lora_config, target_modules
 from monai_lora_sam.adapters.renew import renew_card
 from monai_lora_sam.adapters.saved import SavedAdapter, load_extra, open_adapter, read_card, verify_folder
@@ -27,6 +28,7 @@ __all__ = [
     "list_adapters",
     "load_extra",
     "lora_config",
+    "mixed_batch",
     "open_adapter",
     "read_card",
     "renew_card",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -30,6 +31,8 @@ def train(
     --encoder, --weights, --batch and --out stand for the keys encoder_name, pretrained, batch_size and output_dir. A
     killed run goes on when the same command is given again.
     """
+    # Before torch is loaded: blocks of growing size leave gaps on a GPU that is nearly full.
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     with one_line_errors():
         from monai_lora_sam.cli.keys import run_with_keys
 

@@ -13,6 +13,7 @@ from monai_lora_sam.data.feature_dataset import FeatureDataset
 from monai_lora_sam.data.few_shot import few_shot, folds
 from monai_lora_sam.data.first_entries import first_entries
 from monai_lora_sam.data.folders import datalist_from_folders
+from monai_lora_sam.data.labelled_entries import labelled_entries, modality_of, object_names
 from monai_lora_sam.data.open_labelled import prepare_labelled
 from monai_lora_sam.data.prepare_folders import prepare_folders
 from monai_lora_sam.data.splits import split_by_case, split_for_validation
@@ -20,6 +21,7 @@ from monai_lora_sam.data.training_items import PrepareBatchFeatures, training_it
 from monai_lora_sam.data.volume_slices import (
     SMALLEST_OBJECT,
     LabelledVolume,
+    Progress,
     SliceSettings,
     write_volume_slices,
 )
@@ -33,6 +35,7 @@ __all__ = [
     "ImageSignature",
     "LabelledVolume",
     "PrepareBatchFeatures",
+    "Progress",
     "SMALLEST_OBJECT",
     "SPLITS",
     "SliceSettings",
@@ -48,6 +51,9 @@ __all__ = [
     "image_key",
     "image_signature",
     "pixel_hash",
+    "labelled_entries",
+    "modality_of",
+    "object_names",
     "prepare_cosmos",
     "prepare_decathlon",
     "prepare_folders",

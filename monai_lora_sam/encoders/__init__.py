@@ -1,5 +1,6 @@
 """Image encoders behind one interface: LiteMedSAM, MobileSAM, SAM 3, SAM, SAM 3 in miniature, timm's backbones."""
 
+from monai_lora_sam.encoders.attention import fused_attention
 from monai_lora_sam.encoders.base import ImageEncoder
 from monai_lora_sam.encoders.build import build_encoder, weights_source
 from monai_lora_sam.encoders.checkpoints import Checkpoint, open_checkpoint
@@ -21,6 +22,7 @@ __all__ = [
     "InstalledFile",
     "build_encoder",
     "dequantise_encoder",
+    "fused_attention",
     "load_encoder",
     "open_checkpoint",
     "save_encoder",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +15,20 @@ NAME = "sdpa_or_cpu_training"
 
 # Above this size of the score matrix glibc maps fresh pages for each one and the fused kernel wins again.
 LARGEST_SCORES_BYTES = 32 * 1024**2
+
+
+_fused_alone = False
+
+
+@contextmanager
+def fused_attention() -> Iterator[None]:
+    """Attend by torch's fused kernel alone inside the ``with`` block, as on CUDA."""
+    global _fused_alone
+    before, _fused_alone = _fused_alone, True
+    try:
+        yield
+    finally:
+        _fused_alone = before
 
 
 def attention_forward(
@@ -40,7 +56,8 @@ def attention_forward(
     """
     scores_bytes = query.shape[0] * query.shape[1] * query.shape[2] * key.shape[2] * query.element_size()
     plain = (
-        query.device.type == "cpu"
+        not _fused_alone
+        and query.device.type == "cpu"
         and query.dtype is torch.bfloat16
         and torch.is_grad_enabled()
         and (query.requires_grad or key.requires_grad or value.requires_grad)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from monai_lora_sam.encoders.installed_file import InstalledFile
@@ -71,7 +72,7 @@ def _dimensions(config: TimmPyramidConfig) -> tuple[int, ...]:
 
 def _student(
     backbone: str,
-    weights: str | InstalledFile,
+    weights: str | Path,
     targets: Mapping[str, Sequence[str]],
     mark: str,
     *forms: CheckpointForm,
@@ -109,10 +110,13 @@ _IMAGENET_LITE0 = InstalledFile(
     sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
 )
 
-#: EfficientNet-Lite0 (Tan and Le, ICML 2019) for laptops. Its pretrained backbone is ImageNet's; the neck is random.
+#: The shipped student, distilled from LiteMedSAM by ``scripts/train_mini.py``.
+_MINI_ASSETS = Path(__file__).resolve().parents[1] / "assets" / "mini"
+
+#: EfficientNet-Lite0 (Tan and Le, ICML 2019) for laptops. Its own weights are those of the shipped student.
 MINI = _student(
     LITE0,
-    _IMAGENET_LITE0,
+    _MINI_ASSETS,
     # Its 1 × 1 convolutions; the depthwise ones in between are left alone.
     {"conv": ("conv_pw", "conv_pwl"), "all": ("conv_pw", "conv_pwl")},
     r"(?<!_)conv_stem\.weight",

@@ -4,6 +4,7 @@ from monai_lora_sam.evaluation.evaluate_prompts import (
     FIELDS,
     PromptedEvaluation,
     evaluate_prompts,
+    mask_file,
     read_scores,
 )
 from monai_lora_sam.evaluation.labelled_objects import SMALLEST_OBJECT, LabelledObject, labelled_objects
@@ -13,6 +14,7 @@ from monai_lora_sam.evaluation.prompt_modes import (
     CLICK_MODES,
     MODES,
     PROMPT_MODES,
+    SHIFT,
     Answer,
     Prompts,
     answers,
@@ -31,10 +33,12 @@ __all__ = [
     "PROMPT_MODES",
     "PromptedEvaluation",
     "Prompts",
+    "SHIFT",
     "SMALLEST_OBJECT",
     "answers",
     "evaluate_prompts",
     "labelled_objects",
+    "mask_file",
     "read_scores",
     "summarise",
     "write_prompted_page",

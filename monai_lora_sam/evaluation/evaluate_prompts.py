@@ -20,7 +20,7 @@ from monai_lora_sam.adapters import tensors_fingerprint
 from monai_lora_sam.evaluation.labelled_objects import SMALLEST_OBJECT, LabelledObject, labelled_objects
 from monai_lora_sam.evaluation.prompt_modes import CHOICES, MODES, PROMPT_MODES, answers
 from monai_lora_sam.files import atomic_file, atomic_write, read_json
-from monai_lora_sam.images import read_image, to_unit_by_percentiles
+from monai_lora_sam.images import read_colour_image, read_image, to_unit_by_percentiles
 from monai_lora_sam.metrics import OBJECT_SCORES, object_scores
 from monai_lora_sam.networks import PromptableSegmenter, feature_identity
 from monai_lora_sam.transforms import NormalizeForEncoderd
@@ -59,6 +59,7 @@ def evaluate_prompts(
     seed: int = 0,
     smallest: int = SMALLEST_OBJECT,
     clip_percentiles: bool = False,
+    colour: bool = False,
     progress: Callable[[], Any] = lambda: None,
 ) -> PromptedEvaluation:
     """Segment every object by every kind of prompt and score the masks.
@@ -75,6 +76,7 @@ def evaluate_prompts(
         seed: of the random prompts, drawn for each object apart.
         smallest: fewest pixels of an object that counts.
         clip_percentiles: take COSMOS-1050K's intensity step first: clip to the 0.95 and 99.5 percentiles.
+        colour: show the network an image's colours rather than its luminance.
         progress: called after each image.
 
     Raises:
@@ -99,6 +101,7 @@ def evaluate_prompts(
         "seed": seed,
         "smallest": smallest,
         "clip_percentiles": clip_percentiles,
+        **({"colour": True} if colour else {}),
     }
     done = _resume(out, settings)
     device = next(network.parameters()).device
@@ -111,14 +114,19 @@ def evaluate_prompts(
         result.without_objects += not objects
         rows = done.get(entry["image"], [])
         if objects and {row["object"] for row in rows} != {thing.name for thing in objects}:
-            pixels = read_image(entry["image"]).pixels
-            if pixels.shape != objects[0].mask.shape:
+            pixels = (
+                read_colour_image(entry["image"]).pixels
+                if colour
+                else read_image(entry["image"]).pixels[..., None]
+            )
+            if pixels.shape[:2] != objects[0].mask.shape:
                 raise ValueError(
-                    f"{entry['label']}: expected {pixels.shape} as its image, found {objects[0].mask.shape}"
+                    f"{entry['label']}: expected {pixels.shape[:2]} as its image, found {objects[0].mask.shape}"
                 )
             if clip_percentiles:
                 pixels = to_unit_by_percentiles(pixels, *COSMOS_PERCENTILES)
-            image = normalise({"image": torch.from_numpy(pixels).expand(3, -1, -1)})["image"]
+            channels = torch.from_numpy(pixels).permute(2, 0, 1).expand(3, -1, -1)
+            image = normalise({"image": channels})["image"]
             with torch.inference_mode():
                 rows = _score_image(network, image[None].to(device), entry, objects, modes, seed, out)
             _append(table, rows)

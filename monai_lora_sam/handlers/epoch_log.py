@@ -17,7 +17,8 @@ from monai_lora_sam.files import atomic_write
 class EpochLog:
     """Draw a progress bar for each epoch, then print and store one line: loss, scores, rate, seconds.
 
-    Seconds are those of training and validation together: by the clock, and of the CPU in this process.
+    Seconds are those of training and validation together: by the clock, and of the CPU in this process. The printed
+    line ends with the time left, by the mean of this run's epochs.
 
     Args:
         path: a JSON-lines file; a resumed run appends to it.
@@ -36,6 +37,7 @@ class EpochLog:
         self.bar: tqdm | None = None
         self.losses: list[float] = []
         self.started = self.cpu_started = 0.0
+        self.seconds: list[float] = []
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_STARTED, self.begin)
@@ -70,12 +72,15 @@ class EpochLog:
         }
         if self.evaluator is not None and self.evaluator.state.epoch == engine.state.epoch:
             line |= {name: float(value) for name, value in self.evaluator.state.metrics.items()}
+        self.seconds.append(time.perf_counter() - self.started)
         if self.show:
             hidden = ("epoch", "seconds", "cpu_seconds", "learning_rate")
             shown = {k: v for k, v in line.items() if k not in hidden}
             scores = "  ".join(f"{k} {v:.4f}" for k, v in shown.items())
+            rest = (engine.state.max_epochs - engine.state.epoch) * sum(self.seconds) / len(self.seconds)
+            left = f", {in_words(rest)} left" if engine.state.epoch < engine.state.max_epochs else ""
             tqdm.write(
-                f"epoch {line['epoch']}/{engine.state.max_epochs}  {scores}  ({line['seconds']:.0f} s)"
+                f"epoch {line['epoch']}/{engine.state.max_epochs}  {scores}  ({line['seconds']:.0f} s{left})"
             )
         if self.first_rank:
             self._write(line)
@@ -84,6 +89,18 @@ class EpochLog:
         """Append the line; drop lines of this or later epochs that an interrupted run left."""
         kept = [old for old in read_history(self.path) if old["epoch"] < line["epoch"]]
         atomic_write(self.path, "".join(json.dumps(item) + "\n" for item in [*kept, line]))
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration for people: seconds, minutes or hours.
+
+    Example:
+        >>> in_words(40), in_words(150), in_words(7000)
+        ('40 s', '2 min', '1.9 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def read_history(path: str | Path) -> list[dict]:

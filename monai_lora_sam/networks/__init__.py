@@ -16,13 +16,14 @@ from monai_lora_sam.networks.promptable_segmenter import (
     build_promptable,
     check_prompts,
 )
-from monai_lora_sam.networks.segmentation_head import ConvBlock, SegmentationHead, resize_to
+from monai_lora_sam.networks.segmentation_head import LEVEL_DEVIATION, ConvBlock, SegmentationHead, resize_to
 from monai_lora_sam.networks.stage_network import StageNetwork
 from monai_lora_sam.networks.trainable_state import TrainableState
 from monai_lora_sam.networks.unet_head import UNET, UNetHead
 
 __all__ = [
     "HEADS",
+    "LEVEL_DEVIATION",
     "PROMPTS",
     "SEGMENTATION",
     "AdaptedSegmenter",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import TypeVar
 
 from torch import Tensor, nn
 
-from monai_lora_sam.networks.stage_network import StageNetwork
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def averaged_network(
-    network: StageNetwork, parameters: Sequence[nn.Parameter], averages: Sequence[Tensor]
-) -> StageNetwork:
+    network: Network, parameters: Sequence[nn.Parameter], averages: Sequence[Tensor]
+) -> Network:
     """Return a copy of a network in which averages stand in the place of some parameters.
 
     Everything else, the frozen base above all, is shared with the network, so that the copy takes no memory of its own.

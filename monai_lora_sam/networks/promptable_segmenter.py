@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,6 +94,7 @@ class PromptableSegmenter(StageNetwork):
         pretrained: bool | str | Path = True,
         decoder: str = "full",
         decoder_lora: dict[str, Any] | None = None,
+        prompts: Sequence[str] | None = None,
     ) -> PromptableSegmenter:
         """Put a prompt encoder and a mask decoder on a stack.
 
@@ -104,6 +105,7 @@ class PromptableSegmenter(StageNetwork):
             decoder: trains the mask decoder and the prompt encoder (``full``), LoRA adapters in the mask decoder
                 (``lora``), or neither (``frozen``).
             decoder_lora: ``r``, ``alpha`` and ``dropout`` of these adapters.
+            prompts: kinds of prompts that training will draw, for the card; by default those of the weights.
         """
         parents = tuple(stack.active)
         apply_strategy(stack, strategy, name, last_n=last_n, **(lora or {}))
@@ -111,7 +113,7 @@ class PromptableSegmenter(StageNetwork):
         weights = open_prompt_weights(stack.encoder.name, pretrained) if pretrained else None
         fresh: Any = head(
             channels=stack.encoder.channels,
-            prompts=weights.prompts if weights else entry.prompts,
+            prompts=prompts or (weights.prompts if weights else entry.prompts),
             trains=decoder,
             lora=decoder_lora,
             base=weights.fingerprint if weights else None,

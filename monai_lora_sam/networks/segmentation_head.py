@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 #: Least default width in channels; at stride 1 a quarter of it reads the image.
 _LEAST_WIDTH = 32
+#: Standard deviation of the levels that a head reads, about that of EfficientNet's finest ones. At 1 a head learned
+#: more slowly at the bundles' rate: 0.575 instead of 0.595 validation Dice after 60 steps of stage 1 on `mini`.
+LEVEL_DEVIATION = 4.0
 
 
 class ConvBlock(nn.Sequential):
@@ -41,6 +44,8 @@ class SegmentationHead(nn.Module):
         out_channels: number of logit maps.
         width: channels at stride 4; half of it at stride 2 and a quarter of it, at most 16, at stride 1.
             By default the finest level's channels, at least 32. 256 (SAM 3) gives about 3 M parameters.
+        level_deviation: standard deviation that each level is brought to; None takes the levels as they are. A
+            LiteMedSAM embedding has about 0.1, EfficientNet's finest levels have 4 to 6: in their sum it would be lost.
         conditioning: builds, for `width` channels, the module that changes the joined pyramid (B, width, h, w)
             by facts about the image besides its pixels, given as keyword arguments; None for a head that
             reads the image alone.
@@ -68,9 +73,10 @@ class SegmentationHead(nn.Module):
         out_channels: int,
         width: int | None = None,
         conditioning: Callable[[int], nn.Module] | None = None,
+        level_deviation: float | None = LEVEL_DEVIATION,
     ) -> None:
         super().__init__()
-        self.channels = tuple(channels)
+        self.channels, self.level_deviation = tuple(channels), level_deviation
         width = width or max(_LEAST_WIDTH, self.channels[0])
         half, full = width // 2, min(16, max(8, width // 4))
         self.width, self.out_channels = width, out_channels
@@ -90,7 +96,12 @@ class SegmentationHead(nn.Module):
     @property
     def config(self) -> dict[str, Any]:
         """The arguments that build this head again."""
-        return {"channels": list(self.channels), "out_channels": self.out_channels, "width": self.width}
+        return {
+            "channels": list(self.channels),
+            "out_channels": self.out_channels,
+            "width": self.width,
+            "level_deviation": self.level_deviation,
+        }
 
     def forward(self, features: Sequence[Tensor], image: Tensor, **conditions: Tensor | None) -> Tensor:
         if len(features) != len(self.channels):
@@ -110,11 +121,14 @@ class SegmentationHead(nn.Module):
         x = self.fuse_1(torch.cat([resize_to(x, at_1), at_1], dim=1))
         return self.classify(x)
 
+    def _scaled(self, level: Tensor) -> Tensor:
+        return level if self.level_deviation is None else self.level_deviation * F.group_norm(level, 1)
+
     def _join_pyramid(self, features: Sequence[Tensor]) -> Tensor:
         """Sum the levels from the coarsest up at the finest level's size (Lin et al., CVPR 2017)."""
         joined = None
         for lateral, level in zip(reversed(self.lateral), reversed(features), strict=True):
-            projected = lateral(level)
+            projected = lateral(self._scaled(level))
             joined = projected if joined is None else projected + resize_to(joined, projected)
         assert joined is not None  # a head has at least one level
         return joined

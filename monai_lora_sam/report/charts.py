@@ -81,7 +81,7 @@ def line_chart(
             (np.asarray(line.x, dtype=float), np.array([math.nan if v is None else v for v in line.y]))
         )
     if x_ticks is None:
-        places = round_ticks(np.concatenate([x for x, _ in curves] or [np.zeros(0)]), from_zero=False)
+        places = _axis_ticks(np.concatenate([x for x, _ in curves] or [np.zeros(0)]))
         x_ticks = {float(place): _number(place) for place in places}
     elif len(x_ticks) < 2:
         raise ValueError(f"expected two or more ticks, found {dict(x_ticks)}")
@@ -184,6 +184,14 @@ def round_ticks(values: Sequence[float] | np.ndarray, from_zero: bool) -> np.nda
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
     return np.arange(math.floor(low / step), math.ceil(high / step - 1e-9) + 1) * step
+
+
+def _axis_ticks(places: np.ndarray) -> np.ndarray:
+    """Return ticks that are whole where all places are, such as epochs."""
+    ticks = round_ticks(places, from_zero=False)
+    if ticks[1] - ticks[0] < 1 and np.all(places == np.round(places)):
+        return np.arange(math.floor(ticks[0]), math.ceil(ticks[-1]) + 1)
+    return ticks
 
 
 def _number(value: float) -> str:

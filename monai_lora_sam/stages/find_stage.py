@@ -8,6 +8,7 @@ from pathlib import Path
 from monai_lora_sam.adapters import list_adapters
 from monai_lora_sam.registry import Registry
 
+CARD = "card.json"
 #: Folders of trained stages that installed packages carry.
 INSTALLED_STAGES = Registry("monai_lora_sam.stages", "folder of stages")
 
@@ -20,6 +21,8 @@ def installed_folders() -> list[Path]:
 def find_stage(name: str | Path) -> Path:
     """Return a folder as it is, or that of the installed stage of a name.
 
+    The folder of an adaptation stands for its ``adapter``.
+
     Raises:
         FileNotFoundError: neither a folder nor the name of an installed stage.
 
@@ -28,7 +31,8 @@ def find_stage(name: str | Path) -> Path:
         'vessels'
     """
     if Path(name).is_dir():
-        return Path(name)
+        of_adaptation = (Path(name) / "adapter" / CARD).is_file() and not (Path(name) / CARD).is_file()
+        return Path(name) / "adapter" if of_adaptation else Path(name)
     known: dict[str, Path] = {}
     for root in installed_folders():
         for card in list_adapters(root):

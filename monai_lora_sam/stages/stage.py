@@ -271,8 +271,8 @@ def _trained_head(
     head = card["head"]
     try:
         if issubclass(HEADS.load(head["type"]).head, SegmentationHead):
-            # Cards did not always name the channels.
-            head = {"channels": list(stack.encoder.channels), **head}
+            # Cards did not always name the channels, and heads took the levels as they were.
+            head = {"channels": list(stack.encoder.channels), "level_deviation": None, **head}
         built: Any = build_head(head)
         built.load_state_dict(saved.extra("head"))
         if getattr(built, "trains", "full") != "full":  # the rest of it is the base's

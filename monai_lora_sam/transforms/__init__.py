@@ -1,5 +1,6 @@
 """Load colour pictures and labels, repeat channels, resize, normalise for an encoder, draw prompts from masks."""
 
+from monai_lora_sam.transforms.draw_object_prompts import DrawObjectPromptsd
 from monai_lora_sam.transforms.grey_to_three_channels import GreyToThreeChannelsd
 from monai_lora_sam.transforms.load_colour import LoadColourd
 from monai_lora_sam.transforms.load_label import LoadLabeld
@@ -10,6 +11,7 @@ from monai_lora_sam.transforms.sample_prompts import (
     background_points,
     centre_point,
     enlarged_box,
+    jittered_box,
     next_click,
     protocol_points,
     random_points,
@@ -18,6 +20,7 @@ from monai_lora_sam.transforms.sample_prompts import (
 )
 
 __all__ = [
+    "DrawObjectPromptsd",
     "GreyToThreeChannelsd",
     "LoadColourd",
     "LoadLabeld",
@@ -27,6 +30,7 @@ __all__ = [
     "background_points",
     "centre_point",
     "enlarged_box",
+    "jittered_box",
     "next_click",
     "protocol_points",
     "random_points",

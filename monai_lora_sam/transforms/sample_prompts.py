@@ -68,6 +68,33 @@ def shifted_box(mask: Mask, pixels: float, generator: np.random.Generator) -> Bo
     return _inside(tight_box(mask) + np.tile(move, 2), mask.shape)
 
 
+def jittered_box(mask: Mask, share: float, generator: np.random.Generator) -> Box:
+    """Return the tight box as a hurried annotator would draw it: moved as a whole, and each side a little.
+
+    Both moves are uniform, up to a share of the box's own width and height: the whole by `share`, each side by half of
+    it. The box is cut off at the image.
+
+    Args:
+        mask: (H, W) bool.
+        share: of the box's sides, 0 to 1.
+        generator: source of the moves.
+
+    Returns:
+        (4,), x0, y0, x1, y1.
+
+    Raises:
+        ValueError: not a mask, an empty one, or a share outside 0 to 1.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share: expected 0 to 1, found {share}")
+    box = tight_box(mask).astype(float)
+    sides = box[2:] - box[:2]
+    whole = np.tile(generator.uniform(-share, share, 2), 2)
+    return _inside(
+        box + (whole + generator.uniform(-share / 2, share / 2, 4)) * np.tile(sides, 2), mask.shape
+    )
+
+
 def enlarged_box(box: ArrayLike, pixels: ArrayLike, size: tuple[int, int]) -> Box:
     """Return a box whose sides are moved outwards, within the image.
 

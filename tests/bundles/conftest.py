@@ -251,6 +251,25 @@ def distillation_options(output: Path, pictures: Path, promptable: Path) -> dict
     }
 
 
+def adapter_options(output: Path, pictures: Path, promptable: Path) -> dict[str, Any]:
+    """Return overrides that train an adapter on the small promptable network."""
+    return {
+        "dataset_dir": str(pictures),
+        "output_dir": str(output),
+        "encoder_name": "mini",
+        "pretrained": str(promptable),
+        "image_size": 64,
+        "lora#r": 2,
+        "decoder_lora#r": 2,
+        "prompts_per_image": 2,
+        "epochs": 2,
+        "batch_size": 2,
+        "mixed_precision": False,
+        "show_progress": False,
+        "device": "cpu",
+    }
+
+
 @pytest.fixture(scope="session")
 def bundle_options(
     settings: Settings,
@@ -268,6 +287,8 @@ def bundle_options(
             return lumen_options(bundle, output, **more)
         if bundle == "minisam_distillation":
             return distillation_options(output, pictures, promptable) | more
+        if bundle == "modality_adapter":
+            return adapter_options(output, pictures, promptable) | more
         if bundle == "segment_classification":
             return settings(output, dataset_dir=str(named_pictures), vessels=below["vessels"]) | more
         if bundle == "stenosis_detection":

@@ -23,9 +23,11 @@ STAGES = {
     "lumen_refinement": SHIPPED_REFINER,
     "lumen_diameter": SHIPPED_DIAMETER_NETWORK,
 }
-DISTILLATION = "minisam_distillation"  # ships no network
-DISTILLED = "configs/inference.yaml --stage_folder"
-TRAINED = (*STAGES, DISTILLATION)
+DISTILLATION = "minisam_distillation"
+#: Bundles that ship no network: their commands read what their training wrote.
+UNSHIPPED = (DISTILLATION, "modality_adapter")
+INFERRED = "configs/inference.yaml --stage_folder"
+TRAINED = (*STAGES, *UNSHIPPED)
 BUNDLES = (*TRAINED, "coronary_pipeline")
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHORT = {"epochs": 1, "batch_size": 2, "device": "cpu", "show_progress": False}
@@ -82,8 +84,8 @@ def with_paths(
     if "inference.yaml" in files:
         one = Path(image) if given["--dataset_dir"].endswith(".png") else Path(image).parent
         given |= {"--dataset_dir": str(one), "--device": "cpu"}
-        if name == DISTILLATION:
-            given["--stage_folder"] = _distilled(given["--stage_folder"], out)
+        if name in UNSHIPPED:
+            given["--stage_folder"] = _own(name, given["--stage_folder"], out)
         elif "--stage_folder" in given:
             given["--stage_folder"] = str(STAGES[name])
         given["--output_dir"] = str(out / f"{name}_results")
@@ -94,17 +96,17 @@ def with_paths(
         cached = "_cached" if given.get("--feature_cache") == "True" else ""
         given["--output_dir"] = str(out / (name + "_" + given.get("--strategy", "default") + cached))
         given |= {f"--{key}": str(SHIPPED / key) for key in ("vessels", "segments") if f"--{key}" in given}
-        if name == DISTILLATION:
+        if name in UNSHIPPED:
             asked = dict(zip(words[2::2], words[3::2], strict=True))
-            given["--output_dir"] = _distilled(asked.get("--output_dir", "models"), out)
+            given["--output_dir"] = _own(name, asked.get("--output_dir", "models"), out)
             for key in ("--start_from", "--feature_cache_dir"):
-                given |= {key: _distilled(asked[key], out)} if key in asked else {}
+                given |= {key: _own(name, asked[key], out)} if key in asked else {}
     return [*words[:2], *(word for pair in given.items() for word in pair)]
 
 
-def _distilled(path: str, out: Path) -> str:
-    """Return where the test keeps a folder of a documented distillation."""
-    return str(out / DISTILLATION / path)
+def _own(name: str, path: str, out: Path) -> str:
+    """Return where the test keeps a folder of a documented training that ships no network."""
+    return str(out / name / path)
 
 
 def test_commands_are_found():
@@ -127,7 +129,7 @@ def test_documented_commands_run(
     ]
     # Evaluation reads what training wrote, and so does inference where no network is shipped; the second phase goes on
     # from the first.
-    jobs.sort(key=lambda job: [word in " ".join(job[1]) for word in ("evaluate.yaml", DISTILLED, "--phase")])
+    jobs.sort(key=lambda job: [word in " ".join(job[1]) for word in ("evaluate.yaml", INFERRED, "--phase")])
     unique = list({json.dumps(job): job for job in jobs}.values())
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
@@ -138,7 +140,8 @@ def test_documented_commands_run(
         text=True,
     )
     assert done.returncode == 0, done.stderr[-6000:]
-    assert (tmp_path / f"{DISTILLATION}_results" / "4" / "mask.png").is_file()
+    for name in UNSHIPPED:
+        assert (tmp_path / f"{name}_results" / "4" / "mask.png").is_file()
     for name in (*STAGES, "coronary_pipeline"):
         report = json.loads((tmp_path / f"{name}_results" / "4" / "report.json").read_text())
     assert report["image"]["view"] == {"primary_deg": -30.0, "secondary_deg": 20.0}  # of the last command

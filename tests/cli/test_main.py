@@ -48,6 +48,7 @@ def stage(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["prepare", "cine"],
         ["prepare", "folders"],
         ["prepare", "combine"],
+        ["adapt"],
         ["train"],
         ["evaluate"],
         ["qca"],
@@ -76,7 +77,7 @@ def test_the_help_lists_all_commands_and_loads_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     listed = re.findall(r"^│ ([a-z][a-z-]+)  ", done.stdout, re.MULTILINE)
-    expected = ["adapters", "demo", "evaluate", "prepare", "qca", "run", "syntax-score", "train"]
+    expected = ["adapt", "adapters", "demo", "evaluate", "prepare", "qca", "run", "syntax-score", "train"]
     assert sorted(set(expected) & set(listed)) == expected
 
 

@@ -1,4 +1,4 @@
-"""The weights of ImageNet that a package brings for mini."""
+"""The weights of mini: those of ImageNet that a package brings, and the shipped student's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 
+from monai_lora_sam.adapters import read_card
 from monai_lora_sam.encoders import ENCODERS, build_encoder, weights_source
 from monai_lora_sam.encoders.timm_students import LITE0, lite0_to_timm
 
@@ -83,3 +84,20 @@ def test_weights_of_imagenet_are_known_for_students_alone() -> None:
         ValueError, match=r"medsam_lite: expected own weights .* known for mini, mini_vit, repvit_m1"
     ):
         build_encoder("medsam_lite", "imagenet")
+
+
+def test_the_shipped_student_keeps_the_first_blocks_of_imagenet(file: Path) -> None:
+    folder = weights_source("mini")
+    assert sum(part.stat().st_size for part in folder.iterdir()) < 10e6
+    card, student = read_card(folder), build_encoder("mini", pretrained=True)
+    assert student.fingerprint == card["encoder"]["fingerprint"]
+    assert (card["teacher"]["name"], student.image_size) == ("medsam_lite", 512)
+    tensors, imagenet = (
+        student.model.state_dict(),
+        build_encoder("mini", pretrained="imagenet").model.state_dict(),
+    )
+    kept = [f"layers.{index}." for index in range(card["settings"]["frozen_blocks"])]
+    for name, tensor in imagenet.items():
+        if name.startswith(("stem.", *kept)):
+            torch.testing.assert_close(tensors[name], tensor, rtol=1e-3, atol=1e-6)  # rounded to float16
+    assert not torch.equal(tensors["neck.laterals.0.weight"], imagenet["neck.laterals.0.weight"])

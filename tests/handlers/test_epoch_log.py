@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,9 @@ def test_a_line_an_epoch(tmp_path: Path, capsys: pytest.CaptureFixture):
     ]
     assert all(line["seconds"] >= 0 and line["cpu_seconds"] >= 0 for line in lines)
     assert list((tmp_path / "a").iterdir()) == [tmp_path / "a" / "history.jsonl"]
-    assert "epoch 2/2  loss 1.0000  (" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert re.search(r"epoch 1/2  loss 2\.0000  \(0 s, 0 s left\)", printed)
+    assert re.search(r"epoch 2/2  loss 1\.0000  \(0 s\)", printed)
 
 
 def test_silent(tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -14,7 +14,7 @@ from monai.inferers import SlidingWindowInferer, sliding_window_inference
 from monai.losses import DiceCELoss
 from torch import Tensor
 
-from monai_lora_sam.networks import AdaptedSegmenter, TrainableState, build_segmenter
+from monai_lora_sam.networks import AdaptedSegmenter, TrainableState, build_segmenter, mixed_precision
 
 Make = Callable[..., AdaptedSegmenter]
 STRATEGIES = ("lora", "frozen", "last_n", "full")
@@ -106,7 +106,10 @@ def test_takes_meta_tensors(random_segmenter: Make):
         assert torch.equal(network(MetaTensor(image), view=MetaTensor(VIEW)), network(image, view=VIEW))
 
 
-def test_mixed_precision_computes_in_bfloat16_and_answers_in_float32(random_segmenter: Make):
+def test_mixed_precision_computes_in_bfloat16_and_answers_in_float32(
+    random_segmenter: Make, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(mixed_precision, "cpu_computes_bfloat16", lambda: True)
     image, seen = random_image(1, 3, 28, 28), []
     network = random_segmenter(mixed_precision=True).eval()
     network.head.classify.register_forward_hook(lambda *args: seen.append(args[-1].dtype))

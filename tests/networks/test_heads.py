@@ -7,6 +7,7 @@ import torch
 
 from monai_lora_sam.networks import (
     HEADS,
+    LEVEL_DEVIATION,
     SEGMENTATION,
     SegmentationHead,
     build_head,
@@ -18,7 +19,8 @@ from monai_lora_sam.networks import (
 def test_a_card_builds_the_head_again():
     head = SegmentationHead(channels=(8, 16), out_channels=2, width=8)
     card = head_card(head)
-    assert card == {"type": "segmentation", "channels": [8, 16], "out_channels": 2, "width": 8}
+    arguments = {"channels": [8, 16], "out_channels": 2, "width": 8, "level_deviation": LEVEL_DEVIATION}
+    assert card == {"type": "segmentation", **arguments}
     again = build_head(card)
     again.load_state_dict(head.state_dict())
     levels = [torch.rand(1, 8, 4, 4), torch.rand(1, 16, 2, 2)]

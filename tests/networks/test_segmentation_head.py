@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_lora_sam.coronary.networks import ViewSegmentationHead
+from monai_lora_sam.networks import SegmentationHead
 
 
 def pyramid(batch: int = 1, channels: int = 8, sides: tuple[int, ...] = (16, 8, 4)) -> list[Tensor]:
@@ -47,6 +48,17 @@ def test_every_level_and_the_image_reach_the_logits():
     )
     head(levels, image).sum().backward()
     assert all(tensor.grad is not None and tensor.grad.abs().sum() > 0 for tensor in (*levels, image))
+
+
+def test_a_level_counts_whatever_its_scale():
+    fine, coarse, image = torch.randn(1, 8, 8, 8), torch.randn(1, 8, 4, 4), torch.rand(1, 3, 28, 28)
+    head = SegmentationHead((8, 8), 1).eval()
+    torch.testing.assert_close(
+        head([50 * fine, coarse], image), head([fine, 50 * coarse], image), atol=1e-4, rtol=1e-3
+    )
+    plain = SegmentationHead((8, 8), 1, level_deviation=None).eval()
+    plain.load_state_dict(head.state_dict())
+    assert not torch.allclose(plain([50 * fine, coarse], image), plain([fine, 50 * coarse], image))
 
 
 def test_no_view_is_an_unknown_view():

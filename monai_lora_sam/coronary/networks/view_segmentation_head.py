@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from monai_lora_sam.coronary.networks.view_angle_encoder import ViewConditioning
-from monai_lora_sam.networks import AdaptedSegmenter, HeadEntry, SegmentationHead
+from monai_lora_sam.networks import LEVEL_DEVIATION, AdaptedSegmenter, HeadEntry, SegmentationHead
 
 #: Parts of the conditioning, which stand in a state dict beside the head's own, as in every stage on disk.
 _PARTS = ("view_encoder.", "film.")
@@ -25,8 +25,14 @@ class ViewSegmentationHead(SegmentationHead):
 
     head_type = "view_segmentation"
 
-    def __init__(self, channels: Sequence[int], out_channels: int, width: int | None = None) -> None:
-        super().__init__(channels, out_channels, width, ViewConditioning)
+    def __init__(
+        self,
+        channels: Sequence[int],
+        out_channels: int,
+        width: int | None = None,
+        level_deviation: float | None = LEVEL_DEVIATION,
+    ) -> None:
+        super().__init__(channels, out_channels, width, ViewConditioning, level_deviation)
         self.register_state_dict_post_hook(_to_stored_names)
         self.register_load_state_dict_pre_hook(_from_stored_names)
 

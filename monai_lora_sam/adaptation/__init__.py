@@ -1,0 +1,32 @@
+"""Adapt a promptable network to one's own data: check, plan, train by prompts, compare, report."""
+
+from monai_lora_sam.adaptation.checking import DataFacts, check_data
+from monai_lora_sam.adaptation.comparison import COMPARED_MODES, compare
+from monai_lora_sam.adaptation.plan import Plan, make_plan
+from monai_lora_sam.adaptation.prompted_training import (
+    PromptedAnswers,
+    PromptedTraining,
+    answered_masks,
+    iou_error,
+)
+from monai_lora_sam.adaptation.request import AdaptationRequest
+from monai_lora_sam.adaptation.run import Adaptation, adapt
+from monai_lora_sam.adaptation.sources import AdaptationData, open_data
+
+__all__ = [
+    "COMPARED_MODES",
+    "Adaptation",
+    "AdaptationData",
+    "AdaptationRequest",
+    "DataFacts",
+    "Plan",
+    "PromptedAnswers",
+    "PromptedTraining",
+    "adapt",
+    "answered_masks",
+    "check_data",
+    "compare",
+    "iou_error",
+    "make_plan",
+    "open_data",
+]

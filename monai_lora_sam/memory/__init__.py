@@ -1,0 +1,30 @@
+"""Predict the peak memory of a training or inference step before it runs."""
+
+from monai_lora_sam.memory.advice import Change, advise, fits, largest_batch
+from monai_lora_sam.memory.cards import CARDS, needed_gib, parse_gpu
+from monai_lora_sam.memory.configuration import OPTIMISERS, StepConfiguration
+from monai_lora_sam.memory.measure import Measurement, measure
+from monai_lora_sam.memory.prediction import PARTS, Prediction, StepMemory, predict, step_memory
+from monai_lora_sam.memory.recommendation import Recommendation, as_markdown, recommend
+
+__all__ = [
+    "CARDS",
+    "Change",
+    "Measurement",
+    "OPTIMISERS",
+    "PARTS",
+    "Prediction",
+    "Recommendation",
+    "StepConfiguration",
+    "StepMemory",
+    "advise",
+    "as_markdown",
+    "fits",
+    "largest_batch",
+    "measure",
+    "needed_gib",
+    "parse_gpu",
+    "predict",
+    "recommend",
+    "step_memory",
+]

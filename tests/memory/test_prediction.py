@@ -1,0 +1,141 @@
+"""Predictions against peaks measured on an H100 and on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from monai_lora_sam.memory import StepConfiguration, StepMemory, measure, predict, step_memory
+
+#: Strategy, checkpointing, batch, GiB: ``torch.cuda.max_memory_allocated`` of training steps of SAM 3's vision encoder
+#: and the segmentation head at 1008², LoRA of rank 16 on queries and values, random weights, on an NVIDIA H100;
+#: bfloat16 base for lora and frozen, float32 weights under autocast for full. ``scripts/bench_training_step.py``
+#: is the step.
+H100 = [
+    ("lora", False, 1, 9.6),
+    ("lora", False, 2, 18.0),
+    ("lora", False, 4, 34.8),
+    ("lora", True, 1, 5.2),
+    ("lora", True, 4, 16.8),
+    ("lora", True, 8, 32.3),
+    ("frozen", False, 1, 4.5),
+    ("frozen", False, 4, 14.2),
+    ("full", False, 1, 16.6),
+    ("full", False, 2, 26.8),
+    ("full", True, 2, 13.3),
+]
+SAM3 = StepConfiguration("sam3", 1008, head="view_segmentation", average=False)
+
+
+def _h100(strategy: str, checkpointing: bool) -> StepConfiguration:
+    base = "float32" if strategy == "full" else "bfloat16"
+    return replace(SAM3, strategy=strategy, checkpointing=checkpointing, base=base)
+
+
+@pytest.mark.parametrize(("strategy", "checkpointing", "batch", "gib"), H100)
+def test_prediction_is_within_a_tenth_of_the_h100(strategy, checkpointing, batch, gib):
+    found = step_memory(_h100(strategy, checkpointing)).predict(batch)
+    assert found.peak_gib == pytest.approx(gib, rel=0.1), found.parts
+
+
+@pytest.mark.parametrize("strategy", ["lora", "full"])
+def test_prediction_is_within_a_tenth_of_the_cpu(strategy):
+    configuration = StepConfiguration("tiny", 168, 2, strategy, device="cpu", average=False)
+    assert predict(configuration).peak == pytest.approx(measure(configuration).peak, rel=0.1)
+
+
+def test_parts_add_up():
+    found = predict(StepConfiguration("tiny", 112))
+    assert found.peak == sum(found.parts.values())
+    assert found.parts["optimiser"] == 2 * found.parts["average"] == 8 * found.trained
+
+
+def test_other_batches_follow_from_one_run():
+    """The batch that ran is a prime that is in no other size; another prime tells the same."""
+    memory = StepMemory(StepConfiguration("tiny", 112))
+    other = StepMemory(StepConfiguration("tiny", 37 * 14))
+    assert memory.predict(4).peak > memory.predict(2).peak > memory.predict(1).peak
+    assert other.predict(1).peak > memory.predict(1).peak
+
+
+@pytest.mark.parametrize("settings", [{}, {"checkpointing": True}, {"strategy": "full"}])
+def test_one_block_stands_for_all_that_are_alike(settings):
+    configuration = StepConfiguration("tiny", 112, **settings)
+    joined, whole = StepMemory(configuration), StepMemory(configuration, join=False)
+    assert len(joined.history.births) < 0.9 * len(whole.history.births)
+    assert joined.history.flops == pytest.approx(whole.history.flops, rel=1e-6)
+    for batch in (1, 16):
+        assert joined.predict(batch).peak == pytest.approx(whole.predict(batch).peak, rel=0.01)
+
+
+def test_inference_takes_less_than_training():
+    training = StepConfiguration("tiny", 112, 4)
+    inference = replace(training, training=False)
+    less, more = (found.peak - found.parts["constant"] for found in map(predict, (inference, training)))
+    assert less < more / 2
+
+
+def test_4bit_and_bfloat16_bases_are_smaller():
+    weights = [
+        predict(StepConfiguration("tiny", 112, **how)).parts["weights"]
+        for how in ({}, {"base": "bfloat16"}, {"quantise": "nf4"})
+    ]
+    assert weights[0] > weights[1] > weights[2]
+
+
+def test_eight_bit_optimiser_has_a_quarter_of_the_state():
+    plain, small = (
+        predict(StepConfiguration("tiny", 112, strategy="full", optimiser=kind)).parts["optimiser"]
+        for kind in ("adamw", "adamw_8bit")
+    )
+    assert plain / 4 < small < plain / 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"encoder": "sam4"}, "nearest: 'sam3'"),
+        ({"strategy": "lorra"}, "nearest: 'lora'"),
+        ({"batch": 0}, "batch: expected 1 or more, found 0"),
+        ({"strategy": "full", "quantise": "nf4"}, "4-bit weights do not train"),
+        ({"strategy": "full", "base": "bfloat16"}, "rounded away"),
+        ({"base": "bfloat16", "mixed_precision": False}, "expected CUDA and mixed precision"),
+        ({"quantise": "int8"}, "expected one of nf4"),
+    ],
+)
+def test_bad_configurations_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        StepConfiguration(**{"encoder": "tiny", **settings})
+
+
+def test_sizes_and_4bit_that_an_encoder_cannot_take_are_refused():
+    with pytest.raises(ValueError, match="nearest: 98 or 112"):
+        predict(StepConfiguration("tiny", 100))
+    with pytest.raises(ValueError, match="convolutions alone"):
+        predict(StepConfiguration("mini", 64, quantise="nf4"))
+
+
+def test_another_batch_on_the_cpu_is_refused():
+    with pytest.raises(ValueError, match="batch: expected 1 on the CPU, found 2"):
+        StepMemory(StepConfiguration("tiny", 56, device="cpu")).predict(2)
+
+
+def _table() -> str:
+    """Return predictions beside the peaks measured on the H100 as a Markdown table, with mean and worst error."""
+    lines = [
+        "| strategy | checkpointing | batch | measured GiB | predicted GiB | error % |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    errors = []
+    for strategy, checkpointing, batch, gib in H100:
+        found = step_memory(_h100(strategy, checkpointing)).predict(batch).peak_gib
+        errors.append(100 * (found / gib - 1))
+        yes = "yes" if checkpointing else "no"
+        lines.append(f"| {strategy} | {yes} | {batch} | {gib} | {found:.2f} | {errors[-1]:+.1f} |")
+    sizes = [abs(error) for error in errors]
+    return "\n".join([*lines, "", f"Error: mean {sum(sizes) / len(sizes):.1f} %, worst {max(sizes):.1f} %."])
+
+
+if __name__ == "__main__":
+    print(_table())
