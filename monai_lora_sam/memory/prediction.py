@@ -86,15 +86,12 @@ class StepMemory:
 
     def __init__(self, configuration: StepConfiguration, join: bool = True) -> None:
         self.configuration = configuration
-        network = meta_segmenter(configuration)
-        self.image_size = network.stack.encoder.image_size
-        self.trained = [p.numel() for p in network.parameters() if p.requires_grad]
+        # The run knows nothing of these.
+        ran = replace(configuration, optimiser="adamw", average=True)
         self.scales = configuration.device == "cuda"
-        batch = configuration.batch
         if self.scales:
-            sizes = {self.image_size, *(size for p in network.parameters() for size in p.shape)}
-            batch = next(prime for prime in PRIMES if all(size % prime for size in sizes))
-        self.history = _run(network, configuration, self.image_size, batch, self.scales, join)
+            ran = replace(ran, batch=1)
+        self.history, self.trained, self.image_size = _recorded(ran, join)
 
     def predict(self, batch: int) -> Prediction:
         """Return the prediction at a batch."""
@@ -130,15 +127,21 @@ class StepMemory:
 
 
 def step_memory(configuration: StepConfiguration) -> StepMemory:
-    """Return the memory of a configuration, which is run once; on CUDA once for all batches."""
-    if configuration.device == "cuda":
-        configuration = replace(configuration, batch=1)
-    return _step_memory(configuration)
+    """Return the memory of a configuration; its step runs once, on CUDA once for all batches."""
+    return StepMemory(configuration)
 
 
 @lru_cache(maxsize=64)
-def _step_memory(configuration: StepConfiguration) -> StepMemory:
-    return StepMemory(configuration)
+def _recorded(configuration: StepConfiguration, join: bool) -> tuple[History, list[int], int]:
+    """Run a step; return its history, the sizes of the trained parameters and the side of the images."""
+    network = meta_segmenter(configuration)
+    side = network.stack.encoder.image_size
+    trained = [p.numel() for p in network.parameters() if p.requires_grad]
+    batch, scales = configuration.batch, configuration.device == "cuda"
+    if scales:
+        sizes = {side, *(size for p in network.parameters() for size in p.shape)}
+        batch = next(prime for prime in PRIMES if all(size % prime for size in sizes))
+    return _run(network, configuration, side, batch, scales, join), trained, side
 
 
 def predict(configuration: StepConfiguration) -> Prediction:

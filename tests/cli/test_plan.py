@@ -13,7 +13,9 @@ from monai_lora_sam.cli.plan import app
 
 
 def _run(*arguments: str):
-    return CliRunner().invoke(app, ["--encoder", "tiny", "--image-size", "112", *arguments])
+    return CliRunner().invoke(
+        app, ["--encoder", "tiny", "--image-size", "112", "--head", "segmentation", *arguments]
+    )
 
 
 def test_the_plan_as_json():

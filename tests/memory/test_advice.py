@@ -17,7 +17,7 @@ from monai_lora_sam.memory import (
     step_memory,
 )
 
-TINY = StepConfiguration("tiny", 336)
+TINY = StepConfiguration("tiny", 112)
 
 
 def test_the_largest_batch_fits_and_the_next_does_not():
@@ -34,7 +34,7 @@ def test_nothing_fits_a_card_smaller_than_the_context():
 
 def test_changes_that_fit_come_first_and_keep_the_training():
     batch = largest_batch(step_memory(TINY), 2.0) + 1
-    changes = advise(StepConfiguration("tiny", 336, batch), 2.0)
+    changes = advise(StepConfiguration("tiny", 112, batch), 2.0)
     assert changes[0].words == f"batch {batch - 1}"
     assert changes[0].fits and changes[0].same_training
     assert [c.fits for c in changes] == sorted((c.fits for c in changes), reverse=True)
@@ -44,7 +44,7 @@ def test_changes_that_fit_come_first_and_keep_the_training():
 
 
 def test_changes_are_listed_even_where_none_fits():
-    changes = advise(StepConfiguration("tiny", 336, 64), 0.6)
+    changes = advise(StepConfiguration("tiny", 112, 64), 0.6)
     assert changes and not any(c.fits for c in changes)
 
 
