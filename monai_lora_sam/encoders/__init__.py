@@ -1,10 +1,10 @@
 """Image encoders behind one interface: LiteMedSAM, MobileSAM, SAM 3, SAM, SAM 3 in miniature, timm's backbones."""
 
-from monai_lora_sam.encoders.attention import fused_attention
 from monai_lora_sam.encoders.base import ImageEncoder
 from monai_lora_sam.encoders.build import build_encoder, weights_source
 from monai_lora_sam.encoders.checkpoints import Checkpoint, open_checkpoint
 from monai_lora_sam.encoders.fingerprint import weights_fingerprint
+from monai_lora_sam.encoders.fused_attention import fused_attention
 from monai_lora_sam.encoders.installed_file import DownloadedFile, InstalledFile
 from monai_lora_sam.encoders.limits import build_checked
 from monai_lora_sam.encoders.pretrained import load_encoder, save_encoder

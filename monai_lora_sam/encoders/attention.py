@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,24 +9,12 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from monai_lora_sam.encoders.fused_attention import fused_alone
+
 NAME = "sdpa_or_cpu_training"
 
 # Above this size of the score matrix glibc maps fresh pages for each one and the fused kernel wins again.
 LARGEST_SCORES_BYTES = 32 * 1024**2
-
-
-_fused_alone = False
-
-
-@contextmanager
-def fused_attention() -> Iterator[None]:
-    """Attend by torch's fused kernel alone inside the ``with`` block, as on CUDA."""
-    global _fused_alone
-    before, _fused_alone = _fused_alone, True
-    try:
-        yield
-    finally:
-        _fused_alone = before
 
 
 def attention_forward(
@@ -56,7 +42,7 @@ def attention_forward(
     """
     scores_bytes = query.shape[0] * query.shape[1] * query.shape[2] * key.shape[2] * query.element_size()
     plain = (
-        not _fused_alone
+        not fused_alone()
         and query.device.type == "cpu"
         and query.dtype is torch.bfloat16
         and torch.is_grad_enabled()

@@ -7,7 +7,7 @@ from monai_lora_sam.handlers.gradient_clipping import GradientClipping
 from monai_lora_sam.handlers.resumable_early_stop import ResumableEarlyStop
 from monai_lora_sam.handlers.resumable_warmup_cosine import ResumableWarmupCosine
 from monai_lora_sam.handlers.stage_saver import StageSaver
-from monai_lora_sam.handlers.time_budget import TimeBudget
+from monai_lora_sam.handlers.time_budget import TimeBudget, budget_handler
 from monai_lora_sam.handlers.training_state import TrainingState
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "StageSaver",
     "TimeBudget",
     "TrainingState",
+    "budget_handler",
     "read_history",
 ]

@@ -103,3 +103,12 @@ class TimeBudget:
         if self.validator is not None and self.validator.state.epoch != engine.state.epoch:
             self.validator.run(engine.state.epoch)
         engine.terminate()
+
+
+def budget_handler(budget: TimeBudget, validator: Evaluator) -> TimeBudget:
+    """Return a budget as the handler that runs a validator when the time is spent.
+
+    The learning rate follows the budget too, and is made before any validator can be.
+    """
+    budget.validator = validator
+    return budget

@@ -81,6 +81,8 @@ def new_stage(
         **{"strategy": card["strategy"], "name": card["name"], **arguments, **width},
     )
     trained = _trained_head(start, card, stack, arguments.get("pretrained", True))
+    if isinstance(trained, SegmentationHead):
+        network.head.level_deviation = trained.level_deviation  # an older head takes the levels as they are
     if head_card(trained) != head_card(network.head):
         raise ValueError(
             f"{start_from}: expected the head {head_card(network.head)}, found {head_card(trained)}"
