@@ -25,7 +25,7 @@ app = typer.Typer()
     "monai-lora-sam adapt images masks --name liver_ct --out adapters/liver_ct\n\n"
     "monai-lora-sam adapt ct_volumes ct_masks --class-name liver --modality CT --name liver --out adapters/liver\n\n"
     "monai-lora-sam adapt Task04_Hippocampus --name hippocampus --out adapters/hippocampus --minutes 30\n\n"
-    "monai-lora-sam adapt images masks --name polyp --out adapters/polyp --encoder medsam_lite --quantise nf4 --folds 5",
+    "monai-lora-sam adapt images masks --name polyp --out models/polyp --encoder medsam_lite --quantise nf4 --folds 5",
 )
 def adapt(
     sources: Annotated[
