@@ -12,6 +12,7 @@ import torch
 
 from monai_lora_sam.adaptation.comparison import MOST_SCORED
 from monai_lora_sam.adaptation.prompted_training import PromptedTraining
+from monai_lora_sam.adaptation.request import DEFAULT_ENCODER
 from monai_lora_sam.encoders import build_encoder
 from monai_lora_sam.losses import PromptedLoss
 from monai_lora_sam.networks import PromptableSegmenter
@@ -80,7 +81,7 @@ def make_plan(
         MemoryError: a batch of one image is too large for the GPU.
 
     Example:
-        >>> plan = make_plan({"encoder_name": "medsam_lite"}, 16, 4, 10, torch.device("cpu"))  # doctest: +SKIP
+        >>> plan = make_plan({"encoder_name": "mini"}, 16, 4, 10, torch.device("cpu"))  # doctest: +SKIP
         >>> plan.epochs  # doctest: +SKIP
         60
     """
@@ -135,7 +136,7 @@ def _measure(
 
 
 def _training(settings: Mapping[str, Any], side: int | None) -> PromptedTraining:
-    name, pretrained = settings.get("encoder_name", "medsam_lite"), settings.get("pretrained", True)
+    name, pretrained = settings.get("encoder_name", DEFAULT_ENCODER), settings.get("pretrained", True)
     network = new_stage(
         build_encoder(name, pretrained, side, quantise=settings.get("quantise")),
         head="prompts",

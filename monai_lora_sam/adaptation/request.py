@@ -11,6 +11,8 @@ from typing import Any
 from monai_lora_sam.workflows import bundle_settings
 
 BUNDLE = "modality_adapter"
+#: That of the bundle: a fifteenth of LiteMedSAM's operations an image.
+DEFAULT_ENCODER = "mini"
 #: Keys of the bundle that an adaptation sets itself.
 OWN_KEYS = ("dataset_dir", "datalist_file", "output_dir", "adapter_name", "bundle_root")
 
@@ -27,7 +29,7 @@ class AdaptationRequest:
         folds: number of parts for cross-validation; None for none.
         class_names, modality: of two folders.
         device: of the training; None for CUDA where there is one.
-        keys: of the bundle, which win over the plan, such as ``{"encoder_name": "mini", "lora::r": 4}``.
+        keys: of the bundle, which win over the plan, such as ``{"encoder_name": "medsam_lite", "lora::r": 4}``.
 
     Raises:
         ValueError: a name that cannot name an adapter, a time or a number of folds outside its range, an unknown key or

@@ -11,7 +11,7 @@ import torch
 
 from monai_lora_sam.adaptation.comparison import Rows, compare, score, spaced
 from monai_lora_sam.adaptation.plan import Plan
-from monai_lora_sam.adaptation.request import BUNDLE, AdaptationRequest
+from monai_lora_sam.adaptation.request import BUNDLE, DEFAULT_ENCODER, AdaptationRequest
 from monai_lora_sam.adapters import read_card
 from monai_lora_sam.handlers import read_history
 from monai_lora_sam.networks import PromptableSegmenter, build_promptable
@@ -115,7 +115,7 @@ def train_and_score(
 
 def _base(keys: Mapping[str, Any]) -> PromptableSegmenter:
     return build_promptable(
-        keys.get("encoder_name", "medsam_lite"),
+        keys.get("encoder_name", DEFAULT_ENCODER),
         keys.get("pretrained", True),
         keys["image_size"],
         keys.get("mixed_precision", True),

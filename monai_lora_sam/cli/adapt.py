@@ -25,7 +25,7 @@ app = typer.Typer()
     "monai-lora-sam adapt images masks --name liver_ct --out adapters/liver_ct\n\n"
     "monai-lora-sam adapt ct_volumes ct_masks --class-name liver --modality CT --name liver --out adapters/liver\n\n"
     "monai-lora-sam adapt Task04_Hippocampus --name hippocampus --out adapters/hippocampus --minutes 30\n\n"
-    "monai-lora-sam adapt images masks --name polyps --out adapters/polyps --folds 5 --quantise nf4 --lora#r 4",
+    "monai-lora-sam adapt images masks --name polyp --out models/polyp --encoder medsam_lite --quantise nf4 --folds 5",
 )
 def adapt(
     sources: Annotated[
@@ -52,8 +52,8 @@ def adapt(
     few_shot: Annotated[int | None, typer.Option(help="Train on so many cases, drawn by the seed.")] = None,
     encoder: Annotated[
         str,
-        typer.Option(help="Base: medsam_lite, mini, mini_vit, mobile_sam, sam_vit_b, sam_vit_l, sam_vit_h."),
-    ] = "medsam_lite",
+        typer.Option(help="Base: mini, medsam_lite, mini_vit, mobile_sam, sam_vit_b, sam_vit_l, sam_vit_h."),
+    ] = "mini",
     weights: Annotated[
         str | None,
         typer.Option(help="Weights of the base in place of its own.", metavar="FILE|FOLDER|ID"),
