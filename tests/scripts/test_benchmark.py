@@ -157,7 +157,7 @@ def test_a_small_benchmark_writes_every_output_and_a_second_start_trains_nothing
     assert [row["method"] for row in rows] == ["lora", "nnunet"] * 2
     assert len(list(csv.DictReader((out / "cases.csv").open()))) == 8
     assert {path.name for path in out.glob("*.svg")} == {
-        *("phantoms0_minutes_2.svg", "phantoms0_minutes_3.svg", "phantoms0_images_5.svg")
+        f"{phantoms.name}_{kind}.svg" for kind in ("minutes_2", "minutes_3", "images_5")
     }
     page = (out / "index.html").read_text()
     for word in ("best: ", "median: ", "worst: ", "Dice against minutes"):
