@@ -48,6 +48,7 @@ def test_the_wheel_holds_weights_bundles_and_templates(tmp_path: Path):
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     for part in (
         "monai_lora_sam/assets/tiny/model.safetensors",
+        "monai_lora_sam/assets/mini/model.safetensors",
         "monai_lora_sam/coronary/assets/stages/vessels/card.json",
         "monai_lora_sam/bundles/vessel_segmentation/configs/train.yaml",
         "monai_lora_sam/report/templates/page.html.j2",
