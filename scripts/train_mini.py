@@ -49,8 +49,8 @@ TRAINING_DATA = (
 SHARES = {"training": 0.6, "validation": 0.1, "test": 0.3}
 #: How often a data set counts in an epoch, so that ten slices of CT are not lost beside hundreds of angiograms.
 COPIES = {"CT": 8, "MR": 8, "US": 3, "hippocampus": 1, "angiograms": 1}
-#: The training. The finest levels, which heads of vessels read, stay those of ImageNet, and the others move slowly:
-#: a first student, all of which moved at the rate of the neck, made LoRA on ARCADE two points of Dice worse.
+#: The training. The finest levels, which heads of vessels read, stay those of ImageNet, and the others move slowly, so
+#: that adapters for structures that the teacher knows little of start from ImageNet's features.
 SETTINGS: dict[str, Any] = {
     "phase": "features",
     "epochs": 5,

@@ -59,12 +59,12 @@ def plan(
             check_output_file(apply)
         from monai_lora_sam.memory import (
             StepConfiguration,
+            StepMemory,
             advise,
             fits,
             largest_batch,
             needed_gib,
             parse_gpu,
-            step_memory,
         )
 
         gpu_gib = parse_gpu(gpu)
@@ -86,7 +86,7 @@ def plan(
             optimiser,
             training=not inference,
         )
-        memory = step_memory(configuration)
+        memory = StepMemory(configuration)
         prediction = memory.predict(batch)
         holds = fits(prediction, gpu_gib)
         changes = [] if holds else advise(configuration, gpu_gib)

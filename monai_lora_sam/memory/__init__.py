@@ -4,7 +4,7 @@ from monai_lora_sam.memory.advice import Change, advise, fits, largest_batch
 from monai_lora_sam.memory.cards import CARDS, needed_gib, parse_gpu
 from monai_lora_sam.memory.configuration import OPTIMISERS, StepConfiguration
 from monai_lora_sam.memory.measure import Measurement, measure
-from monai_lora_sam.memory.prediction import PARTS, Prediction, StepMemory, predict, step_memory
+from monai_lora_sam.memory.prediction import PARTS, Prediction, StepMemory, predict
 from monai_lora_sam.memory.recommendation import Recommendation, as_markdown, recommend
 
 __all__ = [
@@ -26,5 +26,4 @@ __all__ = [
     "parse_gpu",
     "predict",
     "recommend",
-    "step_memory",
 ]

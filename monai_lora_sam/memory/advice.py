@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from monai_lora_sam.memory.cards import needed_gib
 from monai_lora_sam.memory.configuration import StepConfiguration
-from monai_lora_sam.memory.prediction import Prediction, StepMemory, step_memory
+from monai_lora_sam.memory.prediction import Prediction, StepMemory
 
 #: Batches beyond which none is looked for.
 LARGEST_BATCH = 4096
@@ -61,7 +61,7 @@ def advise(configuration: StepConfiguration, gpu_gib: float) -> list[Change]:
     Those that fit come first, of them those that train the same parameters on the same images, then the faster ones.
     A change that fits nowhere is listed too, so that the distance shows.
     """
-    original = step_memory(configuration)
+    original = StepMemory(configuration)
     changes: list[Change] = []
     found = largest_batch(original, gpu_gib)
     if 0 < found < configuration.batch:
@@ -70,7 +70,7 @@ def advise(configuration: StepConfiguration, gpu_gib: float) -> list[Change]:
         if sum(change.fits for change in changes) >= ENOUGH:
             break
         try:
-            memory = step_memory(changed)
+            memory = StepMemory(changed)
         except ValueError:  # an encoder that cannot be changed so: no linear layers, another size
             continue
         prediction = memory.predict(configuration.batch)

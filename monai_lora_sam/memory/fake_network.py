@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from monai_lora_sam.encoders import build_encoder
+from monai_lora_sam.encoders import ImageEncoder, build_encoder
 from monai_lora_sam.memory.configuration import StepConfiguration
 from monai_lora_sam.networks import AdaptedSegmenter, build_segmenter
 
@@ -71,17 +71,22 @@ def meta_segmenter(configuration: StepConfiguration) -> AdaptedSegmenter:
                 )
             for name, layer in layers.items():
                 encoder.model.set_submodule(name, Linear4bit(layer))
-        lora = {"r": c.rank, "alpha": 2 * c.rank, "targets": c.targets, "layers": c.layers}
-        network = build_segmenter(
-            encoder,
-            c.head,
-            strategy=c.strategy,
-            last_n=c.last_n,
-            lora=lora,
-            width=c.head_width,
-            mixed_precision=c.mixed_precision,
-        )
+        network = network_on(encoder, c)
     return network.train(c.training)
+
+
+def network_on(encoder: ImageEncoder, configuration: StepConfiguration) -> AdaptedSegmenter:
+    """Put adapters and head of a configuration on an encoder."""
+    c = configuration
+    return build_segmenter(
+        encoder,
+        c.head,
+        strategy=c.strategy,
+        last_n=c.last_n,
+        lora={"r": c.rank, "alpha": 2 * c.rank, "targets": c.targets, "layers": c.layers},
+        width=c.head_width,
+        mixed_precision=c.mixed_precision,
+    )
 
 
 def make_fake(network: nn.Module) -> None:

@@ -12,8 +12,8 @@ from torch import nn
 
 from monai_lora_sam.encoders import build_encoder
 from monai_lora_sam.memory.configuration import EIGHT_BIT, StepConfiguration
+from monai_lora_sam.memory.fake_network import network_on
 from monai_lora_sam.memory.prediction import dice_and_cross_entropy
-from monai_lora_sam.networks import build_segmenter
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,7 @@ def _network(c: StepConfiguration) -> Any:
     encoder = build_encoder(
         c.encoder, None, c.image_size, getattr(torch, c.base), c.checkpointing, quantise=c.quantise
     )
-    lora = {"r": c.rank, "alpha": 2 * c.rank, "targets": c.targets, "layers": c.layers}
-    return build_segmenter(
-        encoder,
-        c.head,
-        strategy=c.strategy,
-        last_n=c.last_n,
-        lora=lora,
-        width=c.head_width,
-        mixed_precision=c.mixed_precision,
-    )
+    return network_on(encoder, c)
 
 
 def _optimiser(c: StepConfiguration, network: nn.Module) -> torch.optim.Optimizer:

@@ -126,11 +126,6 @@ class StepMemory:
         }
 
 
-def step_memory(configuration: StepConfiguration) -> StepMemory:
-    """Return the memory of a configuration; its step runs once, on CUDA once for all batches."""
-    return StepMemory(configuration)
-
-
 @lru_cache(maxsize=64)
 def _recorded(configuration: StepConfiguration, join: bool) -> tuple[History, list[int], int]:
     """Run a step; return its history, the sizes of the trained parameters and the side of the images."""
@@ -152,7 +147,7 @@ def predict(configuration: StepConfiguration) -> Prediction:
         >>> prediction.peak_gib < 1
         True
     """
-    return step_memory(configuration).predict(configuration.batch)
+    return StepMemory(configuration).predict(configuration.batch)
 
 
 def _run(

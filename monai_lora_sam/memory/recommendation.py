@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from monai_lora_sam.memory.advice import largest_batch
 from monai_lora_sam.memory.cards import CARDS
 from monai_lora_sam.memory.configuration import StepConfiguration
-from monai_lora_sam.memory.prediction import step_memory
+from monai_lora_sam.memory.prediction import StepMemory
 
 #: Trainings of the table: heading and settings, the fastest first.
 WAYS = {
@@ -47,7 +47,7 @@ def recommend(
 ) -> list[Recommendation]:
     """Return the recommendation for every card."""
     memories = {
-        way: step_memory(StepConfiguration(encoder, image_size, head=head, **settings))  # type: ignore[arg-type]
+        way: StepMemory(StepConfiguration(encoder, image_size, head=head, **settings))  # type: ignore[arg-type]
         for way, settings in WAYS.items()
     }
     rows = []

@@ -6,6 +6,7 @@ import pytest
 
 from monai_lora_sam.memory import (
     StepConfiguration,
+    StepMemory,
     advise,
     as_markdown,
     fits,
@@ -14,14 +15,13 @@ from monai_lora_sam.memory import (
     parse_gpu,
     recommend,
     recommendation,
-    step_memory,
 )
 
 TINY = StepConfiguration("tiny", 112)
 
 
 def test_the_largest_batch_fits_and_the_next_does_not():
-    memory = step_memory(TINY)
+    memory = StepMemory(TINY)
     batch = largest_batch(memory, 2.0)
     assert batch > 1
     assert fits(memory.predict(batch), 2.0)
@@ -29,11 +29,11 @@ def test_the_largest_batch_fits_and_the_next_does_not():
 
 
 def test_nothing_fits_a_card_smaller_than_the_context():
-    assert largest_batch(step_memory(TINY), 0.4) == 0
+    assert largest_batch(StepMemory(TINY), 0.4) == 0
 
 
 def test_changes_that_fit_come_first_and_keep_the_training():
-    batch = largest_batch(step_memory(TINY), 2.0) + 1
+    batch = largest_batch(StepMemory(TINY), 2.0) + 1
     changes = advise(StepConfiguration("tiny", 112, batch), 2.0)
     assert changes[0].words == f"batch {batch - 1}"
     assert changes[0].fits and changes[0].same_training

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from monai_lora_sam.memory import StepConfiguration, StepMemory, measure, predict, step_memory
+from monai_lora_sam.memory import StepConfiguration, StepMemory, measure, predict
 
 #: Strategy, checkpointing, batch, GiB: ``torch.cuda.max_memory_allocated`` of training steps of SAM 3's vision encoder
 #: and the segmentation head at 1008², LoRA of rank 16 on queries and values, random weights, on an NVIDIA H100;
@@ -35,7 +35,7 @@ def _h100(strategy: str, checkpointing: bool) -> StepConfiguration:
 
 @pytest.mark.parametrize(("strategy", "checkpointing", "batch", "gib"), H100)
 def test_prediction_is_within_a_tenth_of_the_h100(strategy, checkpointing, batch, gib):
-    found = step_memory(_h100(strategy, checkpointing)).predict(batch)
+    found = StepMemory(_h100(strategy, checkpointing)).predict(batch)
     assert found.peak_gib == pytest.approx(gib, rel=0.1), found.parts
 
 
@@ -128,7 +128,7 @@ def _table() -> str:
     ]
     errors = []
     for strategy, checkpointing, batch, gib in H100:
-        found = step_memory(_h100(strategy, checkpointing)).predict(batch).peak_gib
+        found = StepMemory(_h100(strategy, checkpointing)).predict(batch).peak_gib
         errors.append(100 * (found / gib - 1))
         yes = "yes" if checkpointing else "no"
         lines.append(f"| {strategy} | {yes} | {batch} | {gib} | {found:.2f} | {errors[-1]:+.1f} |")
