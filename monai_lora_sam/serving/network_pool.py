@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -100,8 +100,8 @@ class NetworkPool:
         bases: Sequence[str] = ("mini", "medsam_lite"),
         adapters: str | Path | None = None,
         *,
-        weights: dict[str, str | Path | bool] | None = None,
-        image_sizes: dict[str, int] | None = None,
+        weights: Mapping[str, str | Path] | None = None,
+        image_sizes: Mapping[str, int] | None = None,
         device: str | torch.device | None = None,
     ) -> None:
         if not bases:

@@ -61,7 +61,7 @@ def infer_router(app: LabelApp) -> APIRouter:
             elif not image:
                 raise Refused("expected an image, a file or a session, found none")
             result = app.infer(request, uploaded=bool(session_id) or file is not None)
-            return send_response(app.datastore(), result, output or ResultType.image, background)
+            return send_response(app.datastore(), result, output, background)
 
     @router.post("/activelearning/{strategy}")
     def next_image(strategy: str, params: dict | None = Body(None), user: User = user) -> Any:  # noqa: B008

@@ -48,7 +48,8 @@ class ServingState:
     """Build engine and pipeline from the settings of the server, the pipeline when it is asked for first.
 
     Args:
-        conf: entries of ``--conf NAME VALUE``; see `DEFAULTS`. ``weights`` are those of the first base.
+        conf: entries of ``--conf NAME VALUE``; see `DEFAULTS`. ``weights`` and ``image_size`` are lists such as
+            ``mini=FILE,medsam_lite=FILE``, by the encoder's name.
         adapters: folder of adapters where the settings name none.
 
     Raises:
@@ -60,13 +61,13 @@ class ServingState:
             raise ValueError(f"--conf: expected entries of {list(DEFAULTS)}, found {unknown}")
         self.settings = {**DEFAULTS, **{key: value for key, value in conf.items() if key in DEFAULTS}}
         bases = [name.strip() for name in self.settings["bases"].split(",") if name.strip()]
-        weights, side = self.settings["weights"], self.settings["image_size"]
+        sides = self._by_encoder("image_size")
         self.adapters = Path(self.settings["adapters"] or adapters)
         pool = NetworkPool(
             bases,
             self.adapters,
-            weights={bases[0]: weights} if weights else None,
-            image_sizes={bases[0]: int(side)} if side else None,
+            weights=self._by_encoder("weights"),
+            image_sizes={name: int(side) for name, side in sides.items()},
             device=self.settings["device"] or None,
         )
         cache = EmbeddingCache(int(self.settings["cache_mb"]) * 2**20)
@@ -76,18 +77,20 @@ class ServingState:
         self._maps: OrderedDict[tuple[str, int, int], np.ndarray] = OrderedDict()  # used last at the end
         self._building, self._running = Lock(), Lock()
 
+    def _by_encoder(self, entry: str) -> dict[str, str]:
+        pairs = [pair.partition("=") for pair in self.settings[entry].split(",") if pair.strip()]
+        if wrong := ["".join(pair) for pair in pairs if not (pair[0].strip() and pair[2].strip())]:
+            raise ValueError(f"--conf {entry}: expected ENCODER=VALUE, found {wrong[0]!r}")
+        return {name.strip(): value.strip() for name, _, value in pairs}
+
     @property
     def pipeline(self) -> CoronaryPipeline:
         """The stages, loaded once."""
         with self._building:
             if self._pipeline is None:
                 stages = {name: self.settings[name] or None for name in ("vessels", "segments", "stenosis")}
-                weights = self.settings["weights"]
-                self._pipeline = CoronaryPipeline(
-                    **stages,
-                    device=choose_device(self.settings["device"] or None),
-                    pretrained=weights if weights and any(stages.values()) else True,
-                )
+                device = choose_device(self.settings["device"] or None)
+                self._pipeline = CoronaryPipeline(**stages, device=device)
             return self._pipeline
 
     def analyse(self, path: str | Path) -> CoronaryResult:
