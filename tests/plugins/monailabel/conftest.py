@@ -13,14 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-APP = REPOSITORY / "plugins" / "monailabel"
 ENCODER, SIDE = "medsam_lite", 64
+APP = Path(__file__).resolve().parents[3] / "plugins" / "monailabel"
 
-for folder in (
-    APP,
-    Path(__file__).resolve().parent,
-):  # the app's own packages, and the helpers beside this file
+# The app's own packages, and the helpers beside this file.
+for folder in (APP, Path(__file__).resolve().parent):
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 
