@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -199,15 +198,18 @@ class NetworkPool:
         return served
 
     def _base(self, encoder: str, side: int | None, quantise: str | None) -> _Base:
-        key = (encoder, side, quantise)
-        with self._lock_of(f"base {key}"):
-            if key not in self._on_base:
+        """Return the base of an encoder at a size, built when it is asked for first; None for the weights' own size."""
+        with self._lock_of(f"base {encoder}"):
+            if (encoder, side, quantise) not in self._on_base:
                 weights = self._weights(encoder)
                 network = build_promptable(
                     encoder, True if weights is None else weights, side, quantise=quantise
                 )
-                self._on_base[key] = _Base(network.to(self.device).eval())
-            return self._on_base[key]
+                built = _Base(network.to(self.device).eval())
+                # An adapter may have brought the same base under its size.
+                same = (encoder, network.stack.encoder.image_size, quantise)
+                self._on_base[encoder, side, quantise] = self._on_base.setdefault(same, built)
+            return self._on_base[encoder, side, quantise]
 
     def _weights(self, encoder: str) -> Any:
         return self.weights.get(encoder)
@@ -218,11 +220,12 @@ class NetworkPool:
 
     def _folder(self, name: str) -> Path:
         """Return the folder of an adapter of this pool; no path that leads out of its folder."""
-        if self.adapters is not None and name:
+        parts = name.split("/")
+        plain = all(part and not part.startswith(".") and "\0" not in part for part in parts)
+        if self.adapters is not None and plain:
             root = self.adapters.resolve()
-            folder = root / name
-            inside = os.path.normpath(folder) == str(folder) and folder.resolve().is_relative_to(root)
-            if folder != root and inside and (folder / CARD).is_file():
+            folder = root.joinpath(*parts)
+            if (folder / CARD).is_file() and folder.resolve().is_relative_to(root):
                 return folder
         names = [one.name for one in self.offered() if one.error is None]
         near = get_close_matches(name, names, n=1)

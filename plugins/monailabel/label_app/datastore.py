@@ -26,6 +26,8 @@ EXTENSIONS = ("*.jpeg", "*.tiff", "*.dcm")
 #: A tag names a folder below `labels/`.
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 CONFIG = "datastore_v2.json"
+#: Tag of labels that a user has accepted.
+FINAL = "final"
 
 
 class SafeDatastore(LocalDatastore):
@@ -78,6 +80,27 @@ class SafeDatastore(LocalDatastore):
             raise Refused(f"expected a label inside the studies, found a link out of them: {label_id}")
         return str(path) if path.is_file() else ""
 
+    def list_images(self) -> list[str]:
+        return list(self._datastore.objects)
+
+    def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        return [image for image, entry in list(self._datastore.objects.items()) if entry.labels.get(FINAL)]
+
+    def get_unlabeled_images(
+        self, label_tag: str | None = None, labels: list[str] | None = None
+    ) -> list[str]:
+        return [
+            image for image, entry in list(self._datastore.objects.items()) if not entry.labels.get(FINAL)
+        ]
+
+    def status(self) -> dict[str, Any]:
+        with self._writing:
+            return super().status()
+
+    def json(self) -> dict[str, Any]:
+        with self._writing:
+            return super().json()
+
     def label_version(self, image_id: str, tag: str) -> str:
         """Return a text that changes whenever the label of an image is written; "" without a label."""
         uri = self.get_label_uri(image_id, tag)
@@ -104,7 +127,11 @@ class SafeDatastore(LocalDatastore):
             with atomic_file(self.folder / name) as temporary:
                 temporary.write_bytes(Path(image_filename).read_bytes())
             info = {**(image_info or {}), "ts": int(time.time()), "name": name}
-            self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(info=info, ext=extension))
+            added = ImageLabelModel(image=DataModel(info=info, ext=extension))
+            self._datastore.objects = {
+                **self._datastore.objects,
+                image_id: added,
+            }  # other threads read meanwhile
             self._update_datastore_file(lock=False)
         return image_id
 

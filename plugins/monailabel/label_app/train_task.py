@@ -18,7 +18,7 @@ from label_app.errors import Refused
 from label_app.label_files import png_of
 from label_app.serving_state import ServingState, is_flat, modality_of
 from monai_lora_sam.adaptation import AdaptationRequest, adapt
-from monai_lora_sam.data import write_datalist
+from monai_lora_sam.data import SMALLEST_OBJECT, write_datalist
 from monai_lora_sam.files import atomic_folder
 from monai_lora_sam.images import read_label
 
@@ -118,20 +118,23 @@ def collect_labels(datastore: Datastore, folder: Path) -> Path:
     Raises:
         Refused: fewer than two labelled pictures.
     """
-    named: list[tuple[str, str, dict[int, str]]] = []
+    named: list[tuple[str, np.ndarray, dict[int, str]]] = []
     for image in sorted(datastore.get_labeled_images()):
         uri, label = datastore.get_image_uri(image), datastore.get_label_uri(image, "final")
         if not label or not is_flat(uri) or not label.endswith(".png"):
             continue
+        pixels = read_label(label, 256)
+        if np.bincount(pixels.ravel(), minlength=2)[1:].max() < SMALLEST_OBJECT:
+            print(f"left out: {image}, without an object of {SMALLEST_OBJECT} pixels", flush=True)
+            continue
         names = (datastore.get_label_info(image, "final") or {}).get("label_names") or {}
-        named.append((uri, label, {int(value): str(text) for text, value in names.items()}))
+        named.append((uri, pixels, {int(value): str(text) for text, value in names.items()}))
     if len(named) < 2:
         raise Refused(f"expected two labelled pictures or more, found {len(named)}")
-    pixels = [read_label(label, 256) for _, label, _ in named]
-    classes = class_names(list(zip(pixels, (names for _, _, names in named), strict=True)))
+    classes = class_names([(pixels, names) for _, pixels, names in named])
     folder.mkdir(parents=True)
     entries = []
-    for number, (labels, (uri, _, names)) in enumerate(zip(pixels, named, strict=True)):
+    for number, (uri, labels, names) in enumerate(named):
         values = np.zeros(256, np.uint8)
         for value in np.unique(labels)[np.unique(labels) > 0]:
             values[value] = classes.index(names.get(int(value), f"object {value}"))

@@ -27,8 +27,9 @@ def store(tmp_path: Path) -> SafeDatastore:
 
 
 def save(store: SafeDatastore, image: str, values: list[int], names: dict[str, int] | None) -> None:
-    labels = np.zeros((8, 8), np.uint8)
-    labels[0, : len(values)] = values
+    labels = np.zeros((60, 60), np.uint8)
+    for row, value in enumerate(values):
+        labels[row] = value
     path = store.folder.parent / "label.png"
     Image.fromarray(labels).save(path)
     store.save_label(image, str(path), "final", {"label_names": names} if names else {})
@@ -40,9 +41,17 @@ def test_values_of_each_picture_become_those_of_the_names(store, tmp_path: Path)
     save(store, "c", [7], None)
     content = read_datalist(collect_labels(store, tmp_path / "out"))
     assert content["class_names"] == ["background", "aorta", "liver", "object 7"]
-    first_rows = [np.asarray(Image.open(one["label"]))[0, :3].tolist() for one in content["training"]]
+    first_rows = [np.asarray(Image.open(one["label"]))[:3, 0].tolist() for one in content["training"]]
     assert first_rows == [[2, 1, 0], [1, 0, 0], [3, 0, 0]]
     assert [one["case_id"] for one in content["training"]] == ["a", "b", "c"]
+
+
+def test_a_picture_without_an_object_is_left_out(store, tmp_path: Path, capsys) -> None:
+    for image, values in (("a", [1]), ("b", []), ("c", [1])):
+        save(store, image, values, {"liver": 1})
+    content = read_datalist(collect_labels(store, tmp_path / "out"))
+    assert [one["case_id"] for one in content["training"]] == ["a", "c"]
+    assert "left out: b" in capsys.readouterr().out
 
 
 def test_one_label_is_too_few(store, tmp_path: Path) -> None:
