@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fastapi import HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from monailabel.interfaces.exception import (
     ImageNotFoundException,
@@ -71,3 +72,9 @@ async def answer_error(_: Request, error: Exception) -> JSONResponse:
     """Answer an error that MONAI Label's own endpoints let through."""
     status = status_of(error)
     return JSONResponse({"detail": message_of(error)}, 500 if status is None else status)
+
+
+async def answer_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    """Answer a request of another form than the route's, in words and without its values, which JSON may not hold."""
+    problems = [f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors()]
+    return JSONResponse({"detail": "; ".join(problems[:10])}, 422)

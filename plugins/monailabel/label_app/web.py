@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from monailabel.interfaces.exception import MONAILabelException
 
-from label_app.errors import STATUS, answer_error
+from label_app.errors import STATUS, answer_error, answer_invalid
 from label_app.infer_route import infer_router
 from label_app.page_routes import page_router
 
@@ -35,4 +36,5 @@ def install(web: FastAPI, app: LabelApp) -> None:
     routes[:] = [*routes[before:], *routes[:before]]
     for kind in (MONAILabelException, *(kind for kind, _ in STATUS)):
         web.add_exception_handler(kind, answer_error)
+    web.add_exception_handler(RequestValidationError, answer_invalid)
     web.middleware_stack = None
