@@ -4,7 +4,7 @@
     python scripts/bench_vessels.py --datalist data/cimat/datalist.json --stage mine=models/best --stage shipped
 
 Each image goes through the pipeline, once for every way of inference, without the lumen refiner and with it. Recall is
-the share of the labelled pixels that is found: finding a vessel that is visible and not labelled lowers Dice alone. Means
+the share of the labelled pixels that is found: vessels that are visible but unlabelled do not lower it. Means
 come with a 95 % confidence interval by bootstrap over images: it says how far the mean depends on which images were
 drawn, not on the seed of training.
 """
