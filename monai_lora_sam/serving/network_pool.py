@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -82,6 +83,8 @@ class NetworkPool:
         bases: names of encoders that are offered without an adapter; the first is the default.
         adapters: folder in which adapters are looked for, at any depth; it need not exist yet. An adapter is offered
             under its folder's path below this one, such as ``liver/2``.
+        installed: folders of adapters and stages that come with packages; those that are prompted are offered under
+            their names.
         weights: files, folders or Hugging Face ids of encoders' weights, by the encoder's name; others have their own.
         image_sizes: sides in pixels of the bare bases' squares, by the encoder's name; others have their own.
         device: by default CUDA if there is one, else the CPU.
@@ -99,6 +102,7 @@ class NetworkPool:
         bases: Sequence[str] = ("mini", "medsam_lite"),
         adapters: str | Path | None = None,
         *,
+        installed: Sequence[str | Path] = (),
         weights: Mapping[str, str | Path] | None = None,
         image_sizes: Mapping[str, int] | None = None,
         device: str | torch.device | None = None,
@@ -108,6 +112,7 @@ class NetworkPool:
         self.bases, self.adapters = tuple(bases), None if adapters is None else Path(adapters)
         self.weights, self.image_sizes = dict(weights or {}), dict(image_sizes or {})
         self.device = choose_device(device)
+        self._installed_in = [Path(folder) for folder in installed]
         self._loaded: dict[str, tuple[Any, ServedNetwork]] = {}  # by name, with the stamp of the card
         self._on_base: dict[tuple[str, int | None, str | None], _Base] = {}
         self._locks: dict[str, Lock] = {}  # one load at a time of each name and of each base
@@ -120,17 +125,25 @@ class NetworkPool:
 
     def offered(self) -> list[OfferedNetwork]:
         """Return the bases and the adapters that are in the folder now; unusable ones have their error."""
-        found = [OfferedNetwork(name, name) for name in self.bases]
+        found = {name: OfferedNetwork(name, name) for name in self.bases}
+        found |= {name: offer for name, (offer, _) in self._installed.items()}
         if self.adapters is None or not self.adapters.is_dir():
-            return found
+            return list(found.values())
         for card in list_adapters(self.adapters):
             name = Path(card["folder"]).relative_to(self.adapters).as_posix()
             error = card.get("error") or self._unusable(name, card)
-            encoder = card["encoder"]["name"] if "encoder" in card else ""
-            facts = {key: str(card.get(key) or "") for key in ("modality", "task", "version")}
-            classes = tuple(map(str, card.get("class_names") or ()))
-            found.append(OfferedNetwork(name, encoder, **facts, class_names=classes, error=error))
-        return found
+            if name not in self.bases or error is None:
+                found[name] = _offer(name, card, error)
+        return list(found.values())
+
+    @cached_property
+    def _installed(self) -> dict[str, tuple[OfferedNetwork, Path]]:
+        """The prompted adapters of installed packages with their folders, by name; they do not change."""
+        cards = [
+            card for folder in self._installed_in for card in list_adapters(folder) if "error" not in card
+        ]
+        fitting = [card for card in cards if self._unusable(card["name"], card) is None]
+        return {card["name"]: (_offer(card["name"], card), Path(card["folder"])) for card in fitting}
 
     def get(self, name: str | None = None) -> ServedNetwork:
         """Return a network, loaded when it is asked for first or has changed on the disk.
@@ -227,6 +240,8 @@ class NetworkPool:
             folder = root.joinpath(*parts)
             if (folder / CARD).is_file() and folder.resolve().is_relative_to(root):
                 return folder
+        if name in self._installed:
+            return self._installed[name][1]
         names = [one.name for one in self.offered() if one.error is None]
         near = get_close_matches(name, names, n=1)
         nearest = f" (nearest: {near[0]!r})" if near else ""
@@ -244,6 +259,14 @@ class NetworkPool:
             if head == "prompts"
             else f"expected an adapter that is prompted, found a head of type {head!r}"
         )
+
+
+def _offer(name: str, card: Mapping[str, Any], error: str | None = None) -> OfferedNetwork:
+    """Describe an adapter by its card; that of one that cannot be read has an error alone."""
+    encoder = card["encoder"]["name"] if "encoder" in card else ""
+    facts = {key: str(card.get(key) or "") for key in ("modality", "task", "version")}
+    classes = tuple(map(str, card.get("class_names") or ()))
+    return OfferedNetwork(name, encoder, **facts, class_names=classes, error=error)
 
 
 def _stamp(folder: Path) -> tuple[int, int, int]:

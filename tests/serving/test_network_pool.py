@@ -40,6 +40,19 @@ def test_a_replaced_folder_is_loaded_again(pool, save_adapter) -> None:
     assert pool.get("ct") is after
 
 
+def test_prompted_adapters_of_packages_are_offered_by_their_names(
+    pool, save_adapter, stages, tmp_path: Path
+) -> None:
+    installed = tmp_path / "installed"
+    save_adapter(installed / "one", "mr", 6, modality="MR")
+    save_adapter(installed / "two", "ct", 7, modality="CT")
+    shutil.copytree(stages.vessels, installed / "vessels")  # needs no prompt
+    both = NetworkPool([ENCODER], pool.adapters, installed=[installed], weights=pool.weights)
+    assert names(both) == [ENCODER, "mr", "ct", "us/1"]
+    assert both.get("mr").network.name.startswith("mr")
+    assert both.get("ct").identity == pool.get("ct").identity  # the folder's own comes first
+
+
 def test_threads_load_a_network_once(pool) -> None:
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(pool.get, ["ct", "us/1", "ct", "us/1"]))

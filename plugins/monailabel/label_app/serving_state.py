@@ -22,6 +22,7 @@ from monai_lora_sam.images import (
 )
 from monai_lora_sam.networks import choose_device
 from monai_lora_sam.serving import ClickEngine, EmbeddingCache, NetworkPool, OfferedNetwork, SessionStore
+from monai_lora_sam.stages import installed_folders
 
 #: Entries of `--conf` and their defaults.
 DEFAULTS: Mapping[str, str] = {
@@ -66,6 +67,7 @@ class ServingState:
         pool = NetworkPool(
             bases,
             self.adapters,
+            installed=installed_folders(),
             weights=self._by_encoder("weights"),
             image_sizes={name: int(side) for name, side in sides.items()},
             device=self.settings["device"] or None,
