@@ -35,8 +35,8 @@ test-slow: $(VENV)/.installed-dev
 
 # In MONAI Label's environment, with its older pydicom, in which packages of the extra `dev` are missing.
 test-label: $(LABEL_VENV)/.installed-label-test
-	env -u CI OMP_NUM_THREADS=1 $(LABEL_BIN)/python -m pytest -q -m "not slow" tests/plugins/monailabel tests/serving \
-		tests/images tests/coronary/images tests/coronary/pipeline
+	env -u CI OMP_NUM_THREADS=1 $(LABEL_BIN)/python -m pytest -q -m "not slow" tests/plugins/monailabel tests/images \
+		tests/coronary/images tests/coronary/pipeline
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

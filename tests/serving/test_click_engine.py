@@ -23,8 +23,8 @@ ENCODER = "medsam_lite"
 
 
 @pytest.fixture
-def engine(pool) -> ClickEngine:
-    return ClickEngine(pool, EmbeddingCache(2**24), SessionStore())
+def engine(shared_pool) -> ClickEngine:
+    return ClickEngine(shared_pool, EmbeddingCache(2**24), SessionStore())
 
 
 def box(*corners: float, name: str = "a") -> ObjectPrompt:
