@@ -115,7 +115,9 @@ class StageTask(InferTask):
             labels = self.state.kept_vessels(path) >= 0.5
         else:
             result = self.state.analyse(path)
-            labels = result.segments if self.kind in ("segments", "report") else lesion_mask(result)
+            labels = lesion_mask(result)
+            if self.kind in ("segments", "report"):
+                labels = result.vessels if result.segments is None else result.segments
             if self.kind == "segments":
                 found["segments"] = result.report.get("segments", [])
             elif self.kind == "stenosis":

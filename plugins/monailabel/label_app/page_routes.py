@@ -14,6 +14,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from label_app.datastore import FINAL, SafeDatastore
 from label_app.errors import Refused, http_errors
 from label_app.label_files import png_of, read_png
 from label_app.serving_state import is_flat, plain, read_pixels, reader_of
@@ -86,6 +87,8 @@ def page_router(app: LabelApp) -> APIRouter:
     engine = state.engine
 
     def path_of(image: str) -> Path:
+        if not isinstance(app.datastore(), SafeDatastore):
+            raise Refused("expected studies in a folder for this page, found a server: use OHIF or 3D Slicer")
         path = Path(app.datastore().get_image_uri(image))
         if not path.exists():
             raise KeyError(f"expected an image of the datastore, found {image!r:.200}")
@@ -171,15 +174,15 @@ def page_router(app: LabelApp) -> APIRouter:
         with http_errors():
             path = path_of(image)
             store = app.datastore()
-            uri = store.get_label_uri(image, "final")
+            uri = store.get_label_uri(image, FINAL)
             if not uri:
                 return {"version": "", "objects": []}
-            version = store.label_version(image, "final")
+            version = store.label_version(image, FINAL)
             height, width = read_pixels(path).shape[:2]
             if not uri.endswith(".png"):
                 raise Refused(f"{image}: expected a label as PNG, found {Path(uri).name}")
             found = read_png(Path(uri).read_bytes(), (height, width))
-            names = store.get_label_info(image, "final").get("label_names") or {}
+            names = store.get_label_info(image, FINAL).get("label_names") or {}
             named = {int(number): str(name) for name, number in names.items()}
             values = [int(value) for value in np.unique(found) if value]
             objects = [
@@ -208,8 +211,8 @@ def page_router(app: LabelApp) -> APIRouter:
                 file.write(png_of(labels))
                 file.flush()
                 store = app.datastore()
-                store.save_label(image, file.name, "final", info, expected_version=request.version)
-            return {"version": store.label_version(image, "final")}
+                store.save_label(image, file.name, FINAL, info, expected_version=request.version)
+            return {"version": store.label_version(image, FINAL)}
 
     return router
 

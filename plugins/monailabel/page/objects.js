@@ -70,6 +70,7 @@ export class ObjectList {
 }
 
 export function listObjects(list, element, length, actions) {
+  const focused = element.contains(document.activeElement) ? document.activeElement.ariaLabel : null;
   element.replaceChildren(...list.items.map((item, index) => {
     const row = document.createElement("li");
     row.classList.toggle("current", index === list.current);
@@ -93,4 +94,6 @@ export function listObjects(list, element, length, actions) {
     row.append(pick, swatch, name, size, remove);
     return row;
   }));
+  // The rows are new; the keyboard stays where it was.
+  if (focused) [...element.querySelectorAll("[aria-label]")].find((one) => one.ariaLabel === focused)?.focus();
 }
