@@ -23,8 +23,9 @@ def trace_vessel(
 ) -> np.ndarray:
     """Return the lumen (H, W) along the likeliest path between two places.
 
-    The path costs -log of the vessel probability in each pixel (a minimal path, Cohen and Kimmel 1997). It is filled to
-    the walls of the map: each pixel of the path with a disc of its distance to the wall, cut at the map's outline.
+    The path costs -log of the vessel probability in each pixel (a minimal path, Cohen and Kimmel 1997), less the farther
+    from the wall, so that it keeps to the middle. It is filled to the walls of the map: each pixel of the path with a
+    disc of its distance to the wall, cut at the map's outline.
 
     Args:
         probability: (H, W), of being vessel.
@@ -42,12 +43,12 @@ def trace_vessel(
         if not (0 <= x < width and 0 <= y < height):
             raise Refused(f"expected a place inside {width} x {height} pixels, found {x:g}, {y:g}")
         ends.append(_likeliest(probability, int(y), int(x)))
-    cost = -np.log(np.clip(probability, FLOOR, 1.0)) + 0.02  # a short way counts where all is vessel
+    lumen = probability >= LUMEN
+    # Distance of each pixel to the wall, in pixels; the edges of the picture are no walls.
+    radius = distance_transform_edt(np.pad(lumen, 1, mode="edge"))[1:-1, 1:-1]
+    cost = (-np.log(np.clip(probability, FLOOR, 1.0)) + 0.02) / (1 + radius)  # a short way counts too
     path, _ = route_through_array(cost, ends[0], ends[1], fully_connected=True, geometric=True)
     rows, columns = np.transpose(path)
-    lumen = probability >= LUMEN
-    # Distance of each pixel of the path to the wall, in pixels; the edges of the picture are no walls.
-    radius = distance_transform_edt(np.pad(lumen, 1, mode="edge"))[1:-1, 1:-1]
     half_width = np.maximum(radius[rows, columns], THINNEST)
     filled = np.zeros_like(lumen)
     down, across = np.mgrid[:height, :width]
