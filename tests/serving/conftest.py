@@ -92,7 +92,8 @@ def load(base: Path) -> Callable[[Path | None], PromptableSegmenter]:
 
     @cache
     def one(adapter: Path | None = None) -> PromptableSegmenter:
-        return load_promptable(None if adapter else ENCODER, base, adapter=adapter, device="cpu")
+        side = None if adapter else SIDE
+        return load_promptable(None if adapter else ENCODER, base, side, adapter, "cpu")
 
     return one
 

@@ -92,5 +92,5 @@ def alone(server: Any) -> SimpleNamespace:
         name: load_promptable(None, server.base, adapter=folder, device="cpu")
         for name, folder in names.items()
     }
-    networks[ENCODER] = load_promptable(ENCODER, server.base, device="cpu")
+    networks[ENCODER] = load_promptable(ENCODER, server.base, SIDE, device="cpu")
     return SimpleNamespace(networks=networks)
