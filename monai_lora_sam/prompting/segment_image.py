@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from monai_lora_sam.networks import PromptableSegmenter
+from monai_lora_sam.networks import ImageEmbedding, PromptableSegmenter
 from monai_lora_sam.prompting.object_prompt import ObjectPrompt
 from monai_lora_sam.transforms import NormalizeForEncoderd
 
@@ -26,6 +27,53 @@ class SegmentedObject:
     prompt: ObjectPrompt
     mask: np.ndarray
     predicted_iou: float | None
+
+
+def encode_pixels(network: PromptableSegmenter, pixels: np.ndarray) -> ImageEmbedding:
+    """Compute the embedding of an image, for any number of prompts.
+
+    Args:
+        network: in evaluation mode.
+        pixels: (H, W, 3), 0..1.
+
+    Raises:
+        ValueError: pixels of another shape, or that are not finite.
+    """
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise ValueError(f"expected pixels (H, W, 3), found the shape {pixels.shape}")
+    device = next(network.parameters()).device
+    image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32))
+    normalize = NormalizeForEncoderd("image", network.stack.encoder)
+    with torch.inference_mode():
+        return network.encode(normalize({"image": image})["image"][None].to(device))
+
+
+def answer_prompt(
+    network: PromptableSegmenter,
+    embedding: ImageEmbedding,
+    prompt: ObjectPrompt,
+    previous: Tensor | None = None,
+) -> tuple[Tensor, float]:
+    """Return the logits (1, 1, H, W) of the object that a prompt shows, and the predicted IoU of its mask, 0..1.
+
+    Args:
+        network: in evaluation mode.
+        embedding: of the image.
+        prompt: the object.
+        previous: logits (1, 1, H, W) of an earlier answer about this object, which are refined.
+
+    Raises:
+        ValueError: a prompt that does not fit the image; the object is named.
+    """
+    device = embedding.features.device
+    arguments = {name: tensor.to(device) for name, tensor in prompt.tensors().items()}
+    alone = prompt.box is None and len(prompt.points) == 1 and previous is None
+    with torch.inference_mode():
+        try:
+            masks = network.decode(embedding, **arguments, masks=previous, multimask=alone)
+        except ValueError as error:
+            raise ValueError(f"{prompt.name}: {error}") from error
+    return masks.best, float(masks.iou.max().clamp(0, 1))
 
 
 def segment_image(
@@ -48,27 +96,9 @@ def segment_image(
         >>> network = build_promptable("medsam_lite")  # doctest: +SKIP
         >>> segment_image(network, pixels, [ObjectPrompt("kidney", box=(120, 187, 184, 250))])  # doctest: +SKIP
     """
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
-        raise ValueError(f"expected pixels (H, W, 3), found the shape {pixels.shape}")
-    device = next(network.parameters()).device
-    image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32))
-    normalize = NormalizeForEncoderd("image", network.stack.encoder)
+    embedding = encode_pixels(network, pixels)
     found = []
-    with torch.inference_mode():
-        embedding = network.encode(normalize({"image": image})["image"][None].to(device))
-        for prompt in prompts:
-            arguments = {name: tensor.to(device) for name, tensor in prompt.tensors().items()}
-            try:
-                masks = network.decode(
-                    embedding, **arguments, multimask=prompt.box is None and len(prompt.points) == 1
-                )
-            except ValueError as error:
-                raise ValueError(f"{prompt.name}: {error}") from error
-            found.append(
-                SegmentedObject(
-                    prompt,
-                    (masks.best[0, 0] > 0).cpu().numpy(),
-                    float(masks.iou.max().clamp(0, 1)),
-                )
-            )
+    for prompt in prompts:
+        logits, predicted_iou = answer_prompt(network, embedding, prompt)
+        found.append(SegmentedObject(prompt, (logits[0, 0] > 0).cpu().numpy(), predicted_iou))
     return found
