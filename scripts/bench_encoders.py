@@ -30,8 +30,9 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
+
+from monai_lora_sam.cli.console import console
 
 # torch and the package are imported in the process that is forked, which computes nothing itself: neither threads nor
 # a device are in use when it forks.
@@ -93,7 +94,6 @@ def main(
     devices = [device]
     if device == "auto":
         devices = ["cpu", *["cuda"] * run_apart(has_cuda)]
-    console = Console()
     rows = []
     for place in devices:
         group = []

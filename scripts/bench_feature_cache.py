@@ -30,10 +30,10 @@ import typer
 from monai.data import DataLoader, Dataset
 from monai.transforms import Compose
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from monai_lora_sam.adapters import AdapterStack
+from monai_lora_sam.cli.console import console
 from monai_lora_sam.coronary.losses import LesionLoss, VesselLoss
 from monai_lora_sam.coronary.networks import build_detector
 from monai_lora_sam.data import FeatureDataset, PrepareBatchFeatures, training_items
@@ -77,7 +77,6 @@ def main(
         raise typer.BadParameter(f"--images: expected a multiple of --batch {batch}, found {images}")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    console = Console()
     rows = []
     for name in encoder or ["tiny"]:
         for number in stage or [3, 1]:

@@ -19,12 +19,11 @@ import torch
 import typer
 from monai.utils import set_determinism
 from rich import box
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from monai_lora_sam.adapters import AdapterStack, read_card
-from monai_lora_sam.cli.console import one_line_errors
+from monai_lora_sam.cli.console import console, one_line_errors
 from monai_lora_sam.coronary.data import prepare_arcade
 from monai_lora_sam.coronary.stages import SHIPPED
 from monai_lora_sam.data import read_datalist, write_datalist
@@ -57,7 +56,6 @@ def main(
     quick: Annotated[bool, typer.Option(help="A few images and one epoch, to see that it works.")] = False,
 ) -> None:
     """Train the three stages by adapters and by full fine-tuning, and score stage 1 after each."""
-    console = Console()
     images = None
     if quick:
         epochs, image_size, images = QUICK["epochs"], QUICK["image_size"], QUICK["images"]

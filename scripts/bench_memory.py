@@ -20,8 +20,9 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
+
+from monai_lora_sam.cli.console import console
 
 #: Encoder, side, batch; each with LoRA and full training, with and without checkpointing.
 QUICK = [("tiny", 168, 2)]
@@ -50,7 +51,6 @@ def main(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     steps = QUICK if quick else CUDA if device == "cuda" else CPU
-    console = Console()
     rows: list[dict[str, Any]] = []
     for encoder, side, batch in steps:
         settings = [

@@ -29,12 +29,11 @@ import numpy as np
 import typer
 from PIL import Image
 from rich import box
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
 
-from monai_lora_sam.cli.console import one_line_errors
+from monai_lora_sam.cli.console import console, one_line_errors
 from monai_lora_sam.coronary import qca, vessel_tree
 from monai_lora_sam.coronary.images import read_angiogram
 from monai_lora_sam.coronary.phantom import MEASUREMENT_CONFIG, prepare_phantoms
@@ -92,7 +91,6 @@ def main(
     quick: Annotated[bool, typer.Option(help=f"The first {QUICK} phantoms only.")] = False,
 ) -> None:
     """Measure phantom lesions and compare with their truth."""
-    console = Console()
     inputs = input_ or list(INPUTS)
     unknown = set(inputs) - set(INPUTS)
     if unknown:

@@ -17,10 +17,10 @@ import argparse
 from functools import partial
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
 
+from monai_lora_sam.cli.console import console
 from monai_lora_sam.coronary.phantom import Centreline, Phantom, PhantomConfig, generate_phantom
 from monai_lora_sam.coronary.polyline import Polyline
 from monai_lora_sam.coronary.qca.lumen import LumenFinder, lumen_diameters
@@ -200,7 +200,7 @@ def main() -> None:
             f"{np.median(np.abs(error[found])):.3f}",
             f"{error[thin].mean():+.3f}",
         )
-    Console(width=110).print(table)
+    console.print(table)
 
 
 def predicted(pipeline, image: np.ndarray) -> np.ndarray:

@@ -20,11 +20,10 @@ import numpy as np
 import torch
 import typer
 from rich import box
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from monai_lora_sam.cli.console import one_line_errors
+from monai_lora_sam.cli.console import console, one_line_errors
 from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.coronary.data import read_task
 from monai_lora_sam.coronary.images import read_angiogram
@@ -91,7 +90,6 @@ def main(
     quick: Annotated[bool, typer.Option(help=f"The first {QUICK} images only.")] = False,
 ) -> None:
     """Score stage 2: accuracy, macro F1, sets of segments, ARCADE's F1."""
-    console = Console()
     content = read_task(datalist, "segments")
     if split not in ("training", "validation", "test") or not content[split]:
         raise ValueError(f"{datalist}: expected images in the split {split!r}, found none")

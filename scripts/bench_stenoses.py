@@ -6,6 +6,7 @@
 Each image goes through the whole pipeline, once for each choice of lumen networks: none, the refiner of the vessel
 map, or both the refiner and the diameter network. %DS and MLD are compared over the lesions found within 20 pixels of
 a true lesion: as the report has them, measured on the contours where that is possible, and as stage 3 estimates them.
+Lesions that are found in images without any are counted apart.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ import numpy as np
 import torch
 import typer
 from rich import box
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from monai_lora_sam.cli.console import one_line_errors
+from monai_lora_sam.cli.console import console, one_line_errors
 from monai_lora_sam.coronary.data import read_split
 from monai_lora_sam.coronary.metrics import lesions_to_instances, score_arcade_stenoses, score_lesions
 from monai_lora_sam.coronary.pipeline import CoronaryPipeline, read_case
@@ -55,7 +55,6 @@ def main(
     quick: Annotated[bool, typer.Option(help=f"The first {QUICK} images only.")] = False,
 ) -> None:
     """Score stage 3 and the measurements of its lesions."""
-    console = Console()
     if unknown := set(lumen or ()) - set(LUMEN):
         raise ValueError(f"--lumen: expected {', '.join(LUMEN)}, found {unknown.pop()!r}")
     entries = read_split(datalist, split, "stenosis")[: QUICK if quick else limit]
@@ -117,6 +116,9 @@ def summary(found: list[list[dict]], estimated: list[list[dict]], true: list[lis
     reported = score_lesions(found, true, 0.0, centre_distance_px=CENTRE_DISTANCE_PX).as_dict()
     network = score_lesions(estimated, true, 0.0, centre_distance_px=CENTRE_DISTANCE_PX).as_dict()
     figures = {**reported, **{f"network_{k}": v for k, v in network.items() if k.startswith(MEASURED)}}
+    healthy = [len(lesions) for lesions, truth in zip(found, true, strict=True) if not truth]
+    figures["false_lesions_per_healthy_image"] = float(np.mean(healthy)) if healthy else None
+    figures["healthy_images"] = len(healthy)
     return {key: None if value != value else value for key, value in figures.items()}
 
 
@@ -126,7 +128,7 @@ def as_table(figures: dict[str, dict[str, Any]], title: str) -> Table:
     for name in next(iter(figures.values())):
         values = [column[name] for column in figures.values()]
         if any(value is not None for value in values):  # ARCADE knows no %DS and no MLD
-            cells = ("–" if value is None else f"{value:.3f}" for value in values)
+            cells = ("–" if v is None else str(v) if isinstance(v, int) else f"{v:.3f}" for v in values)
             table.add_row(name.replace("_", " "), *cells)
     return table
 

@@ -27,8 +27,9 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
+
+from monai_lora_sam.cli.console import console
 
 # torch and the package are imported inside the measuring process alone: a process inherits the peak resident
 # set of the one that started it, so that one has to stay small.
@@ -81,7 +82,6 @@ def main(
         "float32": float32,
         "contiguous": contiguous,
     }
-    console = Console()
     rows = []
     for name in encoder or ["tiny"]:
         for size in batch or [4]:

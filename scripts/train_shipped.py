@@ -97,7 +97,7 @@ def main(
     only: Annotated[
         list[str] | None, typer.Option(help="Stages to train; the others are taken from --out.")
     ] = None,
-    phantoms: Annotated[int, typer.Option(help="Number of synthetic angiograms.")] = 1800,
+    phantoms: Annotated[int, typer.Option(help="Number of synthetic angiograms.")] = 540,
     processes: Annotated[int, typer.Option(help="That share each batch, one CPU thread each.")] = 2,
     quick: Annotated[bool, typer.Option(help="A tiny run, to see that everything works.")] = False,
 ) -> None:

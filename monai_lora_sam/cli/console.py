@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from monai_lora_sam.files import atomic_write, check_output_file, printable
 
-console = Console()
+#: Columns of output that no terminal shows: enough that no table is cut.
+_WIDE = 200
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE)
 errors = Console(stderr=True)
 
 STANDARD_OUTPUT = Path("-")

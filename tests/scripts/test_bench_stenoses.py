@@ -30,3 +30,9 @@ def test_an_unknown_choice_is_refused(script, datalist, capsys):
     with pytest.raises(typer.Exit):
         script("bench_stenoses").main(datalist, lumen=["all"])
     assert "--lumen: expected none, refiner, both, found 'all'" in capsys.readouterr().err
+
+
+def test_lesions_in_healthy_images_are_counted_apart(script):
+    lesion = {"box_xyxy": [10.0, 10.0, 20.0, 20.0], "score": 0.9}
+    figures = script("bench_stenoses").summary([[lesion], [lesion] * 3, []], [[], [], []], [[lesion], [], []])
+    assert figures["false_lesions_per_healthy_image"] == 1.5 and figures["healthy_images"] == 2

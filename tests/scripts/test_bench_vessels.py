@@ -54,7 +54,8 @@ def test_scores_are_those_by_hand_and_empty_labels_do_not_count(script, datalist
     assert scored["dice"]["mean"] == pytest.approx(2 / 3)
     # all of the predicted skeleton is inside; about half of the true one is found
     assert scored["cldice"]["mean"] == pytest.approx(2 / 3, abs=0.03)
-    assert scored["dice"]["count"] == scored["cldice"]["count"] == 1
+    assert scored["recall"]["mean"] == pytest.approx(1 / 2)
+    assert {scored[name]["count"] for name in ("dice", "cldice", "recall")} == {1}
     assert [image["dice"] for image in scored["images"]] == [pytest.approx(2 / 3, abs=1e-5), None]
 
 
