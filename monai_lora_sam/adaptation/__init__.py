@@ -1,7 +1,8 @@
-"""Adapt a promptable network to one's own data: check, plan, train by prompts, compare, report."""
+"""Adapt a network to one's own data: check, plan, train by prompts or without, compare, report."""
 
 from monai_lora_sam.adaptation.checking import DataFacts, check_data
-from monai_lora_sam.adaptation.comparison import COMPARED_MODES, compare
+from monai_lora_sam.adaptation.comparison import COMPARED_MODES, compare, score
+from monai_lora_sam.adaptation.object_classes import LoadObjectClassesd
 from monai_lora_sam.adaptation.plan import Plan, make_plan
 from monai_lora_sam.adaptation.prompted_training import (
     PromptedAnswers,
@@ -19,6 +20,7 @@ __all__ = [
     "AdaptationData",
     "AdaptationRequest",
     "DataFacts",
+    "LoadObjectClassesd",
     "Plan",
     "PromptedAnswers",
     "PromptedTraining",
@@ -29,4 +31,5 @@ __all__ = [
     "iou_error",
     "make_plan",
     "open_data",
+    "score",
 ]

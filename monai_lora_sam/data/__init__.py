@@ -14,6 +14,7 @@ from monai_lora_sam.data.few_shot import few_shot, folds
 from monai_lora_sam.data.first_entries import first_entries
 from monai_lora_sam.data.folders import datalist_from_folders
 from monai_lora_sam.data.labelled_entries import labelled_entries, modality_of, object_names
+from monai_lora_sam.data.labelled_sets import labelled_sets
 from monai_lora_sam.data.open_labelled import prepare_labelled
 from monai_lora_sam.data.prepare_folders import prepare_folders
 from monai_lora_sam.data.splits import split_by_case, split_for_validation
@@ -52,6 +53,7 @@ __all__ = [
     "image_signature",
     "pixel_hash",
     "labelled_entries",
+    "labelled_sets",
     "modality_of",
     "object_names",
     "prepare_cosmos",

@@ -72,6 +72,19 @@ class ObjectPrompt:
         return arguments
 
 
+@dataclass(frozen=True)
+class Unprompted(ObjectPrompt):
+    """Name an object that a network finds by itself.
+
+    Example:
+        >>> Unprompted("vessel").tensors()
+        {}
+    """
+
+    def __post_init__(self) -> None:
+        """Ask for neither box nor points."""
+
+
 def read_prompts(path: str | Path) -> list[ObjectPrompt]:
     """Read the prompts of several objects from a JSON file.
 

@@ -130,10 +130,14 @@ def _volume_record(one: SegmentedObject, millilitres: float) -> dict[str, Any]:
 
 
 def _slices_picture(pixels: np.ndarray, objects: Sequence[SegmentedObject]) -> np.ndarray:
-    """Draw equally spaced slices through all objects side by side, and each slice that was prompted."""
+    """Draw equally spaced slices through all objects side by side, and each slice that was prompted.
+
+    Without either the slices go through the volume.
+    """
     occupied = np.flatnonzero(np.any([one.mask.any((0, 1)) for one in objects], axis=0))
     prompted = {one.prompt.slice_index for one in objects if one.prompt.slice_index is not None}
-    first, last = (occupied[0], occupied[-1]) if occupied.size else (min(prompted), max(prompted))
+    whole = prompted or {0, pixels.shape[2] - 1}
+    first, last = (occupied[0], occupied[-1]) if occupied.size else (min(whole), max(whole))
     places = set(np.linspace(first, last, SHOWN_SLICES).round().astype(int).tolist()) | prompted
     drawn = [
         draw_objects(
