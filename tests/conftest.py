@@ -190,6 +190,32 @@ def stages(
     return make_stages(tmp_path_factory.mktemp("three"))
 
 
+@pytest.fixture(scope="session")
+def sentence_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a sentence encoder of MiniLM's kind with two narrow blocks, random weights and a few words; the folder."""
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertModel
+
+    words = "left right anterior descending artery vessel kidney liver spleen tumour the of in bone lung 1 2 6 7".split()
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters, *("##" + letter for letter in letters)]
+    tokenizer = BertWordPieceTokenizer({piece: index for index, piece in enumerate(pieces)})
+    folder = tmp_path_factory.mktemp("sentence_encoder")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = BertConfig(
+        vocab_size=len(pieces),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=24,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
+    return folder
+
+
 XA_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.12.1"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
