@@ -12,6 +12,7 @@ from monai_lora_sam.adaptation.prompted_training import (
 from monai_lora_sam.adaptation.request import AdaptationRequest
 from monai_lora_sam.adaptation.run import Adaptation, adapt
 from monai_lora_sam.adaptation.sources import AdaptationData, open_data
+from monai_lora_sam.adaptation.text_training import TextAnswers, TextTraining, phrase_masks, phrase_presence
 
 __all__ = [
     "COMPARED_MODES",
@@ -22,6 +23,8 @@ __all__ = [
     "Plan",
     "PromptedAnswers",
     "PromptedTraining",
+    "TextAnswers",
+    "TextTraining",
     "adapt",
     "answered_masks",
     "check_data",
@@ -29,4 +32,6 @@ __all__ = [
     "iou_error",
     "make_plan",
     "open_data",
+    "phrase_masks",
+    "phrase_presence",
 ]

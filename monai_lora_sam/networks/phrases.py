@@ -9,15 +9,16 @@ from collections.abc import Sequence
 MOST_PHRASES = 100
 
 
-def check_phrases(phrases: Sequence[str], latin: bool = True) -> list[str]:
+def check_phrases(phrases: Sequence[str], limit: int | None = MOST_PHRASES) -> list[str]:
     """Return phrases without spaces at their ends, once they are known to be some.
 
     Args:
         phrases: for one image.
-        latin: refuse letters of other scripts, which an encoder of English has hardly seen.
+        limit: most phrases; None for a vocabulary.
 
     Raises:
-        ValueError: no phrase, too many, one that is empty, no text, given twice, or in another script.
+        ValueError: no phrase, too many, one that is empty, no text, given twice, or in another script than Latin, which an
+            encoder of English has hardly seen.
 
     Example:
         >>> check_phrases(["left kidney ", "aorta"])
@@ -25,8 +26,8 @@ def check_phrases(phrases: Sequence[str], latin: bool = True) -> list[str]:
     """
     if isinstance(phrases, str) or not isinstance(phrases, Sequence):
         raise ValueError(f"phrases: expected a list of texts, found {phrases!r:.80}")
-    if not 1 <= len(phrases) <= MOST_PHRASES:
-        raise ValueError(f"phrases: expected 1 to {MOST_PHRASES} for an image, found {len(phrases)}")
+    if not phrases or len(phrases) > (limit or len(phrases)):
+        raise ValueError(f"phrases: expected 1 to {limit or 'any number'} for an image, found {len(phrases)}")
     plain = []
     for phrase in phrases:
         if not isinstance(phrase, str):
@@ -35,7 +36,7 @@ def check_phrases(phrases: Sequence[str], latin: bool = True) -> list[str]:
         if not any(letter.isalnum() for letter in text):
             raise ValueError(f"phrase: expected words, such as 'left kidney', found {phrase!r:.80}")
         script = _other_script(text)
-        if latin and script:
+        if script:
             raise ValueError(
                 f"phrase {text!r:.80}: expected Latin letters, the script that the encoder was trained with, found "
                 f"{script}"

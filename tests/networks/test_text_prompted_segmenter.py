@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from monai_lora_sam.adapters import AdapterStack, read_card
-from monai_lora_sam.encoders.timm_pyramid import TimmPyramidConfig, TimmPyramidEncoder
-from monai_lora_sam.networks import PromptableSegmenter, PromptHead, TextPromptedSegmenter, build_promptable
+from monai_lora_sam.adapters import read_card
+from monai_lora_sam.encoders import build_encoder
+from monai_lora_sam.networks import TextPromptedSegmenter, build_promptable
 from monai_lora_sam.networks import text_prompted_segmenter as module
 from monai_lora_sam.prompting import load_promptable
 from monai_lora_sam.stages import load_stage, new_stage, save_stage
@@ -21,33 +21,18 @@ PHRASES = ["left kidney", "spleen"]
 Make = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Save a promptable network on a small backbone with random weights."""
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        encoder = TimmPyramidEncoder(TimmPyramidConfig("mobilenetv3_small_050", own_range=True), "mini", 64)
-        stack = AdapterStack(encoder.eval())
-        network = PromptableSegmenter.new(
-            stack, PromptHead, {}, strategy="frozen", decoder="frozen", pretrained=False
-        )
-    return network.save_pretrained(tmp_path_factory.mktemp("base") / "network")
-
-
 @pytest.fixture
-def make(base: Path, sentence_encoder: Path) -> Make:
+def make(promptable: Path, sentence_encoder: Path) -> Make:
     """Build a text-prompted network on the base, in float32."""
 
     def make(**arguments: Any) -> Any:
-        from monai_lora_sam.encoders import build_encoder
-
         small = {"text_encoder": str(sentence_encoder), "text_lora": {"r": 2}, "lora": {"r": 2}}
         with torch.random.fork_rng():
             torch.manual_seed(3)
             return new_stage(
-                build_encoder("mini", base, 64),
+                build_encoder("mini", promptable, 64),
                 head="text",
-                pretrained=base,
+                pretrained=promptable,
                 mixed_precision=False,
                 **{**small, **arguments},
             ).eval()
@@ -78,8 +63,8 @@ def test_shapes_and_presence(make: Make, image: torch.Tensor):
     assert not torch.allclose(found.logits[:, 0], found.logits[:, 1])
 
 
-def test_boxes_alone_answer_as_the_base_does(make: Make, base: Path, image: torch.Tensor):
-    network, plain = make(), build_promptable("mini", base, 64, mixed_precision=False)
+def test_boxes_alone_answer_as_the_base_does(make: Make, promptable: Path, image: torch.Tensor):
+    network, plain = make(), build_promptable("mini", promptable, 64, mixed_precision=False)
     move(network)
     with torch.no_grad():
         assert torch.equal(network(image, boxes=BOX).logits, plain(image, boxes=BOX).logits)
@@ -88,7 +73,9 @@ def test_boxes_alone_answer_as_the_base_does(make: Make, base: Path, image: torc
         assert not torch.allclose(both.logits, network(image, phrases=PHRASES).logits)
 
 
-def test_the_answer_does_not_depend_on_the_chunk(make: Make, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch):
+def test_the_answer_does_not_depend_on_the_chunk(
+    make: Make, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+):
     network = make()
     phrases = ["left kidney", "spleen", "liver", "bone", "lung"]
     with torch.no_grad():
@@ -115,7 +102,12 @@ def test_the_answer_does_not_depend_on_the_chunk(make: Make, image: torch.Tensor
     ],
 )
 def test_each_part_trains_by_its_own_key_and_comes_back_from_disk(
-    arguments: dict[str, Any], parts: set[str], make: Make, base: Path, image: torch.Tensor, tmp_path: Path
+    arguments: dict[str, Any],
+    parts: set[str],
+    make: Make,
+    promptable: Path,
+    image: torch.Tensor,
+    tmp_path: Path,
 ):
     network = make(**arguments)
     trained = {name for name, p in network.named_parameters() if p.requires_grad}
@@ -129,7 +121,7 @@ def test_each_part_trains_by_its_own_key_and_comes_back_from_disk(
     assert found == parts | {"new"}
     move(network)
     folder = save_stage(network, tmp_path / "stage", task="objects", class_names=PHRASES)
-    loaded = load_stage(folder, pretrained=base, mixed_precision=False)
+    loaded = load_stage(folder, pretrained=promptable, mixed_precision=False)
     assert isinstance(loaded, TextPromptedSegmenter)
     with torch.no_grad():
         one, other = network(image, phrases=PHRASES), loaded(image, phrases=PHRASES)
@@ -144,9 +136,11 @@ def test_each_part_trains_by_its_own_key_and_comes_back_from_disk(
         assert torch.equal(going_on(image, phrases=PHRASES).logits, one.logits)
 
 
-def test_segment_loads_it_like_other_adapters(make: Make, base: Path, tmp_path: Path):
+def test_segment_loads_it_like_other_adapters(make: Make, promptable: Path, tmp_path: Path):
     folder = save_stage(make(), tmp_path / "stage", task="objects", class_names=PHRASES)
-    assert isinstance(load_promptable(weights=base, adapter=folder, device="cpu"), TextPromptedSegmenter)
+    assert isinstance(
+        load_promptable(weights=promptable, adapter=folder, device="cpu"), TextPromptedSegmenter
+    )
 
 
 def test_it_learns_words_and_says_that_one_is_absent(make: Make):
