@@ -234,7 +234,7 @@ def _objects(
     if not boxes_given and not points and not texts:
         raise ValueError("expected --box, --point, --text or --prompts, found none")
     phrases = check_phrases(texts) if texts else []
-    if len(phrases) > 1 and (boxes_given or points) or phrases and len(boxes_given) > 1:
+    if (len(phrases) > 1 and (boxes_given or points)) or (phrases and len(boxes_given) > 1):
         raise ValueError(
             "expected one --text with one --box and points, found several: give several objects by --prompts"
         )

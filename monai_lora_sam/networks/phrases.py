@@ -17,8 +17,8 @@ def check_phrases(phrases: Sequence[str], limit: int | None = MOST_PHRASES) -> l
         limit: most phrases; None for a vocabulary.
 
     Raises:
-        ValueError: no phrase, too many, one that is empty, no text, given twice, or in another script than Latin, which an
-            encoder of English has hardly seen.
+        ValueError: no phrase, too many, one that is empty, no text, given twice, or in another script than Latin, which
+            an encoder of English has hardly seen.
 
     Example:
         >>> check_phrases(["left kidney ", "aorta"])

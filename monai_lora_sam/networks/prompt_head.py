@@ -144,7 +144,7 @@ class PromptHead(nn.Module):
         multimask: bool = False,
         tokens: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return logits and predicted IoU; `tokens` (B, N, T, 256) are sparse prompts beside those of points and boxes."""
+        """Return logits and predicted IoU; `tokens` (B, N, T, 256) are further sparse prompts."""
         given = next(prompt for prompt in (points, boxes, masks, tokens) if prompt is not None)
         batch, count = given.shape[:2]
         with torch.autocast(embedding.device.type, enabled=False):

@@ -42,7 +42,7 @@ class TextEncoder(nn.Module):
     Args:
         source: name, folder or Hugging Face id of the encoder; see :func:`open_text_encoder`.
         config: of the network, as transformers writes it; None reads it at the source.
-        strategy: trains nothing (``frozen``), LoRA in all blocks (``lora``), or the last blocks themselves (``last_n``).
+        strategy: trains nothing (``frozen``), LoRA in all blocks (``lora``), or the last blocks (``last_n``).
         last_n: number of these blocks.
         lora: ``r``, ``alpha``, ``dropout`` and ``targets``: a preset of :data:`TEXT_TARGETS`, or names of layers.
         fingerprint: that the base's weights and vocabulary must have; None for those that come.

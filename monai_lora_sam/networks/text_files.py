@@ -92,7 +92,7 @@ def _folder(source: str | Path) -> Path:
         return path
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source)):
         raise FileNotFoundError(
-            f"{source}: expected {' or '.join(NAMED)}, the folder of a sentence encoder or a Hugging Face id, found none"
+            f"{source}: expected {' or '.join(NAMED)}, the folder of a sentence encoder or a Hugging Face id"
         )
     from huggingface_hub import snapshot_download
 

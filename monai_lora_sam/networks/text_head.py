@@ -20,9 +20,8 @@ TOKENS = 2
 class TextPromptHead(PromptHead):
     """Turn an embedding and phrases into masks and presence: sentence encoder → projection → SAM's decoder.
 
-    A phrase is two sparse prompts, so that boxes and points can stand beside it. Its state holds projection and presence,
-    and those tensors of the sentence encoder and the mask decoder that train; the rest is read at the bases'
-    (:meth:`load_base`).
+    A phrase is two sparse prompts, so that boxes and points can stand beside it. Its state holds projection, presence,
+    and those tensors of the sentence encoder and the mask decoder that train; the rest is the bases' (:meth:`load_base`).
 
     Args:
         channels, prompts, trains, lora, base: see :class:`PromptHead`; ``phrases`` is a kind of prompt, too.

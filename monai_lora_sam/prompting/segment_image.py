@@ -40,8 +40,8 @@ def segment_image(
     """Segment each prompted object of an image; the image is encoded once.
 
     Of a single point without a box, the network gives three masks and the one with the highest predicted intersection
-    over union is taken, as Segment Anything does; of any other prompt it gives one. The mask of words is empty where the
-    presence of their object is below one half.
+    over union is taken, as Segment Anything does; of any other prompt it gives one. The mask of words is empty where
+    the presence of their object is below one half.
 
     Args:
         network: in evaluation mode.
@@ -49,8 +49,8 @@ def segment_image(
         prompts: the objects.
 
     Raises:
-        ValueError: a prompt that does not fit the image, which names the object, pixels that are not finite, or words for
-            a network that was taught none.
+        ValueError: a prompt that does not fit the image, which names the object, pixels that are not finite, or words
+            for a network that was taught none.
 
     Example:
         >>> network = build_promptable("medsam_lite")  # doctest: +SKIP
@@ -87,7 +87,7 @@ def _words(network: PromptableSegmenter, prompts: Sequence[ObjectPrompt]) -> dic
         return {}
     if not isinstance(network, TextPromptedSegmenter):
         raise ValueError(
-            f"{phrases[0]!r:.80}: expected an adapter that was taught words, as the bundle text_adaptation trains one, found "
+            f"{phrases[0]!r:.80}: expected an adapter that was taught words (bundle text_adaptation), found "
             f"{network.stack.encoder.name!r} with prompts by {' and '.join(network.head.prompts)} alone"
         )
     return {

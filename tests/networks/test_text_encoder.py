@@ -149,7 +149,7 @@ def test_other_files_are_refused(sentence_encoder: Path, tmp_path: Path):
     other = shutil.copytree(sentence_encoder, tmp_path / "other")
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(config | {"model_type": "gpt2"}))
-    with pytest.raises(ValueError, match="expected a sentence encoder of model_type 'bert'.*found 'gpt2'"):
+    with pytest.raises(ValueError, match=r"expected a sentence encoder of model_type 'bert'.*found 'gpt2'"):
         TextEncoder(str(other))
     with pytest.raises(FileNotFoundError, match="expected minilm, the folder of a sentence encoder"):
         TextEncoder("nowhere")
