@@ -196,9 +196,19 @@ def sentence_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tokenizers import BertWordPieceTokenizer
     from transformers import BertConfig, BertModel
 
-    words = (
-        "left right anterior descending artery vessel kidney liver spleen tumour the of in bone lung".split()
-    )  # noqa: SIM905
+    words = [
+        "left",
+        "right",
+        "anterior",
+        "descending",
+        "artery",
+        "vessel",
+        "kidney",
+        "liver",
+        "spleen",
+        "lung",
+        "of",
+    ]
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     pieces = [
         "[PAD]",

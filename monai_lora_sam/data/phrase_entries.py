@@ -23,11 +23,11 @@ def phrase_entries(
 ) -> list[dict[str, Any]]:
     """Return the entries of a split with the phrases that are known of each image.
 
-    Three forms are read. An entry with `phrases` has the mask of each phrase, or null for one that names nothing in the
-    image: ``{"left kidney": "masks/1.png", "spleen": null}``; a phrase that an entry does not list is unknown of it. An
-    entry with a label and `objects`, as of COSMOS-1050K, or with a label in a datalist with `class_names`, has the
-    names as phrases; a name of the datalists that the label does not show is absent. A datalist may give several values one
-    phrase by its own key `phrases`: ``{"left kidney": [2], "kidney": [1, 2]}``.
+    Three forms are read. An entry with `phrases` has the mask of each phrase, or null for one that names nothing in
+    the image: ``{"left kidney": "masks/1.png", "spleen": null}``; a phrase that an entry does not list is unknown
+    of it. An entry with a label and `objects`, as of COSMOS-1050K, or with a label in a datalist with
+    `class_names`, has the names as phrases; a name of the datalists that the label lacks is absent. A datalist may
+    give several values one phrase by its own key `phrases`: ``{"left kidney": [2], "kidney": [1, 2]}``.
 
     Args:
         datalists: one or several.

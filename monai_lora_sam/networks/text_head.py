@@ -21,7 +21,7 @@ class TextPromptHead(PromptHead):
     """Turn an embedding and phrases into masks and presence: sentence encoder → projection → SAM's decoder.
 
     A phrase is two sparse prompts, so that boxes and points can stand beside it. Its state holds projection, presence,
-    and those tensors of the sentence encoder and the mask decoder that train; the rest is the bases' (:meth:`load_base`).
+    and those tensors of the sentence encoder and the mask decoder that train; :meth:`load_base` reads the rest.
 
     Args:
         channels, prompts, trains, lora, base: see :class:`PromptHead`; ``phrases`` is a kind of prompt, too.
