@@ -24,14 +24,19 @@ class PresenceHead(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.look = nn.MultiheadAttention(channels, _HEADS, batch_first=True)
+        # Not nn.MultiheadAttention, whose last bits depend on whether its weights have gradients.
+        self.query, self.key, self.value, self.output = (nn.Linear(channels, channels) for _ in range(4))
         self.norm = nn.LayerNorm(3 * channels)
         self.judge = nn.Sequential(nn.Linear(3 * channels, channels), nn.GELU(), nn.Linear(channels, 1))
 
     def forward(self, embedding: Tensor, positions: Tensor, tokens: Tensor, logits: Tensor) -> Tensor:
         pixels = embedding.flatten(2).transpose(1, 2)  # (P, h·w, C)
         places = (embedding + positions).flatten(2).transpose(1, 2)
-        seen, _ = self.look(tokens, places, pixels, need_weights=False)
+        heads = [
+            part.unflatten(-1, (_HEADS, -1)).transpose(1, 2)
+            for part in (self.query(tokens), self.key(places), self.value(pixels))
+        ]
+        seen = self.output(functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2))
         share = functional.adaptive_avg_pool2d(logits.detach().sigmoid()[:, None], embedding.shape[-2:])
         under = (share * embedding).sum((-2, -1)) / share.sum((-2, -1)).clamp_min(1e-4)
         facts = torch.cat([seen.mean(1), under, tokens.mean(1)], dim=1)
