@@ -2,6 +2,7 @@
 
 from monai_lora_sam.networks.adapted_segmenter import SEGMENTATION, AdaptedSegmenter, build_segmenter
 from monai_lora_sam.networks.averaged_network import averaged_network
+from monai_lora_sam.networks.build_text_segmenter import build_text_segmenter, new_detector
 from monai_lora_sam.networks.check_prompts import check_prompts
 from monai_lora_sam.networks.device import choose_device
 from monai_lora_sam.networks.feature_identity import feature_identity
@@ -22,6 +23,7 @@ from monai_lora_sam.networks.stage_network import StageNetwork
 from monai_lora_sam.networks.text_encoder import TextEncoder
 from monai_lora_sam.networks.text_head import TextPromptHead
 from monai_lora_sam.networks.text_prompted_segmenter import TEXT, TextPromptedSegmenter
+from monai_lora_sam.networks.text_segmenter import ConceptEmbedding, PhraseInstances, TextSegmenter
 from monai_lora_sam.networks.trainable_state import TrainableState
 from monai_lora_sam.networks.unet_head import UNET, UNetHead
 
@@ -31,11 +33,13 @@ __all__ = [
     "PROMPTS",
     "SEGMENTATION",
     "AdaptedSegmenter",
+    "ConceptEmbedding",
     "ConvBlock",
     "DecoderSource",
     "HeadEntry",
     "ImageEmbedding",
     "MOST_PHRASES",
+    "PhraseInstances",
     "PromptHead",
     "PromptableSegmenter",
     "PromptedMasks",
@@ -45,6 +49,7 @@ __all__ = [
     "TextEncoder",
     "TextPromptHead",
     "TextPromptedSegmenter",
+    "TextSegmenter",
     "TrainableState",
     "UNET",
     "UNetHead",
@@ -53,11 +58,13 @@ __all__ = [
     "build_head",
     "build_promptable",
     "build_segmenter",
+    "build_text_segmenter",
     "check_phrases",
     "check_prompts",
     "choose_device",
     "feature_identity",
     "head_card",
+    "new_detector",
     "open_prompt_weights",
     "resize_to",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import hf_hub_download
 from tokenizers import Tokenizer
 from transformers.models.sam3.configuration_sam3 import Sam3Config, Sam3VisionConfig
 from transformers.models.sam3.modeling_sam3 import Sam3Model
@@ -32,8 +33,8 @@ def build_text_segmenter(
     """Build SAM 3 as a text-promptable network.
 
     Args:
-        weights: folder or Hugging Face id with SAM 3's configuration, weights and tokenizer in transformers' form, of the
-            image model or of the video model.
+        weights: folder or Hugging Face id with SAM 3's configuration, weights and tokenizer in transformers' form, of
+            the image model or of the video model.
         image_size: side in pixels of the square that images are scaled into; by default that of the weights.
         stack: the image encoder that other stages use, with their adapters; by default it is built from the weights.
         mixed_precision: see :class:`TextSegmenter`.
@@ -51,12 +52,24 @@ def build_text_segmenter(
     if raw.get("model_type") == "sam3_video":
         raw = dict(raw.get("detector_config") or {})
     if raw.get("model_type") != "sam3":
-        raise ValueError(f"{folder}: expected the configuration of SAM 3 (model_type 'sam3'), found {raw.get('model_type')!r}")
-    if not (folder / TOKENIZER).is_file():
+        raise ValueError(
+            f"{folder}: expected the configuration of SAM 3 (model_type 'sam3'), found {raw.get('model_type')!r}"
+        )
+    vocabulary = folder / TOKENIZER
+    if not vocabulary.is_file() and not Path(weights).exists():
+        vocabulary = Path(hf_hub_download(str(weights), TOKENIZER))
+    if not vocabulary.is_file():
         raise FileNotFoundError(f"{folder}: expected {TOKENIZER} beside the weights, found none")
     stack = stack or AdapterStack(build_encoder("sam3", folder, image_size))
     detector = new_detector(Sam3Config.from_dict(raw))
-    mark = next((name for name in checkpoint.names if name.endswith("text_projection.weight") and "text_encoder" not in name), "")
+    mark = next(
+        (
+            name
+            for name in checkpoint.names
+            if name.endswith("text_projection.weight") and "text_encoder" not in name
+        ),
+        "",
+    )
     prefix = mark.removesuffix("text_projection.weight")
     names = [
         name
@@ -66,14 +79,16 @@ def build_text_segmenter(
     tensors = {name.removeprefix(prefix): tensor for name, tensor in checkpoint.read(names).items()}
     expected = detector.state_dict()
     wrong = sorted(expected.keys() ^ tensors.keys())
-    wrong += [name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape]
+    wrong += [
+        name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape
+    ]
     if wrong:
         raise ValueError(
             f"{folder}: expected the weights of SAM 3's detector, found {len(wrong)} tensors that do not fit: "
             f"{', '.join(wrong[:5])}"
         )
     detector.load_state_dict(tensors)
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer = Tokenizer.from_file(str(vocabulary))
     return TextSegmenter(stack, detector, tokenizer, mixed_precision=mixed_precision).eval()
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +12,11 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.models.sam3.modeling_sam3 import Sam3ImageSegmentationOutput, Sam3Model, Sam3VisionEncoderOutput
+from transformers.models.sam3.modeling_sam3 import (
+    Sam3ImageSegmentationOutput,
+    Sam3Model,
+    Sam3VisionEncoderOutput,
+)
 
 from monai_lora_sam.adapters import AdapterStack
 from monai_lora_sam.networks.mixed_precision import autocast
@@ -63,9 +66,9 @@ class TextSegmenter(nn.Module):
     """Find every instance of a concept by words, by boxes around examples, or by both (Carion et al., 2025).
 
     The image encoder with its adapters is that of other stages: with its adapters off it gives their features bit for
-    bit. The rest of SAM 3 (text encoder, geometry encoder, DETR, mask decoder) is transformers'. Images are scaled into the
-    encoder's square, whatever their shape, as in SAM 3's training. Features are computed once for all phrases, and the
-    detector answers a few phrases at a time.
+    bit. The rest of SAM 3 (text encoder, geometry encoder, DETR, mask decoder) is transformers'. Images are scaled into
+    the encoder's square, whatever their shape, as in SAM 3's training. Features are computed once for all phrases, and
+    the detector answers a few phrases at a time.
 
     Args:
         stack: SAM 3's image encoder with adapters.
@@ -93,10 +96,10 @@ class TextSegmenter(nn.Module):
         mixed_precision: bool = True,
     ) -> None:
         super().__init__()
-        levels = set(stack.encoder.channels)
-        if stack.encoder.family != "sam3" or levels != {detector.config.detr_encoder_config.hidden_size}:
+        levels, width = set(stack.encoder.channels), detector.config.detr_encoder_config.hidden_size
+        if stack.encoder.family != "sam3" or levels != {width}:
             raise ValueError(
-                f"expected SAM 3's image encoder with {detector.config.detr_encoder_config.hidden_size} channels, found "
+                f"expected SAM 3's image encoder with {width} channels, found "
                 f"{stack.encoder.name!r} of family {stack.encoder.family!r} with {sorted(levels)}"
             )
         if hasattr(detector, "vision_encoder"):
@@ -112,7 +115,9 @@ class TextSegmenter(nn.Module):
         """Compute the features of images once, for any number of phrases."""
         image = convert_to_tensor(image, track_meta=False)
         if image.ndim != 4 or not image.isfinite().all():
-            raise ValueError(f"image: expected finite intensities (B, 3, H, W), found {tuple(image.shape)} or NaN")
+            raise ValueError(
+                f"image: expected finite intensities (B, 3, H, W), found {tuple(image.shape)} or NaN"
+            )
         side = self.stack.encoder.image_size
         square = image
         if tuple(image.shape[-2:]) != (side, side):
@@ -212,7 +217,9 @@ class TextSegmenter(nn.Module):
             shared = None if boxes is None else boxes[None].expand(count, -1, -1)
             labels = None if box_labels is None else box_labels[None].expand(count, -1)
             output = self.answer(embedding, ids[part], mask[part], shared, labels)
-            found += [_instances(asked[start + row], output, row, embedding.size, threshold) for row in range(count)]
+            found += [
+                _instances(asked[start + row], output, row, embedding.size, threshold) for row in range(count)
+            ]
         return found
 
     @contextmanager
@@ -253,7 +260,11 @@ def _instances(
     order = scores.argsort(descending=True)
     kept = order[scores[order] >= threshold]
     masks = output.pred_masks[row, kept][:, None].float()  # type: ignore[index]
-    large = functional.interpolate(masks, size, mode="bilinear")[:, 0] > 0 if len(kept) else masks.new_zeros((0, *size)).bool()
+    large = (
+        functional.interpolate(masks, size, mode="bilinear")[:, 0] > 0
+        if len(kept)
+        else masks.new_zeros((0, *size)).bool()
+    )
     whole = functional.interpolate(output.semantic_seg[row, None].float(), size, mode="bilinear")[0, 0] > 0  # type: ignore[index]
     boxes = output.pred_boxes[row, kept] * scores.new_tensor([width, height, width, height])  # type: ignore[index]
     return PhraseInstances(phrase, float(presence), scores[kept], boxes, large, whole & (presence >= 0.5))
