@@ -38,9 +38,9 @@ class ConceptLoss(nn.Module):
     """Match instances to the true ones and add the terms of boxes, class, presence, masks and semantic mask.
 
     Each phrase's queries are matched to its instances by the Hungarian algorithm. The target of a matched query's score
-    is p^0.25 · IoU^0.75, its own probability and the overlap of its box, so that scores tell how good a box is. The class
-    term is the mean over the queries, boxes and masks are means over the instances, and all are means over the phrases
-    that name something. A phrase without instances trains presence alone.
+    is p^0.25 · IoU^0.75, its own probability and the overlap of its box, so that scores tell how good a box is. The
+    class term is the mean over the queries, boxes and masks are means over the instances, and all are means over the
+    phrases that name something. A phrase without instances trains presence alone.
 
     Args:
         weights: of the terms, by their names; those of Meta's training if None.
