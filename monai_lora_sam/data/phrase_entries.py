@@ -111,7 +111,7 @@ def _values_by_phrase(content: Mapping[str, Any]) -> dict[str, list[int]]:
     given = content.get("phrases")
     if isinstance(given, dict) and all(isinstance(values, list) and values for values in given.values()):
         return {str(phrase): [int(value) for value in values] for phrase, values in given.items()}
-    objects = {
+    objects: dict[str, list[int]] = {
         one["name"]: []
         for split in ("training", "validation", "test")
         for entry in content.get(split) or []
@@ -130,15 +130,15 @@ def _phrases_of(
     if given is not None:
         if not isinstance(given, dict) or not given:
             raise ValueError(f"expected phrases with the path of a mask or null each, found {given!r:.80}")
-        masks = {}
+        files = {}
         for phrase, path in given.items():
             if path is None:
                 continue
             target = Path(os.path.realpath(datalist.parent / str(path)))
             if not target.is_file():
                 raise ValueError(f"{phrase!r}: expected a mask, found nothing at {target}")
-            masks[phrase] = str(target)
-        return masks, [phrase for phrase, path in given.items() if path is None]
+            files[phrase] = str(target)
+        return files, [phrase for phrase, path in given.items() if path is None]
     if entry.get("label") is None:
         raise ValueError("expected phrases or a label, found neither")
     shown = set(np.unique(read_label(entry["label"], 256)).tolist())

@@ -30,6 +30,7 @@ class PresenceHead(nn.Module):
         self.judge = nn.Sequential(nn.Linear(3 * channels, channels), nn.GELU(), nn.Linear(channels, 1))
 
     def forward(self, embedding: Tensor, positions: Tensor, tokens: Tensor, logits: Tensor) -> Tensor:
+        rows, columns = embedding.shape[-2:]
         pixels = embedding.flatten(2).transpose(1, 2)  # (P, h·w, C)
         places = (embedding + positions).flatten(2).transpose(1, 2)
         heads = [
@@ -37,7 +38,7 @@ class PresenceHead(nn.Module):
             for part in (self.query(tokens), self.key(places), self.value(pixels))
         ]
         seen = self.output(functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2))
-        share = functional.adaptive_avg_pool2d(logits.detach().sigmoid()[:, None], embedding.shape[-2:])
+        share = functional.adaptive_avg_pool2d(logits.detach().sigmoid()[:, None], (rows, columns))
         under = (share * embedding).sum((-2, -1)) / share.sum((-2, -1)).clamp_min(1e-4)
         facts = torch.cat([seen.mean(1), under, tokens.mean(1)], dim=1)
         return self.judge(self.norm(facts))[:, 0]

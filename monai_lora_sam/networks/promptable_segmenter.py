@@ -203,9 +203,9 @@ class PromptableSegmenter(StageNetwork):
         """Return the masks for prompts on images that were encoded; arguments as of the network."""
         batch, (height, width) = embedding.features.shape[0], embedding.size
         check_prompts(batch, height, width, points, point_labels, boxes, masks)
-        return self._answer(embedding, points, point_labels, boxes, masks, multimask)
+        return self._ask_head(embedding, points, point_labels, boxes, masks, multimask)
 
-    def _answer(
+    def _ask_head(
         self,
         embedding: ImageEmbedding,
         points: Tensor | None,

@@ -69,13 +69,12 @@ def open_text_encoder(source: str | Path) -> TextEncoderFiles:
     if source in NAMED:
         path = NAMED[str(source)].locate()
         with zipfile.ZipFile(path) as archive:
-            config, tokenizer, weights = (archive.read(name) for name in (CONFIG, TOKENIZER, WEIGHTS))
+            content = {name: archive.read(name) for name in (CONFIG, TOKENIZER, WEIGHTS)}
         try:
-            return TextEncoderFiles(
-                str(path), json.loads(config), tokenizer.decode(), _plain(load_safetensors(weights))
-            )
+            tensors = _plain(load_safetensors(content[WEIGHTS]))
         except SafetensorError as error:
             raise ValueError(f"{path}: {WEIGHTS}: expected safetensors, found {error}") from error
+        return TextEncoderFiles(str(path), json.loads(content[CONFIG]), content[TOKENIZER].decode(), tensors)
     folder = _folder(source)
     for name in (CONFIG, TOKENIZER):
         if not (folder / name).is_file():

@@ -133,7 +133,7 @@ class TextPromptedSegmenter(PromptableSegmenter):
         prompts = {**given, "words": words} | ({} if point_labels is None else {"point_labels": point_labels})
         none = dict.fromkeys(("points", "point_labels", "boxes", "masks"))
         answers = [
-            self._answer(
+            self._ask_head(
                 embedding,
                 multimask=multimask,
                 **{

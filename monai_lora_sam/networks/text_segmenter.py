@@ -96,7 +96,8 @@ class TextSegmenter(nn.Module):
         mixed_precision: bool = True,
     ) -> None:
         super().__init__()
-        levels, width = set(stack.encoder.channels), detector.config.detr_encoder_config.hidden_size
+        parts: Any = detector.config
+        levels, width = set(stack.encoder.channels), parts.detr_encoder_config.hidden_size
         if stack.encoder.family != "sam3" or levels != {width}:
             raise ValueError(
                 f"expected SAM 3's image encoder with {width} channels, found "
@@ -106,7 +107,7 @@ class TextSegmenter(nn.Module):
             del detector.vision_encoder
         self.stack, self.detector = stack, detector.requires_grad_(False)
         self.adapters, self.mixed_precision = tuple(adapters), mixed_precision
-        self.longest: int = detector.config.text_config.max_position_embeddings
+        self.longest: int = parts.text_config.max_position_embeddings
         self._tokenizer = tokenizer
         tokenizer.no_truncation()
         tokenizer.no_padding()
