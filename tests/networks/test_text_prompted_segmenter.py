@@ -120,6 +120,7 @@ def test_each_part_trains_by_its_own_key_and_comes_back_from_disk(
     found = {part for part, prefixes in starts.items() if any(name.startswith(prefixes) for name in trained)}
     assert found == parts | {"new"}
     move(network)
+    network.requires_grad_(False)  # the last bits of a product depend on it
     folder = save_stage(network, tmp_path / "stage", task="objects", class_names=PHRASES)
     loaded = load_stage(folder, pretrained=promptable, mixed_precision=False)
     assert isinstance(loaded, TextPromptedSegmenter)
@@ -133,7 +134,7 @@ def test_each_part_trains_by_its_own_key_and_comes_back_from_disk(
         assert (folder / "head.safetensors").stat().st_size < 0.5 * bytes_of_all  # neither base is in it
     going_on = make(start_from=folder, **arguments)
     with torch.no_grad():
-        assert torch.equal(going_on(image, phrases=PHRASES).logits, one.logits)
+        torch.testing.assert_close(going_on(image, phrases=PHRASES).logits, one.logits)
 
 
 def test_segment_loads_it_like_other_adapters(make: Make, promptable: Path, tmp_path: Path):
