@@ -11,7 +11,6 @@ from monai.utils import convert_to_tensor
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.sam3.modeling_sam3 import (
     Sam3ImageSegmentationOutput,
     Sam3Model,
@@ -171,8 +170,7 @@ class TextSegmenter(nn.Module):
         levels = tuple(level[owner] for level in embedding.levels)
         position: Any = self.stack.encoder.model.neck.position_encoding  # type: ignore[union-attr]
         places = tuple(position(level.shape, level.device, level.dtype) for level in levels)
-        words = self.detector.get_text_features(input_ids=ids, attention_mask=mask)
-        assert isinstance(words, BaseModelOutputWithPooling)
+        words: Any = self.detector.get_text_features(input_ids=ids, attention_mask=mask)
         output = self.detector(
             vision_embeds=Sam3VisionEncoderOutput(fpn_hidden_states=levels, fpn_position_encoding=places),
             text_embeds=words,  # the whole object: it is read by its name
