@@ -204,6 +204,8 @@ class TextSegmenter(nn.Module):
         """
         if phrases is None and boxes is None:
             raise ValueError("expected phrases or boxes, found neither")
+        if boxes is not None and (boxes.ndim != 2 or boxes.shape[1] != 4):
+            raise ValueError(f"boxes: expected the shape (any, 4), found {tuple(boxes.shape)}")
         embedding = image if isinstance(image, ConceptEmbedding) else self.encode(image)
         if embedding.levels[0].shape[0] != 1:
             raise ValueError(f"expected one image, found {embedding.levels[0].shape[0]}")
@@ -235,10 +237,9 @@ def _relative(boxes: Tensor, labels: Tensor | None, size: tuple[int, int]) -> Te
     height, width = size
     real = torch.ones_like(boxes[..., 0], dtype=torch.bool) if labels is None else labels >= 0
     limit = boxes.new_tensor([width, height])
-    corners = boxes.reshape(*boxes.shape[:-1], -1, 2) if boxes.shape[-1:] == (4,) else None
-    if corners is None or boxes.ndim != 3:
+    if boxes.ndim != 3 or boxes.shape[2] != 4:
         raise ValueError(f"boxes: expected the shape (phrases, boxes, 4), found {tuple(boxes.shape)}")
-    wrong = ~boxes.isfinite().all(-1) | (corners < 0).any((-2, -1)) | (corners > limit).any((-2, -1))
+    wrong = ~boxes.isfinite().all(-1) | (boxes < 0).any(-1) | (boxes > limit.repeat(2)).any(-1)
     wrong |= (boxes[..., 2:] <= boxes[..., :2]).any(-1)
     if (wrong & real).any():
         raise ValueError(

@@ -199,13 +199,13 @@ def test_full_size_on_the_meta_device():
         ({"phrases": [""]}, "expected words"),
         ({"phrases": ["liver " * 20]}, "expected up to 12 tokens, as the encoder takes, found 20"),
         ({"boxes": torch.tensor([[5.0, 5, 200, 50]])}, r"boxes: expected x0 < x1 from 0 to 112"),
-        ({"boxes": torch.tensor([5.0, 5, 20, 50])}, r"boxes: expected the shape|too many|expand"),
+        ({"boxes": torch.tensor([5.0, 5, 20, 50])}, r"boxes: expected the shape \(any, 4\), found \(4,\)"),
     ],
 )
 def test_bad_prompts_are_named(
     network: TextSegmenter, image: torch.Tensor, arguments: dict[str, Any], message: str
 ):
-    with pytest.raises((ValueError, RuntimeError), match=message):
+    with pytest.raises(ValueError, match=message):
         network.segment(image, **arguments)
 
 
@@ -238,11 +238,13 @@ def test_the_loss_has_metas_terms_and_falls(folder: Path, image: torch.Tensor):
     for _ in range(15):
         terms = criterion(network.answer(embedding, ids, mask), [masks, masks[:0]])
         assert set(terms) == {*WEIGHTS, "loss"}
-        assert terms["loss"].detach() == pytest.approx(float(sum(terms[name] for name in WEIGHTS)), rel=1e-4)
+        assert terms["loss"].detach() == pytest.approx(
+            sum(float(terms[name].detach()) for name in WEIGHTS), rel=1e-4
+        )
         optimiser.zero_grad()
         terms["loss"].backward()
         optimiser.step()
-        losses.append(float(terms["loss"]))
+        losses.append(float(terms["loss"].detach()))
     assert losses[-1] < 0.8 * losses[0]
 
 
