@@ -24,8 +24,9 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
+
+from monai_lora_sam.cli.console import console
 
 ENCODERS = ("medsam_lite", "sam_vit_b")
 SIDE = 256
@@ -63,7 +64,6 @@ def main(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if quick:
         encoder, image_size, runs = encoder or ["medsam_lite"], image_size or 64, 2
-    console = Console()
     rows = []
     for name in encoder or ENCODERS:
         for precision in PRECISIONS:

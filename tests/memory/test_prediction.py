@@ -71,7 +71,9 @@ def test_offloading_saves_the_inputs_of_the_blocks():
     kept, offloaded = (
         StepMemory(replace(_h100("lora", True), checkpointing=how)) for how in (True, "offload")
     )
-    inputs = 4 * 32 * 72 * 72 * 1024 * 4  # batch, blocks, patches, channels, bytes: normalisation gives float32
+    inputs = (
+        4 * 32 * 72 * 72 * 1024 * 4
+    )  # batch, blocks, patches, channels, bytes: normalisation gives float32
     assert kept.predict(4).peak - offloaded.predict(4).peak == pytest.approx(inputs, rel=0.1)
 
 
