@@ -131,6 +131,7 @@ def segment_image(
     return found
 
 
+@torch.inference_mode()
 def _words(network: PromptableSegmenter, prompts: Sequence[ObjectPrompt]) -> dict[str, Tensor]:
     """Return the sentence embedding (1, 1, width) of each phrase, all encoded at once."""
     phrases = list(dict.fromkeys(prompt.text for prompt in prompts if prompt.text is not None))
