@@ -29,15 +29,10 @@ from monai_lora_sam.report import (
     Table,
     Text,
     Viewer,
-    data_uri,
     grey,
-    outline,
-    png,
-    svg,
+    mask_viewer,
     write_page,
 )
-
-TRUTH, PREDICTION = "#35c759", "#ff5a36"
 
 
 def write_benchmark_page(
@@ -104,15 +99,9 @@ def _viewer(word: str, cell: Mapping[str, Any], entry: Mapping[str, Any], index:
     truth = read_label(entry[OWN_LABEL], 256 if cell["classes"] > 2 else 2)
     found = read_label(out / cell["folder"] / "predictions" / f"{index:05d}.png", 256)
     picture = fit_to(grey(np.clip(read_image(entry["image"]).pixels, 0, 1)), truth.shape)
-    layers = [outline(truth > 0, TRUTH), outline(fit_to(found, truth.shape) > 0, PREDICTION)]
-    return Viewer(
-        base=data_uri(png(picture)),
-        base_label="Image",
-        layers={
-            "Both": svg(truth.shape, layers),
-            "Truth": svg(truth.shape, layers[:1]),
-            "Prediction": svg(truth.shape, layers[1:]),
-        },
-        caption=f"{word}: {Path(cell['cases'][index]['image']).name}, Dice {cell['cases'][index]['dice']:.3f}",
-        legend={"truth": TRUTH, "prediction": PREDICTION},
+    return mask_viewer(
+        picture,
+        truth > 0,
+        {"prediction": fit_to(found, truth.shape) > 0},
+        f"{word}: {Path(cell['cases'][index]['image']).name}, Dice {cell['cases'][index]['dice']:.3f}",
     )

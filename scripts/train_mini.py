@@ -25,14 +25,7 @@ from monai_lora_sam.adapters import read_card
 from monai_lora_sam.cli import one_line_errors
 from monai_lora_sam.coronary.data import prepare_arcade
 from monai_lora_sam.coronary.phantom import prepare_phantoms
-from monai_lora_sam.data import (
-    SliceSettings,
-    prepare_cosmos,
-    prepare_decathlon,
-    read_datalist,
-    split_by_case,
-    write_datalist,
-)
+from monai_lora_sam.data import labelled_sets, read_datalist, write_datalist
 from monai_lora_sam.distillation import new_distillation, save_student
 from monai_lora_sam.evaluation import evaluate_prompts
 from monai_lora_sam.handlers import read_history
@@ -45,8 +38,6 @@ TRAINING_DATA = (
     "unlabelled images of ARCADE (doi 10.1038/s41597-023-02871-z), COSMOS-1050K's layout of public CT, MR and "
     "ultrasound, and the Decathlon's hippocampus; synthetic angiograms of this project"
 )
-#: Shares of the cases of labelled data sets.
-SHARES = {"training": 0.6, "validation": 0.1, "test": 0.3}
 #: How often a data set counts in an epoch, so that ten slices of CT are not lost beside hundreds of angiograms.
 COPIES = {"CT": 8, "MR": 8, "US": 3, "hippocampus": 1, "angiograms": 1}
 #: The training. The finest levels, which heads of vessels read, stay those of ImageNet, and the others move slowly, so
@@ -64,7 +55,6 @@ SETTINGS: dict[str, Any] = {
     "feature_variants": 0,
     "float16": True,
 }
-SLICES = 5  # of each volume
 
 
 @one_line_errors()
@@ -153,17 +143,8 @@ def write_student(
 def prepare(data: Path, out: Path, angiograms: int, phantoms: int) -> list[str]:
     """Write a datalist for each data set, and return them, each as often as it counts."""
     folder = out / "data"
-    cosmos = read_datalist(prepare_cosmos(data / "cosmos", folder / "cosmos"))
-    settings = SliceSettings(per_volume=SLICES, smallest=20)
-    hippocampus = read_datalist(
-        prepare_decathlon(data / "msd_hippocampus", folder / "hippocampus", settings=settings)
-    )
     sets: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    of_modality: dict[str, list[dict[str, Any]]] = {}
-    for entry in _all(cosmos):
-        of_modality.setdefault(str(entry["modality"]), []).append(entry)
-    for name, entries in {**of_modality, "hippocampus": _all(hippocampus)}.items():
-        parts = split_by_case(entries, SHARES, 0)
+    for name, parts in labelled_sets(data, folder).items():
         _write(out / f"held_out_{name}.json", name, {"test": parts["test"]})
         sets[name] = {part: parts[part] for part in ("training", "validation")}
     sets["angiograms"] = _angiograms(data, folder, angiograms, phantoms)
@@ -191,10 +172,6 @@ def _angiograms(data: Path, folder: Path, count: int, phantoms: int) -> dict[str
         ]
         for part in ("training", "validation")
     }
-
-
-def _all(datalist: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [entry for part in ("training", "validation", "test") for entry in datalist[part] or []]
 
 
 def _write(path: Path, name: str, splits: Mapping[str, Iterable[dict[str, Any]]]) -> Path:

@@ -1,7 +1,8 @@
-"""Adapt a promptable network to one's own data: check, plan, train by prompts, compare, report."""
+"""Adapt a network to one's own data: check, plan, train by prompts or without, compare, report."""
 
 from monai_lora_sam.adaptation.checking import DataFacts, check_data
-from monai_lora_sam.adaptation.comparison import COMPARED_MODES, compare
+from monai_lora_sam.adaptation.comparison import COMPARED_MODES, compare, score
+from monai_lora_sam.adaptation.object_classes import LoadObjectClassesd
 from monai_lora_sam.adaptation.plan import Plan, make_plan
 from monai_lora_sam.adaptation.prompted_training import (
     PromptedAnswers,
@@ -12,6 +13,7 @@ from monai_lora_sam.adaptation.prompted_training import (
 from monai_lora_sam.adaptation.request import AdaptationRequest
 from monai_lora_sam.adaptation.run import Adaptation, adapt
 from monai_lora_sam.adaptation.sources import AdaptationData, open_data
+from monai_lora_sam.adaptation.text_training import TextAnswers, TextTraining, phrase_masks, phrase_presence
 
 __all__ = [
     "COMPARED_MODES",
@@ -19,9 +21,12 @@ __all__ = [
     "AdaptationData",
     "AdaptationRequest",
     "DataFacts",
+    "LoadObjectClassesd",
     "Plan",
     "PromptedAnswers",
     "PromptedTraining",
+    "TextAnswers",
+    "TextTraining",
     "adapt",
     "answered_masks",
     "check_data",
@@ -29,4 +34,7 @@ __all__ = [
     "iou_error",
     "make_plan",
     "open_data",
+    "phrase_masks",
+    "phrase_presence",
+    "score",
 ]

@@ -1,4 +1,4 @@
-"""Compare a promptable network before and after adaptation, on cases that training never saw."""
+"""Score networks before and after adaptation, on cases that training never saw."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from monai_lora_sam.evaluation import SHIFT, evaluate_prompts
-from monai_lora_sam.metrics import mean_with_interval
-from monai_lora_sam.networks import PromptableSegmenter
+from monai_lora_sam.evaluation import SHIFT, evaluate_prompts, labelled_objects, mask_file
+from monai_lora_sam.files import atomic_write
+from monai_lora_sam.images import read_colour_image
+from monai_lora_sam.metrics import mean_with_interval, object_scores
+from monai_lora_sam.networks import AdaptedSegmenter, PromptableSegmenter
+from monai_lora_sam.prompting import find_objects
+from monai_lora_sam.report import png
 
 #: Kinds of prompt that are compared.
 COMPARED_MODES = ("box", f"box shifted {SHIFT} px", "1 point", "5 points")
+#: Name of the scores without a prompt, beside those kinds.
+AUTOMATIC_MODE = "automatic"
 #: Most images that are scored, evenly spaced over those held out.
 MOST_SCORED = 50
 
@@ -51,6 +57,57 @@ def score(
         network, entries, class_names, out, modes=COMPARED_MODES, colour=True, progress=progress
     )
     return [row for row in found.rows if row["choice"] == "single"]
+
+
+def score_automatic(
+    network: AdaptedSegmenter,
+    entries: Sequence[Mapping[str, Any]],
+    class_names: Sequence[str],
+    out: str | Path,
+    progress: Callable[[], Any] = lambda: None,
+) -> Rows:
+    """Score a network that needs no prompt on every object that is there, and keep its masks.
+
+    Args:
+        network: on its device, in evaluation mode.
+        entries, class_names: of a datalist.
+        out: folder for the masks.
+        progress: called after each image.
+
+    Returns:
+        a row for each object: `image`, `object`, `mode`, and the scores of `metrics.object_scores`.
+    """
+    rows: Rows = []
+    for entry in entries:
+        pixels = read_colour_image(entry["image"]).pixels
+        found = {one.prompt.name: one.mask for one in find_objects(network, pixels, class_names)}
+        for thing in labelled_objects(entry, class_names)[0]:
+            scores = object_scores(found[thing.name], thing.mask)
+            rows.append({"image": entry["image"], "object": thing.name, "mode": AUTOMATIC_MODE, **scores})
+            atomic_write(mask_file(Path(out), rows[-1]), png(found[thing.name].astype(np.uint8) * 255))
+        progress()
+    return rows
+
+
+def summarise_rows(before: Rows, after: Rows) -> list[dict[str, Any]]:
+    """Return the items of :func:`compare`, or for scores without any before, an item for each kind of object.
+
+    Those have `mode` (the object's name), `objects`, `after` and `after_interval`.
+
+    Example:
+        >>> summarise_rows([], [{"image": "a.png", "object": "vessel", "mode": "automatic", "dice": 0.75}])
+        [{'mode': 'vessel', 'objects': 1, 'after': 0.75, 'after_interval': [0.75, 0.75]}]
+    """
+    if before:
+        return compare(before, after)
+    items = []
+    for name in dict.fromkeys(row["object"] for row in after):
+        mean = mean_with_interval([row["dice"] for row in after if row["object"] == name])
+        interval = [mean["low"], mean["high"]]
+        items.append(
+            {"mode": name, "objects": mean["count"], "after": mean["mean"], "after_interval": interval}
+        )
+    return items
 
 
 def compare(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from monai_lora_sam.adaptation.comparison import Rows, compare
+from monai_lora_sam.adaptation.comparison import Rows, summarise_rows
 from monai_lora_sam.adaptation.plan import Plan
 from monai_lora_sam.adaptation.request import AdaptationRequest
 from monai_lora_sam.adaptation.sources import AdaptationData
@@ -28,7 +28,7 @@ def cross_validate(
         watch: follows the scoring.
 
     Returns:
-        items of :func:`monai_lora_sam.adaptation.compare` over the objects of all folds, with `folds`: the mean Dice
+        items of `TrainedAdapter.comparison` over the objects of all folds, with `folds`: the mean Dice
         after adaptation in each fold.
 
     Raises:
@@ -62,5 +62,5 @@ def cross_validate(
         each.append({item["mode"]: item["after"] for item in found.comparison})
     return [
         {**item, "folds": [fold[item["mode"]] for fold in each if item["mode"] in fold]}
-        for item in compare(before, after)
+        for item in summarise_rows(before, after)
     ]

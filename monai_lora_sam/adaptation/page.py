@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monai_lora_sam.adaptation.comparison import AUTOMATIC_MODE
 from monai_lora_sam.adaptation.request import AdaptationRequest
 from monai_lora_sam.adaptation.training import TrainedAdapter
 from monai_lora_sam.adapters import read_card
@@ -15,6 +16,7 @@ from monai_lora_sam.evaluation import labelled_objects, mask_file
 from monai_lora_sam.images import read_colour_image, read_label
 from monai_lora_sam.report import (
     Chart,
+    Code,
     Facts,
     Gallery,
     Notes,
@@ -23,20 +25,16 @@ from monai_lora_sam.report import (
     Table,
     Text,
     Viewer,
-    data_uri,
     line_chart,
-    outline,
-    png,
-    svg,
+    mask_viewer,
     write_page,
 )
 
 if TYPE_CHECKING:
     from monai_lora_sam.adaptation.run import Adaptation
 
-COLOURS = {"truth": "#35c759", "before": "#4aa8ff", "after": "#ff5a36"}
-#: Kind of prompt whose masks are shown.
-SHOWN_MODE = "box"
+#: Kinds of prompt whose masks are kept and shown.
+SHOWN_MODES = ("box", AUTOMATIC_MODE)
 #: Held-out objects below which a mean says little.
 FEW_OBJECTS = 10
 
@@ -65,20 +63,20 @@ def write_adaptation_page(path: Path, request: AdaptationRequest, result: Adapta
     blocks: list[Any] = [
         _comparison_table(
             trained.comparison,
-            f"Mean Dice on the {scored}, by the decoder's single mask. Gain with its 95 % interval over objects.",
+            f"Mean Dice on the {scored}, with a 95 % interval over objects: "
+            + ("of those that are there." if request.automatic else "of the decoder's single mask."),
         )
     ]
     notes = _notes(result)
     if notes:
         blocks.insert(0, Notes(notes))
-    sections = [Section("Before and after", blocks)]
+    sections = [Section("Scores" if request.automatic else "Before and after", blocks)]
     if result.cross_validation:
         sections.append(Section("Cross-validation", [_folds_table(result.cross_validation)]))
+    caption = [] if request.automatic else [Text("Masks for the tight box.")]
     sections += [
-        Section("Use it", [Text(result.command)]),
-        Section(
-            "Cases", [Text("Masks for the tight box."), Gallery(_viewers(trained, result.data.class_names))]
-        ),
+        Section("Use it", [Code(result.command)]),
+        Section("Cases", [*caption, Gallery(_viewers(trained, result.data.class_names))]),
         Section("Training", [*_curves(trained.history), Facts(facts)]),
     ]
     write_page(
@@ -90,6 +88,12 @@ def write_adaptation_page(path: Path, request: AdaptationRequest, result: Adapta
 
 
 def _comparison_table(comparison: Sequence[Mapping[str, Any]], caption: str) -> Table:
+    if "before" not in comparison[0]:
+        rows = [
+            [item["mode"], item["objects"], f"{item['after']:.3f}", _interval(item["after_interval"], ".3f")]
+            for item in comparison
+        ]
+        return Table(["Object", "Objects", "Dice", "95 % interval"], rows, caption)
     return Table(
         ["Prompt", "Objects", "Before", "After", "Gain", "95 % interval", "Better"],
         [
@@ -99,7 +103,7 @@ def _comparison_table(comparison: Sequence[Mapping[str, Any]], caption: str) -> 
                 f"{item['before']:.3f}",
                 f"{item['after']:.3f}",
                 f"{item['gain']:+.3f}",
-                f"{item['gain_interval'][0]:+.3f} to {item['gain_interval'][1]:+.3f}",
+                _interval(item["gain_interval"], "+.3f"),
                 f"{item['better']} of {item['objects']}",
             ]
             for item in comparison
@@ -108,15 +112,21 @@ def _comparison_table(comparison: Sequence[Mapping[str, Any]], caption: str) -> 
     )
 
 
+def _interval(ends: Sequence[float], form: str) -> str:
+    return " to ".join(format(end, form) for end in ends)
+
+
 def _folds_table(items: Sequence[Mapping[str, Any]]) -> Table:
     count = max(len(item["folds"]) for item in items)
+    known = [key for key in ("before", "after") if key in items[0]]
+    first = ["Prompt", "Objects", "Before", "After"] if "before" in known else ["Object", "Objects", "Dice"]
     return Table(
-        ["Prompt", "Objects", "Before", "After", *(f"Fold {number}" for number in range(1, count + 1))],
+        [*first, *(f"Fold {number}" for number in range(1, count + 1))],
         [
             [
                 item["mode"],
                 item["objects"],
-                *(f"{value:.3f}" for value in (item["before"], item["after"], *item["folds"])),
+                *(f"{value:.3f}" for value in (*(item[key] for key in known), *item["folds"])),
             ]
             for item in items
         ],
@@ -136,7 +146,9 @@ def _notes(result: Adaptation) -> list[str]:
         )
     if result.plan.limit:
         notes.append(f"{result.plan.limit} of {len(result.data.training)} training images fit the time.")
-    worse = [item["mode"] for item in result.trained.comparison if item["gain"] < 0]
+    if not result.trained.before:
+        notes.append("The base finds nothing without a prompt: there are no scores before the adaptation.")
+    worse = [item["mode"] for item in result.trained.comparison if item.get("gain", 0) < 0]
     if worse:
         notes.append(f"Worse than the base by {', '.join(worse)}: use the base there, or train longer.")
     return notes
@@ -150,7 +162,7 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> list[Chart]:
         Chart(
             line_chart([Series("loss", epochs, [line["loss"] for line in history])], "epoch", "training loss")
         ),
-        Chart(line_chart([Series("Dice", places, values)], "epoch", "validation Dice, all prompts", False)),
+        Chart(line_chart([Series("Dice", places, values)], "epoch", "validation Dice", False)),
     ]
     # A single value has no line.
     return [chart for chart, points in zip(charts, (epochs, places), strict=True) if len(points) > 1]
@@ -159,7 +171,7 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> list[Chart]:
 def _viewers(trained: TrainedAdapter, class_names: Sequence[str]) -> list[Viewer]:
     """Return the best, the median and the worst object after adaptation; with one or two objects fewer."""
     before, after = (
-        {(row["image"], row["object"]): row for row in rows if row["mode"] == SHOWN_MODE}
+        {(row["image"], row["object"]): row for row in rows if row["mode"] in SHOWN_MODES}
         for rows in (trained.before, trained.after)
     )
     ranked = sorted(after, key=lambda key: after[key]["dice"])
@@ -173,25 +185,21 @@ def _viewers(trained: TrainedAdapter, class_names: Sequence[str]) -> list[Viewer
     for word, (image, name) in chosen.items():
         pixels = np.rint(np.clip(read_colour_image(image).pixels, 0, 1) * 255).astype(np.uint8)
         objects, _ = labelled_objects(entries[image], class_names, smallest=1)
-        masks = {
-            "after": read_label(mask_file(trained.after_folder, after[image, name]), 2).astype(bool),
-            "before": read_label(mask_file(trained.before_folder, before[image, name]), 2).astype(bool),
-            "truth": next(thing.mask for thing in objects if thing.name == name),
-        }
-        lines = {key: outline(mask, COLOURS[key]) for key, mask in masks.items()}
-        shape = pixels.shape[:2]
+        scored = {"after": (after, trained.after_folder)}
+        if before:
+            scored["before"] = (before, trained.before_folder)
+        dice = ", ".join(
+            f"{rows[image, name]['dice']:.3f} {when}" for when, (rows, _) in reversed(scored.items())
+        )
         viewers.append(
-            Viewer(
-                base=data_uri(png(pixels)),
-                base_label="Image",
-                layers={
-                    "After": svg(shape, [lines["truth"], lines["after"]]),
-                    "Before": svg(shape, [lines["truth"], lines["before"]]),
-                    "Truth": svg(shape, [lines["truth"]]),
+            mask_viewer(
+                pixels,
+                next(thing.mask for thing in objects if thing.name == name),
+                {
+                    when: read_label(mask_file(folder, rows[image, name]), 2).astype(bool)
+                    for when, (rows, folder) in scored.items()
                 },
-                caption=f"{word}: {Path(image).name}, {name}, Dice {before[image, name]['dice']:.3f} before, "
-                f"{after[image, name]['dice']:.3f} after",
-                legend=COLOURS,
+                f"{word}: {Path(image).name}, {name}, Dice {dice}",
             )
         )
     return viewers

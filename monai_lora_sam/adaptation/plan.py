@@ -6,17 +6,13 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
 from monai_lora_sam.adaptation.comparison import MOST_SCORED
-from monai_lora_sam.adaptation.prompted_training import PromptedTraining
-from monai_lora_sam.adaptation.request import DEFAULT_ENCODER
-from monai_lora_sam.encoders import build_encoder
-from monai_lora_sam.losses import PromptedLoss
-from monai_lora_sam.networks import PromptableSegmenter
-from monai_lora_sam.stages import new_stage
+from monai_lora_sam.adaptation.measured_step import StepBuilder, automatic_step, prompted_step
 
 #: Share of the time that is planned; the rest is for loading and writing.
 PLANNED_SHARE = 0.8
@@ -60,7 +56,12 @@ class Plan:
 
 
 def make_plan(
-    settings: Mapping[str, Any], images: int, validation: int, minutes: float, device: torch.device
+    settings: Mapping[str, Any],
+    images: int,
+    validation: int,
+    minutes: float,
+    device: torch.device,
+    maps: int | None = None,
 ) -> Plan:
     """Measure one training step and choose side, batch and number of epochs.
 
@@ -75,6 +76,7 @@ def make_plan(
         validation: number of images of a validation.
         minutes: for the whole training.
         device: of the training.
+        maps: number of maps of a head that needs no prompt; None for prompts.
 
     Raises:
         ValueError: no image or no time, or weights that do not fit.
@@ -91,20 +93,22 @@ def make_plan(
     planned_s = PLANNED_SHARE * 60 * minutes
     batch = min(settings.get("batch_size") or (CPU_BATCH if device.type == "cpu" else BATCH), images)
     long_s = LONG_STEP * 60 * minutes
-    side, step = _measure(settings, settings.get("image_size"), batch, device, long_s)
+    build = partial(prompted_step, settings) if maps is None else partial(automatic_step, settings, maps)
+    side, step = _measure(build, settings.get("image_size"), batch, device, long_s)
     while step == math.inf and batch > 1:
         batch //= 2
-        side, step = _measure(settings, side, batch, device, long_s)
+        side, step = _measure(build, side, batch, device, long_s)
     while (
         settings.get("image_size") is None and step * FEWEST_STEPS > planned_s and side // 2 >= SMALLEST_SIDE
     ):
-        side, step = _measure(settings, side // 2, batch, device, long_s)
+        side, step = _measure(build, side // 2, batch, device, long_s)
     if step == math.inf:
         raise MemoryError(f"out of memory at {side} pixels with one image: choose a smaller --image-size")
     planned_s -= time.perf_counter() - started
     # Without a backward pass an image takes a third of its share of a step.
     check_s = validation * step / batch / 3
-    planned_s -= 2 * min(validation, MOST_SCORED) / max(1, validation) * check_s  # both networks are scored
+    scored = 1 if maps else 2  # networks: without prompts the base finds nothing
+    planned_s -= scored * min(validation, MOST_SCORED) / max(1, validation) * check_s
     pass_steps = images // batch
     epochs = max(0, int(planned_s / (pass_steps * step + check_s)))
     if epochs > VALIDATIONS:
@@ -120,51 +124,23 @@ def make_plan(
 
 
 def _measure(
-    settings: Mapping[str, Any], side: int | None, batch: int, device: torch.device, long_s: float
+    build: StepBuilder, side: int | None, batch: int, device: torch.device, long_s: float
 ) -> tuple[int, float]:
     """Return the side and the seconds of a step; infinite where memory runs out.
 
     The first step prepares memory, and a second one is timed, unless the first takes longer than `long_s` seconds.
     """
-    training = _training(settings, side).to(device)
-    side = training.network.stack.encoder.image_size
+    side, step = build(side, batch, device)
+
+    def seconds() -> float:
+        started = time.perf_counter()
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - started
+
     try:
-        first = _step(training, batch, side, device)
-        return side, first if first > long_s else _step(training, batch, side, device)
+        first = seconds()
+        return side, first if first > long_s else seconds()
     except torch.OutOfMemoryError:
         return side, math.inf
-
-
-def _training(settings: Mapping[str, Any], side: int | None) -> PromptedTraining:
-    name, pretrained = settings.get("encoder_name", DEFAULT_ENCODER), settings.get("pretrained", True)
-    network = new_stage(
-        build_encoder(name, pretrained, side, quantise=settings.get("quantise")),
-        head="prompts",
-        name="measured",
-        decoder="lora",
-        lora={"r": 8},
-        pretrained=pretrained,
-        mixed_precision=settings.get("mixed_precision", True),
-    )
-    assert isinstance(network, PromptableSegmenter)  # the head is one of prompts
-    return PromptedTraining(network).train()
-
-
-def _step(training: PromptedTraining, batch: int, side: int, device: torch.device) -> float:
-    """Return the seconds of a step on noise with an object in the middle, prompted as the bundle does by default."""
-    started = time.perf_counter()
-    quarter = side // 4
-    truth = torch.zeros(batch, 4, side, side, device=device)
-    truth[..., quarter : 3 * quarter, quarter : 3 * quarter] = 1
-    boxes = torch.zeros(batch, 4, 4, device=device)
-    boxes[:, :2] = torch.tensor([quarter, quarter, 3 * quarter, 3 * quarter], device=device)
-    points = torch.full((batch, 4, 2, 2), side / 2, device=device)
-    labels = torch.full((batch, 4, 2), -1, device=device)
-    labels[:, 2, :1] = labels[:, 3] = 1
-    image = torch.rand(batch, 3, side, side, device=device)
-    answers = training(image=image, boxes=boxes, points=points, point_labels=labels, truth=truth)
-    PromptedLoss()(*answers).backward()
-    training.zero_grad()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - started

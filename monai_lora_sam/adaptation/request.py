@@ -11,6 +11,9 @@ from typing import Any
 from monai_lora_sam.workflows import bundle_settings
 
 BUNDLE = "modality_adapter"
+#: File of the bundle for a head that needs no prompt, and the keys that it has no use for.
+AUTOMATIC = "automatic.yaml"
+KEYS_OF_PROMPTS = ("prompts_per_image", "rounds", "iou_weight", "decoder", "decoder_lora")
 #: That of the bundle: a fifteenth of LiteMedSAM's operations an image.
 DEFAULT_ENCODER = "mini"
 #: Keys of the bundle that an adaptation sets itself.
@@ -29,11 +32,12 @@ class AdaptationRequest:
         folds: number of parts for cross-validation; None for none.
         class_names, modality: of two folders.
         device: of the training; None for CUDA where there is one.
+        automatic: train a head that needs no prompt.
         keys: of the bundle, which win over the plan, such as ``{"encoder_name": "medsam_lite", "lora::r": 4}``.
 
     Raises:
         ValueError: a name that cannot name an adapter, a time or a number of folds outside its range, an unknown key or
-            value, or a key that the adaptation sets itself.
+            value, or a key that the adaptation sets itself or that an automatic one has no use for.
 
     Example:
         >>> AdaptationRequest(Path("images"), Path("masks"), "liver_ct", Path("adapters/liver_ct")).minutes
@@ -49,6 +53,7 @@ class AdaptationRequest:
     class_names: tuple[str, ...] = ()
     modality: str | None = None
     device: str | None = None
+    automatic: bool = False
     keys: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -63,7 +68,17 @@ class AdaptationRequest:
                 raise ValueError(
                     f"--{key}: expected a key that is not set by IMAGES, --name or --out, found it"
                 )
-        bundle_settings(BUNDLE, overrides=dict(self.keys))
+        for key in self.keys:
+            if self.automatic and re.split("#|::", key)[0] in KEYS_OF_PROMPTS:
+                raise ValueError(
+                    f"--{key}: expected a key that an automatic adaptation has, found one of prompts"
+                )
+        bundle_settings(BUNDLE, self.configuration, dict(self.keys))
+
+    @property
+    def configuration(self) -> list[str]:
+        """The files of the bundle, each laid over the ones before it."""
+        return ["train.yaml", *([AUTOMATIC] if self.automatic else [])]
 
     @property
     def seed(self) -> int:

@@ -94,7 +94,8 @@ def adapt(
     training = data.training
     if request.keys.get("few_shot"):
         training = few_shot(training, request.keys["few_shot"], request.seed)
-    plan = _planned(request, len(training[: request.keys.get("limit")]), len(data.validation), device)
+    maps = len(data.class_names) if request.automatic else None
+    plan = _planned(request, len(training[: request.keys.get("limit")]), len(data.validation), device, maps)
     tell(
         f"plan: {len(training)} images to train on, {len(data.validation)} to validate, {plan.image_size} px, batch "
         f"{plan.batch_size}, {plan.epochs} epoch{'s' * (plan.epochs > 1)}, {plan.step_s:.2f} s a step on {device}"
@@ -128,7 +129,9 @@ def adapt(
     return result
 
 
-def _planned(request: AdaptationRequest, images: int, validation: int, device: torch.device) -> Plan:
+def _planned(
+    request: AdaptationRequest, images: int, validation: int, device: torch.device, maps: int | None
+) -> Plan:
     """Return the plan of an earlier call with the same arguments, since measured times differ, or make one."""
     path = request.out / "plan.json"
     asked = {
@@ -137,6 +140,7 @@ def _planned(request: AdaptationRequest, images: int, validation: int, device: t
         "minutes": request.minutes,
         "folds": request.folds,
         "device": str(device),
+        "maps": maps,
     }
     asked = json.loads(json.dumps(asked, default=str))
     if path.is_file():
@@ -144,7 +148,8 @@ def _planned(request: AdaptationRequest, images: int, validation: int, device: t
         if found.get("asked") == asked:
             return Plan(**found["plan"])
     # The adapter itself is one training more than there are folds.
-    plan = make_plan(request.keys, images, validation, request.minutes / ((request.folds or 0) + 1), device)
+    minutes = request.minutes / ((request.folds or 0) + 1)
+    plan = make_plan(request.keys, images, validation, minutes, device, maps)
     atomic_write(path, json.dumps({"asked": asked, "plan": asdict(plan)}, indent=1))
     return plan
 
@@ -152,14 +157,6 @@ def _planned(request: AdaptationRequest, images: int, validation: int, device: t
 def _command(request: AdaptationRequest) -> str:
     weights = request.keys.get("pretrained", True)
     more = ["--weights", str(weights)] if isinstance(weights, str) else []
-    words = [
-        "monai-lora-sam",
-        "segment",
-        "IMAGE",
-        "--box",
-        "X0,Y0,X1,Y1",
-        "--adapter",
-        str(request.out),
-        *more,
-    ]
+    prompt = [] if request.automatic else ["--box", "X0,Y0,X1,Y1"]
+    words = ["monai-lora-sam", "segment", "IMAGE", *prompt, "--adapter", str(request.out), *more]
     return shlex.join([*words, "--out", "results"])

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from monai_lora_sam.adaptation.comparison import Rows, compare, score, spaced
+from monai_lora_sam.adaptation.comparison import Rows, score, score_automatic, spaced, summarise_rows
 from monai_lora_sam.adaptation.plan import Plan
 from monai_lora_sam.adaptation.request import BUNDLE, DEFAULT_ENCODER, AdaptationRequest
 from monai_lora_sam.adapters import read_card
 from monai_lora_sam.handlers import read_history
-from monai_lora_sam.networks import PromptableSegmenter, build_promptable
+from monai_lora_sam.networks import AdaptedSegmenter, PromptableSegmenter, StageNetwork, build_promptable
 from monai_lora_sam.stages import load_stage
 from monai_lora_sam.workflows import run_bundle
 
@@ -29,7 +29,8 @@ class TrainedAdapter:
     Attributes:
         folder: the best stage of the training.
         parameters: number of those that trained.
-        before, after: rows of scores of the base and of the adapter, by object and kind of prompt.
+        before, after: rows of scores of the base and of the adapter, by object and kind of prompt; without prompts
+            the base finds nothing, and `before` is empty.
         before_folder, after_folder: where their masks are.
         scored: the entries behind the rows.
         history: a line for each epoch.
@@ -46,8 +47,8 @@ class TrainedAdapter:
 
     @property
     def comparison(self) -> list[dict[str, Any]]:
-        """The means of both and the gain, for each kind of prompt."""
-        return compare(self.before, self.after)
+        """The means of both and the gain, for each kind of prompt; without prompts the mean of each kind of object."""
+        return summarise_rows(self.before, self.after)
 
 
 def train_and_score(
@@ -74,9 +75,8 @@ def train_and_score(
     """
     keys: dict[str, Any] = {**plan.settings, **request.keys}
     scored = spaced(held_out)
-    rows: dict[str, tuple[Rows, Path]] = {}
 
-    def scores_of(name: str, network: PromptableSegmenter) -> None:
+    def scores_of(name: str, network: StageNetwork) -> tuple[Rows, Path]:
         folder, done = out / "scores" / name, 0
 
         def advance() -> None:
@@ -84,15 +84,19 @@ def train_and_score(
             done += 1
             watch("scored images", done, len(scored))
 
-        rows[name.partition("_")[0]] = (
-            score(network.to(device), scored, class_names, folder, advance),
-            folder,
-        )
+        network = network.to(device)
+        if isinstance(network, PromptableSegmenter):
+            return score(network, scored, class_names, folder, advance), folder
+        assert isinstance(network, AdaptedSegmenter)  # as the bundle trains it
+        return score_automatic(network, scored, class_names, folder, advance), folder
 
-    scores_of("before", _base(keys))
+    before, before_folder = (
+        ([], out / "scores" / "before") if request.automatic else scores_of("before", _base(keys))
+    )
     run = run_bundle(
         BUNDLE,
-        overrides={
+        request.configuration,
+        {
             **keys,
             "dataset_dir": str(datalist.parent),
             "datalist_file": str(datalist),
@@ -107,8 +111,7 @@ def train_and_score(
         best, pretrained=keys.get("pretrained", True), mixed_precision=keys.get("mixed_precision", True)
     )
     # Another training in the same folder gets scores of its own.
-    scores_of(f"after_{read_card(best)['fingerprint'][:8]}", cast(PromptableSegmenter, stage))
-    (before, before_folder), (after, after_folder) = rows["before"], rows["after"]
+    after, after_folder = scores_of(f"after_{read_card(best)['fingerprint'][:8]}", stage)
     history = read_history(out / "training" / "history.jsonl")
     return TrainedAdapter(best, parameters, before, after, before_folder, after_folder, scored, history)
 

@@ -25,6 +25,7 @@ app = typer.Typer()
     "monai-lora-sam adapt images masks --name liver_ct --out adapters/liver_ct\n\n"
     "monai-lora-sam adapt ct_volumes ct_masks --class-name liver --modality CT --name liver --out adapters/liver\n\n"
     "monai-lora-sam adapt Task04_Hippocampus --name hippocampus --out adapters/hippocampus --minutes 30\n\n"
+    "monai-lora-sam adapt drive/images drive/manual --name vessels --out adapters/vessels --automatic\n\n"
     "monai-lora-sam adapt images masks --name polyp --out models/polyp --encoder medsam_lite --quantise nf4 --folds 5",
 )
 def adapt(
@@ -45,6 +46,12 @@ def adapt(
     modality: Annotated[
         str | None, typer.Option(help="As DICOM names it: CT, MR, US, OP … CT gets the window ct_abdomen.")
     ] = None,
+    automatic: Annotated[
+        bool,
+        typer.Option(
+            "--automatic", help="Train a head that needs no prompt: for vessels, rings, organs always there."
+        ),
+    ] = False,
     minutes: Annotated[
         float, typer.Option(help="Time for everything; the training is planned for it.")
     ] = 10.0,
@@ -68,6 +75,8 @@ def adapt(
     seed: Annotated[int, typer.Option(help="Of split, few shots, weights and augmentation.")] = 0,
 ) -> None:
     """Train a LoRA adapter on images and masks, compare it with its base, and write a report.
+
+    Boxes and points prompt the result; with --automatic it needs none and finds its objects itself.
 
     The data are checked first and all problems listed. Size, batch and length fit the machine and the time.
     Every other key of the bundle modality_adapter is an option, too: --key value. A killed run goes on when the same
@@ -100,6 +109,7 @@ def adapt(
             tuple(class_name or ()),
             modality,
             device,
+            automatic,
             given,
         )
         with ExitStack() as shown:
@@ -116,12 +126,14 @@ def adapt(
                     bars.clear()
 
             result = run(request, tell=_tell, watch=watch)
+    items = result.cross_validation or result.trained.comparison
+    known = [key for key in ("before", "after", "gain") if key in items[0]]
     table = Table(title="Mean Dice", box=box.SIMPLE, pad_edge=False)
-    for column in ("prompt", "objects", "before", "after", "gain"):
-        table.add_column(column, justify="left" if column == "prompt" else "right")
-    for item in result.cross_validation or result.trained.comparison:
-        numbers = (f"{item['before']:.3f}", f"{item['after']:.3f}", f"{item['gain']:+.3f}")
-        table.add_row(item["mode"], str(item["objects"]), *numbers)
+    for column in ("object" if automatic else "prompt", "objects", *known):
+        table.add_column(column, justify="left" if column in ("object", "prompt") else "right")
+    for item in items:
+        numbers = (format(item[key], "+.3f" if key == "gain" else ".3f") for key in known)
+        table.add_row(escape(item["mode"]), str(item["objects"]), *numbers)
     console.print(table)
     console.print(f"Report: [bold]{escape(printable(str(result.page)))}[/]", soft_wrap=True)
     console.print(f"Use it: [bold]{escape(printable(result.command))}[/]", soft_wrap=True, highlight=False)

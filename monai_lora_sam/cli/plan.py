@@ -33,6 +33,9 @@ def plan(
     batch: Annotated[int, typer.Option(help="Images of a step.")] = 1,
     gpu: Annotated[str, typer.Option(help="Memory of the GPU, such as 8GB.")] = "8GB",
     checkpointing: Annotated[bool, typer.Option(help="Gradient checkpointing.")] = False,
+    offload: Annotated[
+        bool, typer.Option(help="Gradient checkpointing with the checkpoints in the memory of the CPU.")
+    ] = False,
     quantise: Annotated[str | None, typer.Option(help="nf4: linear layers of the base in 4 bits.")] = None,
     base: Annotated[str, typer.Option(help="Type of the base's weights: float32 or bfloat16.")] = "float32",
     mixed_precision: Annotated[bool, typer.Option(help="bfloat16 autocast.")] = True,
@@ -82,7 +85,7 @@ def plan(
             base,
             quantise,
             mixed_precision,
-            checkpointing,
+            "offload" if offload else checkpointing,
             optimiser,
             training=not inference,
         )

@@ -262,9 +262,7 @@ def _write(
     modality: str | None,
 ) -> dict[str, Any]:
     """Write the slices of a volume into a folder and return their record."""
-    axis = settings.axis
-    if axis is None:
-        axis = max(range(3), key=lambda side: (round(volume.spacing_mm[side], 3), side))
+    axis = volume.slice_axis if settings.axis is None else settings.axis
     window = settings.window or ("ct_abdomen" if modality == "CT" else "percentiles")
     pixels = np.moveaxis(np.rint(to_unit_by_preset(volume.pixels, window) * 255).astype(np.uint8), axis, 0)
     labels = np.moveaxis(labels, axis, 0).astype(np.uint8)

@@ -28,7 +28,7 @@ def new_distillation(
     frozen_blocks: int = 0,
     rounds: int = 0,
     mixed_precision: bool = True,
-    gradient_checkpointing: bool = False,
+    gradient_checkpointing: bool | str = False,
 ) -> Distillation:
     """Put a student beside a frozen teacher, with a copy of its prompt encoder and mask decoder.
 
@@ -50,7 +50,7 @@ def new_distillation(
             fine levels, which a head of a stage reads, then stay those of the weights that it starts from.
         rounds: see :class:`Distillation`.
         mixed_precision: run both encoders in bfloat16 autocast.
-        gradient_checkpointing: keep only the input of each of the student's blocks.
+        gradient_checkpointing: keep only the input of each of the student's blocks; ``"offload"``: on the CPU.
 
     Raises:
         FileNotFoundError: missing weights.

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import save_on_cpu
 from torch.utils.checkpoint import checkpoint
 
 from monai_lora_sam.encoders.fingerprint import encoder_fingerprint
+
+#: Gradient checkpointing whose checkpoints lie in the memory of the CPU.
+OFFLOAD = "offload"
 
 
 class ImageEncoder(nn.Module):
@@ -63,7 +68,7 @@ class ImageEncoder(nn.Module):
         self.pixel_mean = pixel_mean
         self.pixel_std = pixel_std
         self.own_range = own_range
-        self.gradient_checkpointing = False
+        self.gradient_checkpointing: bool | str = False
         self.quantisation: str | None = None
         self.check_size(image_size, image_size)
         self.image_size = image_size
@@ -122,18 +127,31 @@ class ImageEncoder(nn.Module):
         )
         return rows, columns
 
-    def set_gradient_checkpointing(self, enabled: bool) -> None:
+    def set_gradient_checkpointing(self, enabled: bool | str) -> None:
         """Trade time for memory: keep only the input of each block, compute the rest again going backward.
 
-        Acts whenever gradients are enabled, in training and in evaluation mode alike, since a frozen base
-        stays in evaluation mode while adapters on it are trained.
+        ``"offload"`` keeps these inputs in the memory of the CPU, too. Acts whenever gradients are enabled, in training
+        and in evaluation mode alike, since a frozen base stays in evaluation mode while adapters on it are trained.
+
+        Raises:
+            ValueError: neither True, False nor ``"offload"``.
         """
+        if enabled not in (True, False, OFFLOAD):
+            raise ValueError(
+                f"gradient checkpointing: expected True, False or {OFFLOAD!r}, found {enabled!r}"
+            )
         self.gradient_checkpointing = enabled
+
+    @staticmethod
+    def offload() -> AbstractContextManager[Any]:
+        """Return a context in which tensors that the backward pass needs wait in the memory of the CPU."""
+        return save_on_cpu(pin_memory=torch.cuda.is_available())
 
     def run_block(self, block: nn.Module, hidden: Tensor) -> Any:
         """Run one block, under gradient checkpointing if it is switched on and gradients are wanted."""
         if self.gradient_checkpointing and torch.is_grad_enabled():
-            return checkpoint(block, hidden, use_reentrant=False)
+            with self.offload() if self.gradient_checkpointing == OFFLOAD else nullcontext():
+                return checkpoint(block, hidden, use_reentrant=False)
         return block(hidden)
 
     @property

@@ -18,7 +18,7 @@ def build_encoder(
     pretrained: bool | str | Path | None = None,
     image_size: int | None = None,
     dtype: torch.dtype = torch.float32,
-    gradient_checkpointing: bool = False,
+    gradient_checkpointing: bool | str = False,
     quantise: str | None = None,
 ) -> ImageEncoder:
     """Build an image encoder by name.

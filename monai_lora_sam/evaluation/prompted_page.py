@@ -23,15 +23,10 @@ from monai_lora_sam.report import (
     Text,
     Viewer,
     box_plot,
-    data_uri,
     grey,
-    outline,
-    png,
-    svg,
+    mask_viewer,
     write_page,
 )
-
-TRUTH_COLOUR, PREDICTION_COLOUR = "#35c759", "#ff5a36"
 
 
 def write_prompted_page(
@@ -136,15 +131,9 @@ def _viewer(
     objects, _ = labelled_objects(entry, class_names, smallest=1)
     truth = next(thing.mask for thing in objects if thing.name == row["object"])
     prediction = read_label(mask_file(out, row), 2).astype(bool)
-    both = [outline(truth, TRUTH_COLOUR), outline(prediction, PREDICTION_COLOUR)]
-    return Viewer(
-        base=data_uri(png(grey(np.clip(picture, 0, 1)))),
-        base_label="Image",
-        layers={
-            "Both": svg(picture.shape, both),
-            "Truth": svg(picture.shape, both[:1]),
-            "Prediction": svg(picture.shape, both[1:]),
-        },
-        caption=f"{word}: {Path(row['image']).name}, Dice {row['dice']:.3f}",
-        legend={"truth": TRUTH_COLOUR, "prediction": PREDICTION_COLOUR},
+    return mask_viewer(
+        grey(np.clip(picture, 0, 1)),
+        truth,
+        {"prediction": prediction},
+        f"{word}: {Path(row['image']).name}, Dice {row['dice']:.3f}",
     )

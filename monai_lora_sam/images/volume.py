@@ -43,6 +43,11 @@ class Volume:
     path: Path
     header: nibabel.Nifti1Header | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def slice_axis(self) -> int:
+        """The axis of largest distance, the last of equal ones: across it lie the images of best resolution."""
+        return max(range(3), key=lambda side: (round(self.spacing_mm[side], 3), side))
+
 
 def read_volume(path: str | Path, channel: int | None = None) -> Volume:
     """Read a volume from a NIfTI file or from a folder that holds one DICOM series.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from monai_lora_sam.memory.cards import needed_gib
 from monai_lora_sam.memory.configuration import StepConfiguration
@@ -77,7 +78,13 @@ def advise(configuration: StepConfiguration, gpu_gib: float) -> list[Change]:
         most = largest_batch(memory, gpu_gib)
         speed = original.history.flops / memory.history.flops
         changes.append(Change(words, prediction, fits(prediction, gpu_gib), most, speed, same))
-    return sorted(changes, key=lambda c: (not c.fits, not c.same_training, -c.speed, c.prediction.peak))
+    return sorted(changes, key=_rank)
+
+
+def _rank(change: Change) -> tuple[Any, ...]:
+    """Return the place of a change; operations do not count the transfers of checkpoints, which cost time."""
+    transfers = change.prediction.configuration.checkpointing == "offload"
+    return not change.fits, not change.same_training, transfers, -change.speed, change.prediction.peak
 
 
 def _candidates(c: StepConfiguration, side: int) -> Iterator[tuple[str, bool, StepConfiguration]]:
@@ -108,6 +115,8 @@ def _candidates(c: StepConfiguration, side: int) -> Iterator[tuple[str, bool, St
     same = "LoRA" not in words
     if c.quantise is None:
         yield ", ".join([*words, "4-bit base"]), same, replace(c, quantise="nf4")
+    if c.checkpointing is True:
+        yield ", ".join([*words, "checkpoints on the CPU"]), same, replace(c, checkpointing="offload")
     if c.strategy == "lora":
         yield ", ".join([*words, "encoder frozen"]), False, replace(c, strategy="frozen")
     yield ", ".join([*words, "half the image size"]), False, replace(c, image_size=_half(side))

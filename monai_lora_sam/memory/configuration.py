@@ -37,7 +37,7 @@ class StepConfiguration:
         base: type of the base's weights, ``"float32"`` or ``"bfloat16"``.
         quantise: ``"nf4"`` for linear layers in 4 bits, or None.
         mixed_precision: bfloat16 autocast.
-        checkpointing: gradient checkpointing.
+        checkpointing: gradient checkpointing; ``"offload"`` with the checkpoints in the memory of the CPU.
         optimiser: a key of :data:`OPTIMISERS`.
         average: keep a moving average of the trained parameters, as the bundles do.
         training: a training step; else the forward pass of inference.
@@ -64,7 +64,7 @@ class StepConfiguration:
     base: str = "float32"
     quantise: str | None = None
     mixed_precision: bool = True
-    checkpointing: bool = False
+    checkpointing: bool | str = False
     optimiser: str = "adamw"
     average: bool = True
     training: bool = True
@@ -77,6 +77,12 @@ class StepConfiguration:
         _choice("base", self.base, PRECISIONS)
         _choice("optimiser", self.optimiser, OPTIMISERS)
         _choice("device", self.device, DEVICES)
+        if self.checkpointing not in (True, False):
+            _choice("checkpointing", self.checkpointing, ("offload",))
+        if self.checkpointing == "offload" and self.device == "cpu":
+            raise ValueError(
+                "checkpointing 'offload': expected CUDA, found the CPU, where nothing can be moved to"
+            )
         if self.quantise is not None:
             _choice("quantise", self.quantise, ("nf4",))
         for name in ("batch", "rank", "last_n"):

@@ -29,6 +29,7 @@ class Ledger(TorchDispatchMode):
     Attributes:
         flops: of matrix products, convolutions and attention, as ``torch.utils.flop_counter`` counts them.
         backward: the backward pass has begun.
+        offloads: results of blocks leave the memory for the backward pass, so that there is one at a time.
         copies: number of blocks for which the operators of the moment stand.
     """
 
@@ -39,6 +40,7 @@ class Ledger(TorchDispatchMode):
         self.flops = 0
         self.copies = 1
         self.backward = False
+        self.offloads = False
         self._copies: list[int] = []
         self._opened: list[int] = []
         self._sizes: list[int] = []
@@ -101,7 +103,7 @@ class Ledger(TorchDispatchMode):
         In the backward pass, where checkpointing runs blocks again, one block at a time is computed.
         """
         first = self._opened.pop()
-        if not self.backward:
+        if not self.backward and not self.offloads:
             for entry in range(first, len(self._sizes)):
                 if self._deaths[entry] is None:
                     self._copies[entry] = self.copies
@@ -183,6 +185,14 @@ class History:
         moment = int(np.cumsum(change).argmax())
         alive = (self.births <= moment) & (self.deaths > moment)
         return {part: int(sizes[alive & (self.parts == part)].sum()) for part in np.unique(self.parts)}
+
+
+def kept_elsewhere() -> Any:
+    """Return a context in which tensors saved for the backward pass are freed, and come back when it needs them."""
+    return torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: (tensor.shape, tensor.stride(), tensor.dtype),
+        lambda facts: torch.empty_strided(facts[0], facts[1], dtype=facts[2]),
+    )
 
 
 def kept_for_backward(ledger: Ledger) -> Any:

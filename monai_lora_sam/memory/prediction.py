@@ -16,7 +16,7 @@ from torch.nn import functional
 from monai_lora_sam.encoders import fused_attention
 from monai_lora_sam.memory.configuration import LEAST_8BIT_ELEMENTS, OPTIMISERS, StepConfiguration
 from monai_lora_sam.memory.fake_network import make_fake, meta_segmenter
-from monai_lora_sam.memory.ledger import History, Ledger, kept_for_backward
+from monai_lora_sam.memory.ledger import History, Ledger, kept_elsewhere, kept_for_backward
 from monai_lora_sam.memory.repeated_blocks import copies_of, follow, join_alike
 from monai_lora_sam.memory.target import CudaOperators, cuda_workspace
 
@@ -165,6 +165,9 @@ def _run(
         held = (*network.parameters(), *network.buffers())
         ledger.assign(((tensor, copies.get(id(tensor), 1)) for tensor in held), "weights")
         follow(ledger, counts)
+        if configuration.checkpointing == "offload":
+            ledger.offloads = True
+            network.stack.encoder.offload = kept_elsewhere
         contexts.enter_context(kept_for_backward(ledger) if training else torch.no_grad())
         image = torch.empty(batch, 3, side, side)
         mask = torch.empty(batch, 1, side, side, dtype=torch.uint8)

@@ -1,8 +1,10 @@
-"""Segment files by prompts: boxes and points in, masks, a picture and a record out."""
+"""Segment files by boxes and points, or by a network that needs none: masks, a picture and a record."""
 
 from monai_lora_sam.prompting.draw_objects import draw_objects
+from monai_lora_sam.prompting.find_objects import find_objects, find_objects_in_volume
+from monai_lora_sam.prompting.load_automatic import load_automatic
 from monai_lora_sam.prompting.load_promptable import load_promptable
-from monai_lora_sam.prompting.object_prompt import ObjectPrompt, read_prompts
+from monai_lora_sam.prompting.object_prompt import ObjectPrompt, Unprompted, read_prompts
 from monai_lora_sam.prompting.object_viewer import object_viewer
 from monai_lora_sam.prompting.segment_files import segment_files
 from monai_lora_sam.prompting.segment_image import (
@@ -17,9 +19,13 @@ from monai_lora_sam.prompting.write_objects import write_objects, write_volume_o
 __all__ = [
     "ObjectPrompt",
     "SegmentedObject",
+    "Unprompted",
     "answer_prompt",
     "draw_objects",
     "encode_pixels",
+    "find_objects",
+    "find_objects_in_volume",
+    "load_automatic",
     "load_promptable",
     "object_viewer",
     "read_prompts",

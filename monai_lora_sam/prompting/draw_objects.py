@@ -49,7 +49,7 @@ def draw_objects(
         mask = one.mask.repeat(factor, 0).repeat(factor, 1)
         canvas[mask] = (1 - FILL) * canvas[mask] + FILL * np.array(object_colour(number), np.float32)
         regions[mask] = number
-        if number in shown and not mask.any():
+        if number in shown and not mask.any() and (one.prompt.box or one.prompt.points):
             regions[_prompted_pixel(one, factor)] = number
     picture = Image.fromarray(np.rint(canvas).astype(np.uint8))
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from monai_lora_sam.adapters import open_adapter
+from monai_lora_sam.adapters import SavedAdapter, open_adapter
 from monai_lora_sam.networks import PromptableSegmenter, build_promptable, choose_device
 from monai_lora_sam.stages import find_stage, load_stage
 
@@ -45,25 +45,30 @@ def load_promptable(
         return build_promptable(encoder or DEFAULT_ENCODER, pretrained, image_size).to(place)
     saved = open_adapter(find_stage(adapter))
     made_on, quantise = saved.card["encoder"]["name"], saved.card["encoder"].get("quantisation")
-    if encoder not in (None, made_on):
-        raise ValueError(
-            f"{saved.folder}: expected the encoder it was trained on, {made_on!r}, found {encoder!r}"
-        )
     head = saved.card.get("head")
+    check_fits(saved, encoder, None if head is None else image_size)
     if head is None:
         side = image_size or saved.card.get("input_size")
         network = build_promptable(made_on, pretrained, side, quantise=quantise)
         network.adapters = (network.stack.load(saved),)
         return network.to(place).eval()
-    if image_size not in (None, saved.card.get("input_size")):
-        raise ValueError(
-            f"{saved.folder}: expected the image size it was trained at, {saved.card.get('input_size')}, "
-            f"found {image_size}"
-        )
     stage = load_stage(saved.folder, pretrained=pretrained)
     if not isinstance(stage, PromptableSegmenter):
         raise ValueError(
             f"{saved.folder}: expected a stage that is prompted, found a head of type {head.get('type')!r}, which "
-            "needs no prompt: see `monai-lora-sam run` and `monai-lora-sam evaluate`"
+            "needs no prompt: see `monai-lora-sam run` and `monai-lora-sam segment` without one"
         )
     return stage.to(place)
+
+
+def check_fits(saved: SavedAdapter, encoder: str | None, image_size: int | None) -> None:
+    """Refuse another encoder or another side than a stage was trained with; None asks for nothing."""
+    made_on, side = saved.card["encoder"]["name"], saved.card.get("input_size")
+    if encoder not in (None, made_on):
+        raise ValueError(
+            f"{saved.folder}: expected the encoder it was trained on, {made_on!r}, found {encoder!r}"
+        )
+    if image_size not in (None, side):
+        raise ValueError(
+            f"{saved.folder}: expected the image size it was trained at, {side}, found {image_size}"
+        )

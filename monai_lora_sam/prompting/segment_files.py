@@ -6,37 +6,44 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monai_lora_sam.images import is_image_name, read_colour_image
-from monai_lora_sam.networks import PromptableSegmenter
+from monai_lora_sam.networks import AdaptedSegmenter, PromptableSegmenter
+from monai_lora_sam.prompting.find_objects import find_objects
 from monai_lora_sam.prompting.object_prompt import ObjectPrompt
 from monai_lora_sam.prompting.segment_image import segment_image
 from monai_lora_sam.prompting.write_objects import write_objects
 
 
 def segment_files(
-    network: PromptableSegmenter,
+    network: PromptableSegmenter | AdaptedSegmenter,
     source: str | Path,
     prompts: Sequence[ObjectPrompt] | None,
     out: str | Path,
+    class_names: Sequence[str] = (),
 ) -> list[tuple[Path, str | None]]:
     """Segment prompted objects in a picture, or in each picture of a folder, and carry on past a bad one.
 
     Args:
         network: in evaluation mode.
         source: a picture or a folder of pictures.
-        prompts: the objects, in pixels of each picture; None takes the whole picture for the box of one object.
+        prompts: the objects, in pixels of each picture; None takes the whole picture for the box of one object. A
+            network that needs no prompt finds its own.
         out: gets a folder for each picture, named after it, with the files of :func:`write_objects`.
+        class_names: of the maps of a network that needs no prompt.
 
     Returns:
         Each picture with its error, or with None where it was segmented.
 
     Raises:
         FileNotFoundError: no such file or folder, or no picture in it.
+        ValueError: prompts for a network that needs none.
 
     Example:
         >>> segment_files(network, "study", [ObjectPrompt("kidney", box=(120, 187, 184, 250))], "results")
         ... # doctest: +SKIP
     """
     source, out = Path(source), Path(out)
+    if isinstance(network, AdaptedSegmenter) and prompts:
+        raise ValueError("expected no prompts for a network that needs none, found some")
     files = [source] if source.is_file() else []
     if source.is_dir():
         files = [path for path in sorted(source.iterdir()) if path.is_file() and is_image_name(path)]
@@ -48,9 +55,12 @@ def segment_files(
     for path in files:
         try:
             pixels = read_colour_image(path).pixels
-            height, width = pixels.shape[:2]
-            asked = prompts or [ObjectPrompt("object", box=(0, 0, width, height))]
-            found = segment_image(network, pixels, asked)
+            if isinstance(network, AdaptedSegmenter):
+                found = find_objects(network, pixels, class_names)
+            else:
+                height, width = pixels.shape[:2]
+                asked = prompts or [ObjectPrompt("object", box=(0, 0, width, height))]
+                found = segment_image(network, pixels, asked)
             made_by = {"image": str(path), "encoder": network.stack.encoder.name}
             write_objects(out / path.name.removesuffix(".gz").rsplit(".", 1)[0], pixels, found, made_by)
             outcomes.append((path, None))

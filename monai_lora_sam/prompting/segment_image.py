@@ -9,9 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from monai_lora_sam.networks import ImageEmbedding, PromptableSegmenter
+from monai_lora_sam.networks import (
+    ImageEmbedding,
+    PromptableSegmenter,
+    PromptedMasks,
+    TextPromptedSegmenter,
+)
 from monai_lora_sam.prompting.object_prompt import ObjectPrompt
 from monai_lora_sam.transforms import NormalizeForEncoderd
+
+#: Presence from which on an object that words name is in the image.
+PRESENT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +30,13 @@ class SegmentedObject:
         prompt: that showed the object.
         mask: (H, W) bool, or (H, W, D) of a volume.
         predicted_iou: the network's own estimate of the mask's intersection over union, 0..1; None of a volume.
+        presence: probability that the object which words name is in the image; None without words.
     """
 
     prompt: ObjectPrompt
     mask: np.ndarray
     predicted_iou: float | None
+    presence: float | None = None
 
 
 def encode_pixels(network: PromptableSegmenter, pixels: np.ndarray) -> ImageEmbedding:
@@ -65,15 +75,27 @@ def answer_prompt(
     Raises:
         ValueError: a prompt that does not fit the image; the object is named.
     """
+    masks = _decode(network, embedding, prompt, previous)
+    return masks.best, float(masks.iou.max().clamp(0, 1))
+
+
+def _decode(
+    network: PromptableSegmenter,
+    embedding: ImageEmbedding,
+    prompt: ObjectPrompt,
+    previous: Tensor | None = None,
+    words: Tensor | None = None,
+) -> PromptedMasks:
     device = embedding.features.device
     arguments = {name: tensor.to(device) for name, tensor in prompt.tensors().items()}
-    alone = prompt.box is None and len(prompt.points) == 1 and previous is None
+    if words is not None:
+        arguments["words"] = words
+    alone = prompt.box is None and words is None and len(prompt.points) == 1 and previous is None
     with torch.inference_mode():
         try:
-            masks = network.decode(embedding, **arguments, masks=previous, multimask=alone)
+            return network.decode(embedding, **arguments, masks=previous, multimask=alone)
         except ValueError as error:
             raise ValueError(f"{prompt.name}: {error}") from error
-    return masks.best, float(masks.iou.max().clamp(0, 1))
 
 
 def segment_image(
@@ -82,7 +104,8 @@ def segment_image(
     """Segment each prompted object of an image; the image is encoded once.
 
     Of a single point without a box, the network gives three masks and the one with the highest predicted intersection
-    over union is taken, as Segment Anything does; of any other prompt it gives one.
+    over union is taken, as Segment Anything does; of any other prompt it gives one. The mask of words is empty where
+    the presence of their object is below one half.
 
     Args:
         network: in evaluation mode.
@@ -90,15 +113,35 @@ def segment_image(
         prompts: the objects.
 
     Raises:
-        ValueError: a prompt that does not fit the image, which names the object, or pixels that are not finite.
+        ValueError: a prompt that does not fit the image, which names the object, pixels that are not finite, or words
+            for a network that was taught none.
 
     Example:
         >>> network = build_promptable("medsam_lite")  # doctest: +SKIP
         >>> segment_image(network, pixels, [ObjectPrompt("kidney", box=(120, 187, 184, 250))])  # doctest: +SKIP
     """
+    words = _words(network, prompts)
     embedding = encode_pixels(network, pixels)
     found = []
     for prompt in prompts:
-        logits, predicted_iou = answer_prompt(network, embedding, prompt)
-        found.append(SegmentedObject(prompt, (logits[0, 0] > 0).cpu().numpy(), predicted_iou))
+        masks = _decode(network, embedding, prompt, words=None if prompt.text is None else words[prompt.text])
+        presence = None if masks.presence is None else float(masks.presence.sigmoid())
+        mask = (masks.best[0, 0] > 0).cpu().numpy() & (presence is None or presence >= PRESENT)
+        found.append(SegmentedObject(prompt, mask, float(masks.iou.max().clamp(0, 1)), presence))
     return found
+
+
+@torch.inference_mode()
+def _words(network: PromptableSegmenter, prompts: Sequence[ObjectPrompt]) -> dict[str, Tensor]:
+    """Return the sentence embedding (1, 1, width) of each phrase, all encoded at once."""
+    phrases = list(dict.fromkeys(prompt.text for prompt in prompts if prompt.text is not None))
+    if not phrases:
+        return {}
+    if not isinstance(network, TextPromptedSegmenter):
+        raise ValueError(
+            f"{phrases[0]!r:.80}: expected an adapter that was taught words (bundle text_adaptation), found "
+            f"{network.stack.encoder.name!r} with prompts by {' and '.join(network.head.prompts)} alone"
+        )
+    with torch.inference_mode():
+        encoded = network.encode_phrases(phrases)
+    return {phrase: one[None, None] for phrase, one in zip(phrases, encoded, strict=True)}

@@ -102,6 +102,8 @@ def write_volume_objects(
 
 def _prompt_record(one: SegmentedObject) -> dict[str, Any]:
     record: dict[str, Any] = {}
+    if one.prompt.text is not None:
+        record["text"] = one.prompt.text
     if one.prompt.box is not None:
         record["box_xyxy"] = list(one.prompt.box)
     if one.prompt.points:
@@ -113,6 +115,8 @@ def _prompt_record(one: SegmentedObject) -> dict[str, Any]:
 
 def _image_record(one: SegmentedObject) -> dict[str, Any]:
     record = _prompt_record(one)
+    if one.presence is not None:
+        record["presence"] = round(one.presence, 4)
     if one.predicted_iou is not None:
         record["predicted_iou"] = round(one.predicted_iou, 4)
     record["area_px"] = int(one.mask.sum())
@@ -130,10 +134,14 @@ def _volume_record(one: SegmentedObject, millilitres: float) -> dict[str, Any]:
 
 
 def _slices_picture(pixels: np.ndarray, objects: Sequence[SegmentedObject]) -> np.ndarray:
-    """Draw equally spaced slices through all objects side by side, and each slice that was prompted."""
+    """Draw equally spaced slices through all objects side by side, and each slice that was prompted.
+
+    Without either the slices go through the volume.
+    """
     occupied = np.flatnonzero(np.any([one.mask.any((0, 1)) for one in objects], axis=0))
     prompted = {one.prompt.slice_index for one in objects if one.prompt.slice_index is not None}
-    first, last = (occupied[0], occupied[-1]) if occupied.size else (min(prompted), max(prompted))
+    whole = prompted or {0, pixels.shape[2] - 1}
+    first, last = (occupied[0], occupied[-1]) if occupied.size else (min(whole), max(whole))
     places = set(np.linspace(first, last, SHOWN_SLICES).round().astype(int).tolist()) | prompted
     drawn = [
         draw_objects(

@@ -9,8 +9,10 @@ from monai_lora_sam.report.figures import figure_table
 from monai_lora_sam.report.interval_plot import Interval, interval_plot
 from monai_lora_sam.report.labels import label_box, place_box_labels, place_labels
 from monai_lora_sam.report.markdown import markdown_table
+from monai_lora_sam.report.mask_viewer import mask_viewer
 from monai_lora_sam.report.page import (
     Chart,
+    Code,
     Columns,
     Facts,
     Gallery,
@@ -26,6 +28,7 @@ from monai_lora_sam.report.pictures import data_uri, grey, heat, overlay, png
 
 __all__ = [
     "Chart",
+    "Code",
     "Columns",
     "Facts",
     "Gallery",
@@ -52,6 +55,7 @@ __all__ = [
     "label_box",
     "line_chart",
     "markdown_table",
+    "mask_viewer",
     "outline",
     "overlay",
     "place_box_labels",

@@ -28,6 +28,14 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Code:
+    """Hold a command or a file's text, kept as it is; one click selects all of it."""
+
+    kind: ClassVar[str] = "code"
+    code: str
+
+
+@dataclass(frozen=True)
 class Notes:
     """Hold a list of remarks that must not be overlooked."""
 
@@ -96,7 +104,7 @@ class Columns:
 
     kind: ClassVar[str] = "columns"
     title: str
-    blocks: Sequence[Text | Notes | Facts | Table | Viewer | Chart]
+    blocks: Sequence[Text | Code | Notes | Facts | Table | Viewer | Chart]
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ class Section:
     """Hold a heading and the blocks under it."""
 
     title: str
-    blocks: Sequence[Text | Notes | Facts | Table | Viewer | Gallery | Chart | Columns]
+    blocks: Sequence[Text | Code | Notes | Facts | Table | Viewer | Gallery | Chart | Columns]
 
 
 def write_page(path: Path, title: str, sections: Sequence[Section], subtitle: str = "") -> None:

@@ -11,11 +11,14 @@ from monai_lora_sam.registry import Registry
 CARD = "card.json"
 #: Folders of trained stages that installed packages carry.
 INSTALLED_STAGES = Registry("monai_lora_sam.stages", "folder of stages")
+#: Adapters of modalities that come with this package, a folder for each encoder.
+SHIPPED_ADAPTERS = Path(__file__).resolve().parents[1] / "assets" / "adapters"
 
 
 def installed_folders() -> list[Path]:
-    """Return the folders of trained stages that installed packages carry."""
-    return [Path(INSTALLED_STAGES.load(name)) for name in INSTALLED_STAGES.names()]
+    """Return the folders of trained stages that this package and other installed ones carry."""
+    own = [SHIPPED_ADAPTERS] if SHIPPED_ADAPTERS.is_dir() else []
+    return [*own, *(Path(INSTALLED_STAGES.load(name)) for name in INSTALLED_STAGES.names())]
 
 
 def find_stage(name: str | Path) -> Path:

@@ -11,11 +11,11 @@ from monai_lora_sam.encoders import ImageEncoder, build_encoder
 from monai_lora_sam.networks import (
     HEADS,
     HeadEntry,
+    PromptHead,
     SegmentationHead,
     StageNetwork,
     build_head,
     head_card,
-    open_prompt_weights,
 )
 
 #: File of a stage's head.
@@ -280,8 +280,8 @@ def _trained_head(
             head = {"channels": list(stack.encoder.channels), "level_deviation": None, **head}
         built: Any = build_head(head)
         built.load_state_dict(saved.extra("head"))
-        if getattr(built, "trains", "full") != "full":  # the rest of it is the base's
-            built.load_weights(open_prompt_weights(stack.encoder.name, pretrained).checkpoint)
+        if isinstance(built, PromptHead):  # a part of it can be the base's
+            built.load_base(stack.encoder.name, pretrained)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from monai.utils import set_determinism
 from PIL import Image
 
+from monai_lora_sam.adaptation import AdaptationRequest
 from monai_lora_sam.adapters import AdapterStack
 from monai_lora_sam.encoders.timm_pyramid import TimmPyramidConfig, TimmPyramidEncoder
 from monai_lora_sam.networks import PromptableSegmenter, PromptHead
@@ -66,3 +68,27 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def draw_discs() -> Callable[..., tuple[Path, Path]]:
     return write_pictures
+
+
+@pytest.fixture(scope="session")
+def small_request(promptable: Path) -> Callable[..., AdaptationRequest]:
+    """Return a function that makes a request of one epoch on the small network; more keys may be given."""
+
+    def make(out: Path, images: Path, masks: Path | None, **more: Any) -> AdaptationRequest:
+        keys = {
+            "encoder_name": "mini",
+            "pretrained": str(promptable),
+            "image_size": 64,
+            "batch_size": 2,
+            "epochs": 1,
+            "mixed_precision": False,
+            "show_progress": False,
+            "lora::r": 2,
+            **({} if more.get("automatic") else {"prompts_per_image": 1, "rounds": 0}),
+            **more.pop("keys", {}),
+        }
+        return AdaptationRequest(
+            images, masks, more.pop("name", "discs"), out, device="cpu", keys=keys, **more
+        )
+
+    return make

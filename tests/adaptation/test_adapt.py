@@ -24,41 +24,21 @@ from monai_lora_sam.prompting import load_promptable
 Make = Callable[..., AdaptationRequest]
 
 
-def small_request(
-    promptable: Path, out: Path, images: Path, masks: Path | None, **more: Any
-) -> AdaptationRequest:
-    """Return a request that trains one epoch on the small network; more keys may be given."""
-    keys = {
-        "encoder_name": "mini",
-        "pretrained": str(promptable),
-        "image_size": 64,
-        "batch_size": 2,
-        "epochs": 1,
-        "prompts_per_image": 2,
-        "rounds": 0,
-        "mixed_precision": False,
-        "show_progress": False,
-        "lora::r": 2,
-        **more.pop("keys", {}),
-    }
-    return AdaptationRequest(images, masks, more.pop("name", "discs"), out, device="cpu", keys=keys, **more)
-
-
 @pytest.fixture
-def request_for(promptable: Path, tmp_path: Path) -> Make:
+def request_for(small_request: Make, tmp_path: Path) -> Make:
     def make(images: Path, masks: Path | None, **more: Any) -> AdaptationRequest:
-        return small_request(promptable, tmp_path / "out", images, masks, **more)
+        return small_request(tmp_path / "out", images, masks, **more)
 
     return make
 
 
 @pytest.fixture(scope="module")
 def done(
-    promptable: Path, discs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+    small_request: Make, discs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[AdaptationRequest, Adaptation]:
     """Adapt once; return the request as well."""
     request = small_request(
-        promptable, tmp_path_factory.mktemp("adapted") / "out", *discs, keys={"rounds": 1, "epochs": 2}
+        tmp_path_factory.mktemp("adapted") / "out", *discs, keys={"rounds": 1, "epochs": 2}
     )
     return request, adapt(request)
 
@@ -85,6 +65,7 @@ def test_it_writes_adapter_report_and_command_and_goes_on(
         assert item["objects"] == 2 and item["gain"] == pytest.approx(item["after"] - item["before"])
     page = (out / "report.html").read_text()
     assert all(word in page for word in ("best:", "worst:", "training loss", "Before and after"))
+    assert f"<pre><code>{(out / 'command.txt').read_text().strip()}" in page  # as it is, to be copied
     assert "2 objects are held out: these means are rough" in page
     assert not re.search(r'(src|href)="http', page)
     command = (out / "command.txt").read_text()
@@ -101,7 +82,7 @@ def test_it_writes_adapter_report_and_command_and_goes_on(
 
 
 def test_folds_hold_each_case_out_once(request_for: Make, draw_discs: Callable, tmp_path: Path):
-    found = adapt(request_for(*draw_discs(tmp_path / "four", 4), folds=2, keys={"prompts_per_image": 1}))
+    found = adapt(request_for(*draw_discs(tmp_path / "four", 4), folds=2))
     assert [item["objects"] for item in found.cross_validation] == [4] * 4
     assert all(len(item["folds"]) == 2 for item in found.cross_validation)
     assert "Cross-validation" in found.page.read_text()

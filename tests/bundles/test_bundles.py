@@ -26,12 +26,14 @@ from monai_lora_sam.workflows import bundle_folder, run_bundle
 
 LUMEN = ("lumen_refinement", "lumen_diameter")
 OF_THE_PIPELINE = ("vessel_segmentation", "segment_classification", "stenosis_detection", *LUMEN)
-TRAINED = (*OF_THE_PIPELINE, "minisam_distillation", "modality_adapter")
+TRAINED = (*OF_THE_PIPELINE, "minisam_distillation", "modality_adapter", "text_adaptation")
 #: Bundles whose inference measures vessels and writes the pipeline's report.
 MEASURING = (*OF_THE_PIPELINE, "coronary_pipeline")
 BUNDLES = (*TRAINED, "coronary_pipeline")
 FILES = {"metadata.json", "settings.yaml", "logging.conf", "inference.yaml"}
 TRAINING_FILES = {"train.yaml", "evaluate.yaml", "multi_gpu_train.yaml"}
+#: Further files that are laid over train.yaml, by bundle.
+MORE_FILES = {"modality_adapter": {"automatic.yaml"}}
 #: Keys of inference.yaml that name a stage, by bundle.
 STAGE_KEYS = {
     "vessel_segmentation": ("stage_folder",),
@@ -104,7 +106,7 @@ def test_the_schema_notices_a_missing_key(key: str, schema: Path, tmp_path: Path
 
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_layout_is_that_of_the_model_zoo(bundle: str):
-    expected = FILES | (TRAINING_FILES if bundle in TRAINED else set())
+    expected = FILES | (TRAINING_FILES if bundle in TRAINED else set()) | MORE_FILES.get(bundle, set())
     assert {path.name for path in configs(bundle).iterdir()} == expected
     assert os.listdir(bundle_folder(bundle) / "docs") == ["README.md"]
 

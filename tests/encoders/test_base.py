@@ -41,6 +41,26 @@ def saved_bytes_and_gradients(model, image):
     }
 
 
+def test_offloaded_checkpoints_leave_for_the_cpu_and_keep_the_gradients(encoder, monkeypatch):
+    image = torch.randn(2, 3, encoder.image_size, encoder.image_size)
+    _, plain = saved_bytes_and_gradients(encoder, image)
+    moved = []
+
+    def offload():
+        return torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: moved.append(tensor.nbytes) or tensor, lambda tensor: tensor
+        )
+
+    encoder.set_gradient_checkpointing("offload")
+    _, stored = saved_bytes_and_gradients(encoder, image)
+    monkeypatch.setattr(encoder, "offload", offload)
+    saved_bytes_and_gradients(encoder, image)
+    assert all(torch.equal(plain[name], stored[name]) for name in plain)
+    assert sum(size > 0 for size in moved) >= len(encoder.blocks)  # the input of each
+    with pytest.raises(ValueError, match="expected True, False or 'offload', found 'cpu'"):
+        encoder.set_gradient_checkpointing("cpu")
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_checkpointing_keeps_the_gradients_and_lowers_the_memory(encoder, training):
     encoder.train(training)

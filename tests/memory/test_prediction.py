@@ -57,7 +57,7 @@ def test_other_batches_follow_from_one_run():
     assert peaks[2] - peaks[1] == pytest.approx(peaks[1] - peaks[0], rel=0.01)
 
 
-@pytest.mark.parametrize("settings", [{}, {"checkpointing": True}])
+@pytest.mark.parametrize("settings", [{}, {"checkpointing": True}, {"checkpointing": "offload"}])
 def test_one_block_stands_for_all_that_are_alike(settings):
     configuration = StepConfiguration("tiny", 112, **settings)
     joined, whole = StepMemory(configuration), StepMemory(configuration, join=False)
@@ -65,6 +65,16 @@ def test_one_block_stands_for_all_that_are_alike(settings):
     assert joined.history.flops == pytest.approx(whole.history.flops, rel=1e-6)
     for batch in (1, 16):
         assert joined.predict(batch).peak == pytest.approx(whole.predict(batch).peak, rel=0.01)
+
+
+def test_offloading_saves_the_inputs_of_the_blocks():
+    kept, offloaded = (
+        StepMemory(replace(_h100("lora", True), checkpointing=how)) for how in (True, "offload")
+    )
+    inputs = (
+        4 * 32 * 72 * 72 * 1024 * 4
+    )  # batch, blocks, patches, channels, bytes: normalisation gives float32
+    assert kept.predict(4).peak - offloaded.predict(4).peak == pytest.approx(inputs, rel=0.1)
 
 
 def test_inference_takes_less_than_training():
@@ -101,6 +111,8 @@ def test_eight_bit_optimiser_has_a_quarter_of_the_state():
         ({"strategy": "full", "base": "bfloat16"}, "rounded away"),
         ({"base": "bfloat16", "mixed_precision": False}, "expected CUDA and mixed precision"),
         ({"quantise": "int8"}, "expected one of nf4"),
+        ({"checkpointing": "cpu"}, "expected one of offload"),
+        ({"checkpointing": "offload", "device": "cpu"}, "expected CUDA"),
     ],
 )
 def test_bad_configurations_are_refused(settings, message):

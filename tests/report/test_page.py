@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from html import unescape
 from importlib import resources
 
 import pytest
 from markupsafe import Markup
 
 from monai_lora_sam.files.write import atomic_write
-from monai_lora_sam.report import Section, Table, Text, write_page
+from monai_lora_sam.report import Code, Section, Table, Text, write_page
 from monai_lora_sam.report.page import cell, heading
 
 
@@ -27,6 +28,14 @@ def test_page_formats_cells_and_escapes_them(tmp_path):
     ):
         assert expected in html, expected
     assert '<th class="number">value' in html
+
+
+def test_code_is_kept_as_it_is(tmp_path):
+    code = "segment 'a b.png' --box 1,2,3,4 \\\n  --out <results>"
+    write_page(tmp_path / "page.html", "Code", [Section("Use it", [Code(code)])])
+    text = (tmp_path / "page.html").read_text()
+    assert unescape(text.split("<pre><code>")[1].split("</code></pre>")[0]) == code
+    assert "user-select: all" in text
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ def trace_vessel(
 ) -> np.ndarray:
     """Return the lumen (H, W) along the likeliest path between two places.
 
-    The path costs -log of the vessel probability in each pixel (a minimal path, Cohen and Kimmel 1997), less the farther
-    from the wall, so that it keeps to the middle. It is filled to the walls of the map: each pixel of the path with a
-    disc of its distance to the wall, cut at the map's outline.
+    The path costs -log of the vessel probability in each pixel (a minimal path, Cohen and Kimmel 1997), less the
+    farther from the wall, so that it keeps to the middle. It is filled to the walls of the map: each pixel of the path
+    with a disc of its distance to the wall, cut at the map's outline.
 
     Args:
         probability: (H, W), of being vessel.
