@@ -72,7 +72,8 @@ class ClickEngine:
             read: reads the pixels, (H, W, 3) from 0 to 1, now and when the embedding is no longer in the cache.
         """
         pixels = read()
-        return self.sessions.open(ClickSession(image_key(pixels), read, pixels.shape[:2]))
+        height, width = pixels.shape[:2]
+        return self.sessions.open(ClickSession(image_key(pixels), read, (height, width)))
 
     def prepare(self, session: str, network: str | None = None) -> bool:
         """Encode a session's image before the first click; return whether it had to be encoded."""
