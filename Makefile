@@ -3,13 +3,28 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ANGIOGRAM ?=
+# MONAI Label needs older packages than the rest: an environment of its own.
+LABEL_VENV ?= .venv-label
+LABEL_BIN := $(LABEL_VENV)/bin
+STUDIES ?= label_output/images
+PORT ?= 8000
 # Threads that spin while they wait slow training down many times where the processor is shared.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow lint format benchmark-small clean
+.PHONY: demo label test test-slow test-label lint format benchmark-small clean
 
 demo: $(VENV)/.installed
 	$(BIN)/monai-lora-sam demo --out demo_output $(if $(ANGIOGRAM),--angiogram "$(ANGIOGRAM)")
+
+# Ten synthetic angiograms unless STUDIES names a folder of yours. The server listens on this machine alone.
+label: $(LABEL_VENV)/.installed-label $(if $(filter label_output/images,$(STUDIES)),label_output/.drawn)
+	@echo "Open http://127.0.0.1:$(PORT)/angiograms/ (Ctrl-C ends the server)"
+	$(LABEL_BIN)/python -m monailabel.main start_server --app plugins/monailabel --studies "$(STUDIES)" \
+		--host 127.0.0.1 --port $(PORT)
+
+label_output/.drawn: | $(LABEL_VENV)/.installed-label
+	$(LABEL_BIN)/monai-lora-sam prepare phantom --out label_output --count 10
+	@touch $@
 
 # Side by side, one thread each: faster than one after another with all threads.
 test: $(VENV)/.installed-dev
@@ -17,6 +32,11 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m slow
+
+# In MONAI Label's environment, with its older pydicom, in which packages of the extra `dev` are missing.
+test-label: $(LABEL_VENV)/.installed-label-test
+	env -u CI OMP_NUM_THREADS=1 $(LABEL_BIN)/python -m pytest -q -m "not slow" tests/plugins/monailabel tests/images \
+		tests/coronary/images tests/coronary/pipeline
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -45,5 +65,16 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install -e ".[dev]"
 	@touch $@
 
+$(LABEL_BIN)/python:
+	$(PYTHON) -m venv $(LABEL_VENV)
+
+$(LABEL_VENV)/.installed-label: setup.cfg pyproject.toml | $(LABEL_BIN)/python
+	$(LABEL_BIN)/python -m pip install -e ".[label]"
+	@touch $@
+
+$(LABEL_VENV)/.installed-label-test: $(LABEL_VENV)/.installed-label
+	$(LABEL_BIN)/python -m pip install -e ".[label_test]"
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo_output benchmark_output .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(LABEL_VENV) label_output build dist *.egg-info demo_output benchmark_output .pytest_cache .mypy_cache .ruff_cache

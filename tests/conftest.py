@@ -190,6 +190,90 @@ def stages(
     return make_stages(tmp_path_factory.mktemp("three"))
 
 
+@pytest.fixture(scope="session")
+def sentence_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a sentence encoder of MiniLM's kind with two narrow blocks, random weights and a few words; the folder."""
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertModel
+
+    words = [
+        "left",
+        "right",
+        "anterior",
+        "descending",
+        "artery",
+        "vessel",
+        "kidney",
+        "liver",
+        "spleen",
+        "lung",
+        "of",
+    ]
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    pieces = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *words,
+        *letters,
+        *("##" + letter for letter in letters),
+    ]
+    tokenizer = BertWordPieceTokenizer({piece: index for index, piece in enumerate(pieces)})
+    folder = tmp_path_factory.mktemp("sentence_encoder")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = BertConfig(
+        vocab_size=len(pieces),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=24,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def promptable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a promptable network on a small backbone with random weights."""
+    from monai_lora_sam.adapters import AdapterStack
+    from monai_lora_sam.encoders.timm_pyramid import TimmPyramidConfig, TimmPyramidEncoder
+    from monai_lora_sam.networks import PromptableSegmenter, PromptHead
+
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        encoder = TimmPyramidEncoder(TimmPyramidConfig("mobilenetv3_small_050", own_range=True), "mini", 64)
+        stack = AdapterStack(encoder.eval())
+        network = PromptableSegmenter.new(
+            stack, PromptHead, {}, strategy="frozen", decoder="frozen", pretrained=False
+        )
+    return network.save_pretrained(tmp_path_factory.mktemp("promptable") / "network")
+
+
+@pytest.fixture(scope="session")
+def text_stage(promptable: Path, sentence_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a stage that takes words, with random weights, on the small promptable network."""
+    from monai_lora_sam.encoders import build_encoder
+    from monai_lora_sam.stages import new_stage, save_stage
+
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        stage = new_stage(
+            build_encoder("mini", promptable, 64),
+            head="text",
+            pretrained=promptable,
+            text_encoder=str(sentence_encoder),
+            text_lora={"r": 2},
+        )
+        torch.nn.init.constant_(stage.head.presence.judge[-1].bias, 3.0)  # all is present
+    folder = tmp_path_factory.mktemp("text") / "stage"
+    return save_stage(stage, folder, task="phrases", class_names=["left kidney", "spleen"])
+
+
 XA_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.12.1"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 

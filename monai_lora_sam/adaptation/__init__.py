@@ -13,6 +13,7 @@ from monai_lora_sam.adaptation.prompted_training import (
 from monai_lora_sam.adaptation.request import AdaptationRequest
 from monai_lora_sam.adaptation.run import Adaptation, adapt
 from monai_lora_sam.adaptation.sources import AdaptationData, open_data
+from monai_lora_sam.adaptation.text_training import TextAnswers, TextTraining, phrase_masks, phrase_presence
 
 __all__ = [
     "COMPARED_MODES",
@@ -24,6 +25,8 @@ __all__ = [
     "Plan",
     "PromptedAnswers",
     "PromptedTraining",
+    "TextAnswers",
+    "TextTraining",
     "adapt",
     "answered_masks",
     "check_data",
@@ -31,5 +34,7 @@ __all__ = [
     "iou_error",
     "make_plan",
     "open_data",
+    "phrase_masks",
+    "phrase_presence",
     "score",
 ]

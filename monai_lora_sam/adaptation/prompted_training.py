@@ -83,12 +83,10 @@ class PromptedTraining(nn.Module):
         batch, count = boxes.shape[:2]
         owner = torch.arange(batch, device=image.device).repeat_interleave(count)
         height, width = image.shape[-2:]
-        sizes = [(height, width)] * batch if size is None else [(int(r), int(c)) for r, c in size.tolist()]
-        features = self._embedding(image, sizes)
+        size = torch.tensor([(height, width)] * batch) if size is None else size
+        features = self.read(image, size)
         truth = truth.flatten(0, 1)[:, None].float()
-        rows, columns = (torch.arange(side, device=image.device) for side in (height, width))
-        limit = torch.tensor(sizes, device=image.device)[owner, :, None]
-        valid = ((rows < limit[:, 0])[:, :, None] & (columns < limit[:, 1])[:, None, :])[:, None].float()
+        valid = self.valid_area(size.to(image.device), height, width)[owner]
 
         asked = _Asked(owner, boxes.flatten(0, 1), points.flatten(0, 1), point_labels.flatten(0, 1))
         members = torch.arange(len(owner), device=image.device)
@@ -118,8 +116,16 @@ class PromptedTraining(nn.Module):
         ]
         return [group for group in groups if group["params"]]
 
-    def _embedding(self, image: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
+    def valid_area(self, size: Tensor, height: int, width: int) -> Tensor:
+        """Return (B, 1, height, width), 1 in each image and 0 in its padding, for sizes (B, 2)."""
+        rows, columns = (torch.arange(side, device=size.device) for side in (height, width))
+        limit = size[:, :, None]
+        return ((rows < limit[:, 0])[:, :, None] & (columns < limit[:, 1])[:, None, :])[:, None].float()
+
+    def read(self, image: Tensor, size: Tensor) -> Tensor:
         """Return the embedding of images as the network prepares each one alone, without its padding."""
+        image = convert_to_tensor(image, track_meta=False)
+        sizes = [(int(rows), int(columns)) for rows, columns in size.tolist()]
         encoder = self.network.stack.encoder
         mean, std = (
             image.new_tensor(values)[:, None, None] for values in (encoder.pixel_mean, encoder.pixel_std)

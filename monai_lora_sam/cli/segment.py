@@ -1,4 +1,4 @@
-"""``monai-lora-sam segment``: segment what boxes and points show."""
+"""``monai-lora-sam segment``: segment the objects that boxes, points and words show, or that an adapter finds."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ EPILOG = (
     "monai-lora-sam segment abdomen.dcm --box 120,187,184,250 --point 150,222,0 --out kidney\n\n"
     "monai-lora-sam segment liver_ct.nii.gz --slice 40 --box 60,90,200,230 --window ct_abdomen --out liver\n\n"
     "monai-lora-sam segment fundus.png --adapter adapters/vessels --out vessels\n\n"
+    'monai-lora-sam segment angiogram.png --text "left anterior descending artery" --adapter models/words --out lad\n\n'
     "monai-lora-sam segment abdomen.png --prompts organs.json --out organs\n\n"
     "where organs.json is\n\n"
     '{"objects": [{"name": "right kidney", "box": [120, 187, 184, 250]}, {"name": "aorta", "points": [[254, 168, 1]]}]}'
@@ -62,6 +63,13 @@ def segment(
         typer.Option(
             help="Point in px: in the object, or beside it with the label 0. All belong to one object.",
             metavar="X,Y[,LABEL]",
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Phrase that names an object, for an adapter that was taught words; several for several objects.",
+            metavar="PHRASE",
         ),
     ] = None,
     prompts: Annotated[
@@ -109,12 +117,12 @@ def segment(
         str | None, typer.Option(help="cpu, cuda or mps. Default: cuda where there is one.")
     ] = None,
 ) -> None:
-    """Segment the objects of an image that boxes and points show, or that an adapter finds by itself."""
+    """Segment the objects of an image that boxes, points or words show, or that an adapter finds by itself."""
     with one_line_errors():
         from monai_lora_sam.images import is_volume
         from monai_lora_sam.prompting import load_automatic, load_promptable
 
-        objects = _objects(box or [], point or [], prompts, slice_index, adapter)
+        objects = _objects(box or [], point or [], text or [], prompts, slice_index, adapter)
         check_output_folder(out)
         of_volume = is_volume(image)
         if objects:
@@ -131,7 +139,10 @@ def segment(
     for column in ("voxels", "slices") if of_volume else ("area (px)", *["predicted IoU"] * with_iou):
         table.add_column(column, justify="right")
     for one in found:
-        cells = [f"{one.mask.sum():,}" if one.mask.any() else "nothing found"]
+        size = f"{one.mask.sum():,}" if one.mask.any() else "nothing found"
+        if one.presence is not None:
+            size += f" (presence {one.presence:.2f})"
+        cells = [size]
         if of_volume:
             cells.append(str(one.mask.any((0, 1)).sum()))
         elif with_iou:
@@ -146,6 +157,7 @@ def segment(
 def _note_untrained(network: PromptableSegmenter, objects: list[ObjectPrompt]) -> None:
     """Say that a network was never trained with a kind of prompt that is given."""
     given = {kind for one in objects for kind in one.tensors() if kind != "point_labels"}
+    given |= {"phrases"} if any(one.text is not None for one in objects) else set()
     if untrained := given - set(network.head.prompts):
         console.print(
             f"[yellow]note:[/] {escape(network.stack.encoder.name)} was never trained with "
@@ -231,6 +243,8 @@ def _segment_volume(
     from monai_lora_sam.images import read_volume, to_unit_by_preset
     from monai_lora_sam.prompting import segment_volume, write_volume_objects
 
+    if any(one.text is not None for one in objects):
+        raise ValueError(f"{image}: expected a single picture with words (--text), found a volume")
     if any(one.slice_index is None for one in objects):
         raise ValueError(f"{image}: expected the slice of each object in this volume (--slice), found none")
     chosen = _ends(slices)
@@ -266,21 +280,30 @@ def _naming(file: Path) -> Iterator[None]:
 def _objects(
     boxes_given: list[str],
     points: list[str],
+    texts: list[str],
     file: Path | None,
     slice_index: int | None,
     adapter: str | None,
 ) -> list[ObjectPrompt]:
     """Return the objects that options or a file show; none where an adapter may find them by itself."""
+    from monai_lora_sam.networks import check_phrases
     from monai_lora_sam.prompting import ObjectPrompt, read_prompts
 
-    if file is not None and (boxes_given or points or slice_index is not None):
-        raise ValueError("expected --prompts, or --box, --point and --slice, found both")
+    if file is not None and (boxes_given or points or texts or slice_index is not None):
+        raise ValueError("expected --prompts, or --box, --point, --text and --slice, found both")
     if file is not None:
         return read_prompts(file)
-    if not boxes_given and not points:
+    if not boxes_given and not points and not texts:
         if adapter is None or slice_index is not None:
-            raise ValueError("expected --box, --point or --prompts, found none")
+            raise ValueError("expected --box, --point, --text or --prompts, found none")
         return []
+    phrases = check_phrases(texts) if texts else []
+    if (len(phrases) > 1 and (boxes_given or points)) or (phrases and len(boxes_given) > 1):
+        raise ValueError(
+            "expected one --text with one --box and points, found several: give several objects by --prompts"
+        )
+    if len(phrases) > 1:
+        return [ObjectPrompt(phrase, None, (), slice_index, phrase) for phrase in phrases]
     if len(boxes_given) > 1 and points:
         raise ValueError(
             f"expected one --box with points, found {len(boxes_given)}: give several objects by --prompts"
@@ -288,7 +311,8 @@ def _objects(
     sides = [tuple(_numbers("--box", text, "X0,Y0,X1,Y1")) for text in boxes_given]
     shown = tuple(tuple(_numbers("--point", text, "X,Y or X,Y,LABEL")) for text in points)
     if len(sides) <= 1:
-        return [ObjectPrompt("object", sides[0] if sides else None, shown, slice_index)]
+        phrase = phrases[0] if phrases else None
+        return [ObjectPrompt(phrase or "object", sides[0] if sides else None, shown, slice_index, phrase)]
     return [ObjectPrompt(f"object {number}", box, (), slice_index) for number, box in enumerate(sides, 1)]
 
 

@@ -16,6 +16,7 @@ from monai_lora_sam.data.folders import datalist_from_folders
 from monai_lora_sam.data.labelled_entries import labelled_entries, modality_of, object_names
 from monai_lora_sam.data.labelled_sets import labelled_sets
 from monai_lora_sam.data.open_labelled import prepare_labelled
+from monai_lora_sam.data.phrase_entries import phrase_entries, phrase_weights, vocabulary_of
 from monai_lora_sam.data.prepare_folders import prepare_folders
 from monai_lora_sam.data.splits import split_by_case, split_for_validation
 from monai_lora_sam.data.training_items import PrepareBatchFeatures, training_items
@@ -56,6 +57,8 @@ __all__ = [
     "labelled_sets",
     "modality_of",
     "object_names",
+    "phrase_entries",
+    "phrase_weights",
     "prepare_cosmos",
     "prepare_decathlon",
     "prepare_folders",
@@ -65,6 +68,7 @@ __all__ = [
     "split_by_case",
     "split_for_validation",
     "training_items",
+    "vocabulary_of",
     "write_datalist",
     "write_volume_slices",
 ]

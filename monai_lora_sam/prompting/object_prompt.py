@@ -14,21 +14,22 @@ from torch import Tensor
 from monai_lora_sam.files import read_json
 
 #: Entries of an object in a file of prompts.
-KEYS = ("name", "box", "points", "slice")
+KEYS = ("name", "box", "points", "slice", "text")
 
 
 @dataclass(frozen=True)
 class ObjectPrompt:
-    """Show one object by a box, by points, or by both.
+    """Show one object by a box, by points, by words, or by several of them.
 
     Attributes:
         name: of the object.
         box: (x0, y0, x1, y1) in pixels of the image, or None.
         points: (x, y, label), label 1 for the object and 0 for its surroundings.
         slice_index: of the slice that the prompts lie in, for a volume.
+        text: a phrase that names the object, for a network that was taught words.
 
     Raises:
-        ValueError: neither box nor points, or values of another form; the object is named.
+        ValueError: neither box, points nor text, or values of another form; the object is named.
 
     Example:
         >>> ObjectPrompt("kidney", box=(120, 187, 184, 250)).box
@@ -39,10 +40,13 @@ class ObjectPrompt:
     box: tuple[float, ...] | None = None
     points: tuple[tuple[float, ...], ...] = ()
     slice_index: int | None = None
+    text: str | None = None
 
     def __post_init__(self) -> None:
-        if self.box is None and not self.points:
-            raise ValueError(f"{self.name}: expected a box or points, found neither")
+        if self.text is not None and not isinstance(self.text, str):
+            raise ValueError(f"{self.name}: expected a text, found {self.text!r:.80}")
+        if self.box is None and not self.points and self.text is None:
+            raise ValueError(f"{self.name}: expected a box, points or text, found none of them")
         if self.box is not None:
             object.__setattr__(self, "box", self._numbers("box", self.box, (4,), "x0, y0, x1, y1"))
         points = []
@@ -62,7 +66,7 @@ class ObjectPrompt:
         return tuple(map(float, values))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the prompts as arguments of a promptable network, for one image and one prompt."""
+        """Return box and points as arguments of a promptable network, for one image and one prompt."""
         arguments = {}
         if self.box is not None:
             arguments["boxes"] = torch.tensor([[self.box]], dtype=torch.float32)
@@ -89,7 +93,7 @@ def read_prompts(path: str | Path) -> list[ObjectPrompt]:
     """Read the prompts of several objects from a JSON file.
 
     The file holds ``{"objects": [{"name": "left kidney", "box": [x0, y0, x1, y1]}, {"points": [[x, y, label]]}]}``,
-    in pixels of the image; objects of volumes have a ``slice`` as well.
+    in pixels of the image; objects of volumes have a ``slice`` as well, and an object can have a ``text``.
 
     Raises:
         FileNotFoundError: no such file.
@@ -113,7 +117,9 @@ def read_prompts(path: str | Path) -> list[ObjectPrompt]:
         if not isinstance(points, list):
             raise ValueError(f"{path}: {name}: expected a list of points, found {points!r:.80}")
         try:
-            prompts.append(ObjectPrompt(name, one.get("box"), tuple(points), one.get("slice")))
+            prompts.append(
+                ObjectPrompt(name, one.get("box"), tuple(points), one.get("slice"), one.get("text"))
+            )
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     return prompts

@@ -102,6 +102,8 @@ def write_volume_objects(
 
 def _prompt_record(one: SegmentedObject) -> dict[str, Any]:
     record: dict[str, Any] = {}
+    if one.prompt.text is not None:
+        record["text"] = one.prompt.text
     if one.prompt.box is not None:
         record["box_xyxy"] = list(one.prompt.box)
     if one.prompt.points:
@@ -113,6 +115,8 @@ def _prompt_record(one: SegmentedObject) -> dict[str, Any]:
 
 def _image_record(one: SegmentedObject) -> dict[str, Any]:
     record = _prompt_record(one)
+    if one.presence is not None:
+        record["presence"] = round(one.presence, 4)
     if one.predicted_iou is not None:
         record["predicted_iou"] = round(one.predicted_iou, 4)
     record["area_px"] = int(one.mask.sum())

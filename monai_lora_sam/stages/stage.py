@@ -11,11 +11,11 @@ from monai_lora_sam.encoders import ImageEncoder, build_encoder
 from monai_lora_sam.networks import (
     HEADS,
     HeadEntry,
+    PromptHead,
     SegmentationHead,
     StageNetwork,
     build_head,
     head_card,
-    open_prompt_weights,
 )
 
 #: File of a stage's head.
@@ -144,9 +144,10 @@ def save_stage(
 
 
 def load_stage(
-    folder: str | Path,
+    folder: str | Path | SavedAdapter,
     encoder: ImageEncoder | AdapterStack | None = None,
     *,
+    name: str | None = None,
     parents: Sequence[str | Path] = (),
     reads: Mapping[str, str | Path | StageNetwork] | None = None,
     pretrained: bool | str | Path = True,
@@ -155,9 +156,10 @@ def load_stage(
     """Read a stage and put it on its base, ready to run.
 
     Args:
-        folder: that :func:`save_stage` wrote.
+        folder: that :func:`save_stage` wrote, or its content as :func:`monai_lora_sam.adapters.open_adapter` read it.
         encoder: the base, or a stack that carries the stage's parents; by default the encoder that the card
             names is built, or that of a network in ``reads`` is taken.
+        name: of the stage on the stack, where the card's own is taken, such as by another version.
         parents: folders of the stage's parents, first to last, to be loaded first where the stack lacks them.
         reads: the stages whose outputs it reads, by role: their folders, or networks on one stack.
         pretrained: where that encoder's weights are; True for its usual place.
@@ -171,7 +173,7 @@ def load_stage(
         >>> network = load_stage("models/liver/best")  # doctest: +SKIP
     """
     saved = open_adapter(folder)  # once: card, head and weights are of one version
-    card = _stage_card(saved)
+    folder, card = saved.folder, _stage_card(saved)
     _check_roles(folder, card, reads or {})
     loaded = [source for source in (reads or {}).values() if isinstance(source, StageNetwork)]
     if encoder is None and loaded:
@@ -190,8 +192,9 @@ def load_stage(
     sources = _load_reads(reads or {}, stack, mixed_precision)
     _check_reads(folder, card, sources)
     head = _trained_head(saved, card, stack, pretrained)
-    name = stack.load(saved)
-    _check_adapters(folder, card, stack)
+    name = stack.load(saved, name)
+    card["adapters"] = [name if adapter == card["name"] else adapter for adapter in card["adapters"]]
+    _check_adapters(folder, card | {"name": name}, stack)
     entry: HeadEntry = HEADS.load(card["head"]["type"])
     network = entry.network.join(
         stack,
@@ -277,8 +280,8 @@ def _trained_head(
             head = {"channels": list(stack.encoder.channels), "level_deviation": None, **head}
         built: Any = build_head(head)
         built.load_state_dict(saved.extra("head"))
-        if getattr(built, "trains", "full") != "full":  # the rest of it is the base's
-            built.load_weights(open_prompt_weights(stack.encoder.name, pretrained).checkpoint)
+        if isinstance(built, PromptHead):  # a part of it can be the base's
+            built.load_base(stack.encoder.name, pretrained)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(

@@ -1,9 +1,11 @@
 """Load colour pictures and labels, repeat channels, resize, normalise for an encoder, draw prompts from masks."""
 
 from monai_lora_sam.transforms.draw_object_prompts import DrawObjectPromptsd
+from monai_lora_sam.transforms.draw_phrases import DrawPhrasesd
 from monai_lora_sam.transforms.grey_to_three_channels import GreyToThreeChannelsd
 from monai_lora_sam.transforms.load_colour import LoadColourd
 from monai_lora_sam.transforms.load_label import LoadLabeld
+from monai_lora_sam.transforms.load_phrase_masks import LoadPhraseMasksd
 from monai_lora_sam.transforms.meta_tensor import as_meta_tensor
 from monai_lora_sam.transforms.normalize_for_encoder import NormalizeForEncoderd
 from monai_lora_sam.transforms.resize_longest_side import ResizeLongestSided
@@ -21,9 +23,11 @@ from monai_lora_sam.transforms.sample_prompts import (
 
 __all__ = [
     "DrawObjectPromptsd",
+    "DrawPhrasesd",
     "GreyToThreeChannelsd",
     "LoadColourd",
     "LoadLabeld",
+    "LoadPhraseMasksd",
     "NormalizeForEncoderd",
     "ResizeLongestSided",
     "as_meta_tensor",

@@ -16,12 +16,9 @@ import torch
 from monai.utils import set_determinism
 from PIL import Image
 
-from monai_lora_sam.adapters import AdapterStack
 from monai_lora_sam.coronary.anatomy import ARCADE_CLASS_NAMES
 from monai_lora_sam.data import read_datalist, write_datalist
 from monai_lora_sam.encoders import build_encoder, save_encoder
-from monai_lora_sam.encoders.timm_pyramid import TimmPyramidConfig, TimmPyramidEncoder
-from monai_lora_sam.networks import PromptableSegmenter, PromptHead
 from monai_lora_sam.stages import new_stage, save_stage
 from monai_lora_sam.workflows import bundle_folder, run_bundle
 
@@ -220,19 +217,6 @@ def lumen_options(phantoms: Path) -> Settings:
     return make
 
 
-@pytest.fixture(scope="session")
-def promptable(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Save a promptable network on a small backbone with random weights."""
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        encoder = TimmPyramidEncoder(TimmPyramidConfig("mobilenetv3_small_050", own_range=True), "mini", 64)
-        stack = AdapterStack(encoder.eval())
-        network = PromptableSegmenter.new(
-            stack, PromptHead, {}, strategy="frozen", decoder="frozen", pretrained=False
-        )
-    return network.save_pretrained(tmp_path_factory.mktemp("promptable") / "network")
-
-
 def distillation_options(output: Path, pictures: Path, promptable: Path) -> dict[str, Any]:
     """Return overrides that distil a small network into one of its kind for larger images."""
     return {
@@ -270,6 +254,46 @@ def adapter_options(output: Path, pictures: Path, promptable: Path) -> dict[str,
     }
 
 
+def text_options(output: Path, pictures: Path, promptable: Path, sentence_encoder: Path) -> dict[str, Any]:
+    """Return overrides that teach two words to the small promptable network."""
+    return {
+        "dataset_dir": str(pictures),
+        "output_dir": str(output),
+        "encoder_name": "mini",
+        "pretrained": str(promptable),
+        "image_size": 64,
+        "text_encoder": str(sentence_encoder),
+        "lora#r": 2,
+        "text_lora#r": 2,
+        "decoder": "lora",
+        "decoder_lora#r": 2,
+        "phrases_per_image": 2,
+        "epochs": 2,
+        "batch_size": 2,
+        "mixed_precision": False,
+        "show_progress": False,
+        "device": "cpu",
+    }
+
+
+@pytest.fixture(scope="session")
+def worded_pictures(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Name the vessel of each picture, and a liver that none shows."""
+    folder = tmp_path_factory.mktemp("pictures_in_words")
+    content = read_datalist(pictures / "datalist.json")
+    for split in ("training", "validation"):
+        for entry in content[split]:
+            entry["phrases"] = {"vessel": entry.pop("label"), "liver": None}
+    write_datalist(
+        folder / "datalist.json",
+        name="lines in words",
+        task="phrases",
+        class_names=[],
+        splits={split: content[split] for split in ("training", "validation")},
+    )
+    return folder
+
+
 @pytest.fixture(scope="session")
 def bundle_options(
     settings: Settings,
@@ -278,7 +302,9 @@ def bundle_options(
     narrowed_pictures: Path,
     below: dict[str, str],
     pictures: Path,
+    worded_pictures: Path,
     promptable: Path,
+    sentence_encoder: Path,
 ) -> Settings:
     """Return overrides that make the training of a bundle small; more of them may be given."""
 
@@ -289,6 +315,8 @@ def bundle_options(
             return distillation_options(output, pictures, promptable) | more
         if bundle == "modality_adapter":
             return adapter_options(output, pictures, promptable) | more
+        if bundle == "text_adaptation":
+            return text_options(output, worded_pictures, promptable, sentence_encoder) | more
         if bundle == "segment_classification":
             return settings(output, dataset_dir=str(named_pictures), vessels=below["vessels"]) | more
         if bundle == "stenosis_detection":

@@ -53,7 +53,7 @@ def test_points_that_the_weights_never_saw_are_noted(abdomen: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "expected --box, --point or --prompts, found none"),
+        ([], "expected --box, --point, --text or --prompts, found none"),
         (["--box", "1,2,x,4"], "--box: expected X0,Y0,X1,Y1, found '1,2,x,4'"),
         (["--box", "1,2,3"], "object: expected a box as x0, y0, x1, y1"),
         (["--box", "nan,2,3,4"], "boxes: expected finite numbers"),
@@ -64,8 +64,19 @@ def test_points_that_the_weights_never_saw_are_noted(abdomen: str, tmp_path: Pat
         (["--box", "1,2,3,4", "--box", "2,2,3,4", "--point", "2,3"], "give several objects by --prompts"),
         (
             ["--box", "1,2,3,4", "--prompts", "p.json"],
-            "expected --prompts, or --box, --point and --slice, found both",
+            "expected --prompts, or --box, --point, --text and --slice, found both",
         ),
+        (["--text", " "], "phrase: expected words, such as 'left kidney', found ' '"),
+        (["--text", "почка"], "phrase 'почка': expected Latin letters"),
+        (
+            [f"--text=vessel {number}" for number in range(200)],
+            "phrases: expected 1 to 100 for an image, found 200",
+        ),
+        (
+            ["--text", "aorta", "--text", "liver", "--point", "2,3"],
+            "expected one --text with one --box and points",
+        ),
+        (["--text", "aorta", "--encoder", "mini"], "'aorta': expected an adapter that was taught words"),
         (["--prompts", "missing.json"], "missing.json"),
         (["--box", "1,2,3,4", "--encoder", "medsam_lit"], "nearest: 'medsam_lite'"),
         (["--box", "1,2,3,4", "--adapter", "vesels"], "found 'vesels' (nearest: 'vessels')"),
@@ -86,6 +97,27 @@ def test_wrong_lines_end_in_one_line(tmp_path: Path, arguments: list[str], messa
     code, output = _segment(str(tmp_path / "a.png"), *arguments, "--out", str(tmp_path / "out"))
     assert code == 1 and message in output and output.startswith("error:")
     assert not (tmp_path / "out").exists()
+
+
+def test_words_give_masks_and_presence(text_stage: Path, promptable: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 80), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    stage = ["--adapter", str(text_stage), "--weights", str(promptable), "--device", "cpu"]
+    words = ["--text", "left kidney", "--text", "spleen"]
+    code, output = _segment(str(tmp_path / "a.png"), *words, *stage, "--out", str(tmp_path / "out"))
+    assert code == 0 and "left kidney" in output and "presence 0.9" in output and "note" not in output, output
+    objects = json.loads((tmp_path / "out" / "segmentation.json").read_text())["objects"]
+    assert [one["text"] for one in objects] == ["left kidney", "spleen"]
+    assert all(0.5 < one["presence"] <= 1 for one in objects)
+    assert np.asarray(Image.open(tmp_path / "out" / "mask_2_spleen.png")).shape == (60, 80)
+    long = ["--text", "kidney " * 30]
+    code, output = _segment(str(tmp_path / "a.png"), *long, *stage, "--out", str(tmp_path / "long"))
+    assert code == 1 and "expected up to 24 tokens, as the encoder takes, found 32" in output
+
+
+def test_words_for_a_volume_are_refused(head: Path, tmp_path: Path) -> None:
+    code, output = _segment(str(head), "--text", "liver", "--slice", "1", "--out", str(tmp_path / "out"))
+    assert code == 1 and "expected a single picture with words (--text), found a volume" in output
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def test_a_file_holds_many_objects(tmp_path: Path) -> None:
         ({"objects": []}, "expected a list of objects"),
         ({"objects": [5]}, "expected a list of objects"),
         ({"objects": [{"boxes": [1, 2, 3, 4]}]}, r"object 1: .*found 'boxes' \(nearest: 'box'\)"),
-        ({"objects": [{"name": "a"}]}, "a: expected a box or points, found neither"),
+        ({"objects": [{"name": "a"}]}, "a: expected a box, points or text, found none of them"),
         (
             {"objects": [{"name": "a", "box": [1, 2, 3]}]},
             r"a: expected a box as x0, y0, x1, y1, found \[1, 2, 3\]",

@@ -73,3 +73,13 @@ def test_the_shipped_student_draws_organs_as_its_teacher_does() -> None:
     for theirs, own in zip(teacher, student, strict=True):
         both = (theirs.mask & own.mask).sum()
         assert 2 * both / (theirs.mask.sum() + own.mask.sum()) > 0.8
+
+
+def test_the_mask_of_an_absent_phrase_is_empty(text_stage: Any, promptable: Any) -> None:
+    network = load_promptable(weights=promptable, adapter=text_stage, device="cpu")
+    prompts = [ObjectPrompt("a", text="left kidney"), ObjectPrompt("b", (5, 5, 30, 30), text="left kidney")]
+    there = segment_image(network, PIXELS, [*prompts, ObjectPrompt("c", (5, 5, 30, 30))])
+    assert [one.presence is None for one in there] == [False, False, True] and there[0].presence > 0.5
+    network.head.presence.judge[-1].bias.data -= 10
+    absent = segment_image(network, PIXELS, prompts)
+    assert all(one.presence < 0.5 and not one.mask.any() for one in absent)

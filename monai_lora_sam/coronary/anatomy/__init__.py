@@ -12,6 +12,7 @@ from monai_lora_sam.coronary.anatomy.mapping import cass_from_syntax, syntax_fro
 from monai_lora_sam.coronary.anatomy.names import cass_name, segment_name
 from monai_lora_sam.coronary.anatomy.neighbours import Side, adjoins, parents_of, side_of
 from monai_lora_sam.coronary.anatomy.order import COURSES, in_order, rank_of
+from monai_lora_sam.coronary.anatomy.phrases import artery_phrases, segment_phrases
 from monai_lora_sam.coronary.anatomy.segments import (
     CassSegment,
     Dominance,
@@ -33,6 +34,7 @@ __all__ = [
     "adjoins",
     "arcade_id",
     "arcade_ids_by_name",
+    "artery_phrases",
     "cass_from_syntax",
     "cass_name",
     "coco_identifier",
@@ -41,6 +43,7 @@ __all__ = [
     "parents_of",
     "rank_of",
     "segment_name",
+    "segment_phrases",
     "side_of",
     "syntax_from_arcade_id",
     "syntax_from_cass",

@@ -2,6 +2,7 @@
 
 from monai_lora_sam.coronary.data.arcade import prepare_arcade, stenosis_lesions
 from monai_lora_sam.coronary.data.arcade_annotations import AnnotatedImage, Polygon, read_annotations
+from monai_lora_sam.coronary.data.phrases import read_phrases
 from monai_lora_sam.coronary.data.tasks import TASK_CLASS_NAMES, read_split, read_task
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "TASK_CLASS_NAMES",
     "prepare_arcade",
     "read_annotations",
+    "read_phrases",
     "read_split",
     "read_task",
     "stenosis_lesions",
