@@ -60,23 +60,22 @@ def write_adaptation_page(path: Path, request: AdaptationRequest, result: Adapta
         "Plan": f"batch {plan.batch_size}, {plan.step_s:.2f} s a step measured, {request.minutes:g} min asked for",
     }
     scored = "test images" if result.data.test else "validation images, which also chose the best epoch"
-    blocks: list[Any] = [
-        _comparison_table(
-            trained.comparison,
-            f"Mean Dice on the {scored}, with a 95 % interval over objects: "
-            + ("of those that are there." if request.automatic else "of the decoder's single mask."),
-        )
-    ]
+    caption = (
+        f"Mean Dice on the {scored}, by the decoder's single mask. Gain with its 95 % interval over objects."
+    )
+    if request.automatic:
+        caption = f"Mean Dice over the objects that are there, with its 95 % interval, on the {scored}."
+    blocks: list[Any] = [_comparison_table(trained.comparison, caption)]
     notes = _notes(result)
     if notes:
         blocks.insert(0, Notes(notes))
     sections = [Section("Scores" if request.automatic else "Before and after", blocks)]
     if result.cross_validation:
         sections.append(Section("Cross-validation", [_folds_table(result.cross_validation)]))
-    caption = [] if request.automatic else [Text("Masks for the tight box.")]
+    shown = [] if request.automatic else [Text("Masks for the tight box.")]
     sections += [
         Section("Use it", [Code(result.command)]),
-        Section("Cases", [*caption, Gallery(_viewers(trained, result.data.class_names))]),
+        Section("Cases", [*shown, Gallery(_viewers(trained, result.data.class_names))]),
         Section("Training", [*_curves(trained.history), Facts(facts)]),
     ]
     write_page(
