@@ -60,7 +60,9 @@ def test_relative_links_resolve(page):
         file, _, anchor = target.partition("#")
         linked = (page.parent / file).resolve() if file else page
         headings = (
-            re.findall(r"^#+ (.*)$", linked.read_text("utf-8"), re.MULTILINE) if linked.is_file() else []
+            re.findall(r"^#+ (.*)$", linked.read_text("utf-8"), re.MULTILINE)
+            if linked.suffix == ".md"
+            else []
         )
         if not linked.exists() or (anchor and anchor not in map(_anchor, headings)):
             broken.append(target)

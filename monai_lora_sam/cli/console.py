@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -20,7 +19,20 @@ from monai_lora_sam.files import atomic_write, check_output_file, printable
 
 #: Columns of output that no terminal shows: enough that no table is cut.
 _WIDE = 200
-console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE)
+
+
+class WideConsole(Console):
+    """Write to a terminal at its width, elsewhere at that of ``COLUMNS``, or wide."""
+
+    @property  # type: ignore[misc]
+    def size(self) -> ConsoleDimensions:
+        if self.is_terminal:
+            return super().size
+        columns = os.environ.get("COLUMNS", "")
+        return ConsoleDimensions(int(columns) if columns.isdigit() else _WIDE, 25)
+
+
+console = WideConsole()
 errors = Console(stderr=True)
 
 STANDARD_OUTPUT = Path("-")

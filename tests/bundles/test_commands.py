@@ -92,6 +92,8 @@ def with_paths(
     else:
         given["--dataset_dir"] = options[name]["dataset_dir"]
         short = {key: value for key, value in options[name].items() if key in SHORTENING} | SHORT
+        if name == "vessel_segmentation":  # its own base takes no side of 56 pixels
+            short |= {key: options[name][key] for key in ("encoder_name", "pretrained")}
         given |= {f"--{key}": str(value) for key, value in short.items()}
         cached = "_cached" if given.get("--feature_cache") == "True" else ""
         given["--output_dir"] = str(out / (name + "_" + given.get("--strategy", "default") + cached))

@@ -26,6 +26,13 @@ def test_tables_make_room_for_json_on_standard_output():
     assert console_beside(None) is console_beside(Path("a.json")) is console
 
 
+def test_output_without_a_terminal_is_wide_unless_columns_says_otherwise(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert console.width == 200
+    monkeypatch.setenv("COLUMNS", "80")
+    assert console.width == 80
+
+
 @pytest.mark.parametrize(
     "error", [ValueError("a [red] value"), OSError("a [red] value"), KeyError("a [red] value")]
 )

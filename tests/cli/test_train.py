@@ -20,7 +20,7 @@ def test_a_small_stage_with_keys_of_all_forms(tmp_path: Path):
     data = prepare_phantoms(
         tmp_path / "data", 4, 1, 0.5, config=PhantomConfig(image_size=64, background=False)
     )
-    keys = ["--dataset-dir", data.parent, "--out", tmp_path / "out", "--weights", False, "--image-size", 56]
+    keys = ["--dataset-dir", data.parent, "--out", tmp_path / "out", "--weights", False, "--image-size", 64]
     keys += [
         "--batch=2",
         "--epochs",

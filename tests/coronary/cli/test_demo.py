@@ -13,7 +13,7 @@ from monai_lora_sam.coronary.cli.demo import _truth_table
 
 
 def test_a_small_demonstration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    small = {"PHANTOMS": 6, "EPOCHS": 1, "PICTURES": 1, "STAGED_PICTURES": 1, "IMAGE_SIZE": 84}
+    small = {"PHANTOMS": 6, "EPOCHS": 1, "PICTURES": 1, "STAGED_PICTURES": 1, "IMAGE_SIZE": 64}
     for name, value in small.items():
         monkeypatch.setattr(demo, name, value)
     result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path)])
