@@ -47,7 +47,7 @@ class TextPromptHead(PromptHead):
         base: str | None = None,
         text: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(channels, prompts, trains, lora, base)
+        super().__init__(channels, tuple(dict.fromkeys((*prompts, "phrases"))), trains, lora, base)
         self.text_encoder = TextEncoder(**(text or {"source": "minilm"}))
         width = self.text_encoder.width
         self.projection = nn.Sequential(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from monai_lora_sam.adapters import AdapterStack, apply_strategy
-from monai_lora_sam.encoders import ENCODERS, EncoderEntry
+from monai_lora_sam.adapters import AdapterStack
 from monai_lora_sam.networks.check_prompts import check_prompts
 from monai_lora_sam.networks.heads import HeadEntry
-from monai_lora_sam.networks.prompt_weights import open_prompt_weights
 from monai_lora_sam.networks.promptable_segmenter import ImageEmbedding, PromptableSegmenter, PromptedMasks
 from monai_lora_sam.networks.stage_network import StageNetwork
 from monai_lora_sam.networks.text_head import TextPromptHead
@@ -69,28 +68,27 @@ class TextPromptedSegmenter(PromptableSegmenter):
             pretrained, decoder, decoder_lora: see :meth:`PromptableSegmenter.new`.
             text_encoder, text_strategy, text_last_n, text_lora: see :class:`TextEncoder`.
         """
-        parents = tuple(stack.active)
-        apply_strategy(stack, strategy, name, last_n=last_n, **(lora or {}))
-        entry: EncoderEntry = ENCODERS.load(stack.encoder.name)
-        weights = open_prompt_weights(stack.encoder.name, pretrained) if pretrained else None
-        fresh: Any = head(
-            channels=stack.encoder.channels,
-            prompts=(*(weights.prompts if weights else entry.prompts), "phrases"),
-            trains=decoder,
-            lora=decoder_lora,
-            base=weights.fingerprint if weights else None,
-            text={
-                "source": text_encoder,
-                "strategy": text_strategy,
-                "last_n": text_last_n,
-                "lora": text_lora,
-            },
+        words = {
+            "source": text_encoder,
+            "strategy": text_strategy,
+            "last_n": text_last_n,
+            "lora": text_lora,
+        }
+        made: Any = super().new(
+            stack,
+            partial(head, text=words),  # type: ignore[arg-type]
+            reads,
+            name=name,
+            strategy=strategy,
+            last_n=last_n,
+            lora=lora,
+            mixed_precision=mixed_precision,
+            pretrained=pretrained,
+            decoder=decoder,
+            decoder_lora=decoder_lora,
         )
-        if weights:
-            fresh.load_weights(weights.checkpoint)
-        fresh.text_encoder.load_base(overwrite=True)
-        adapters = (*parents, name) if strategy == "lora" else parents
-        return cls(stack, fresh, adapters, strategy, name, mixed_precision)
+        made.head.text_encoder.load_base(overwrite=True)
+        return made
 
     def encode_phrases(self, phrases: Sequence[str]) -> Tensor:
         """Return the sentence embeddings (N, width) of phrases.
