@@ -24,6 +24,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
+# Tables must not be cut by the width of the terminal in which the tests were started.
+os.environ.pop("COLUMNS", None)
+
 #: Words in the reason of a skip for a missing package or program.
 MISSING = ("could not import", "is not installed")
 
