@@ -60,6 +60,11 @@ def keep_statistics(model: nn.Module) -> None:
             module.eval()
 
 
+def layers_with(model: nn.Module, name: str) -> list[nn.Module]:
+    """Return the layers that carry an adapter."""
+    return [m for m in model.modules() if isinstance(m, LoraLayer) and name in m.lora_A]  # type: ignore[misc]
+
+
 def config_of(model: nn.Module, name: str) -> LoraConfig:
     """Return PEFT's configuration of an adapter."""
     lora = tuner(model)

@@ -42,6 +42,9 @@ def plan(
     rank: Annotated[int, typer.Option(help="Of the adapter.")] = 16,
     targets: Annotated[str | None, typer.Option(help="Preset of the adapter's layers, such as qv.")] = None,
     layers: Annotated[int | None, typer.Option(help="Adapt the last blocks alone: how many.")] = None,
+    feature_cache: Annotated[
+        bool, typer.Option(help="Read the features of what the training leaves as it is from a cache.")
+    ] = False,
     last_n: Annotated[int, typer.Option(help="Blocks that strategy last_n trains.")] = 2,
     head: Annotated[str, typer.Option(help="Type of the head.")] = "view_segmentation",
     head_width: Annotated[int | None, typer.Option(help="Channels of the head.")] = None,
@@ -86,6 +89,7 @@ def plan(
             quantise,
             mixed_precision,
             "offload" if offload else checkpointing,
+            feature_cache,
             optimiser,
             training=not inference,
         )
@@ -125,6 +129,7 @@ def _record(prediction: Prediction) -> dict[str, Any]:
         "base": c.base,
         "quantise": c.quantise,
         "checkpointing": c.checkpointing,
+        "feature_cache": c.feature_cache,
         "optimiser": c.optimiser,
         "trained_parameters": prediction.trained,
         "peak_gib": round(prediction.peak_gib, 3),

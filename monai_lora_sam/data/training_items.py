@@ -40,7 +40,8 @@ def training_items(
     Args:
         data: entries of a datalist.
         transform: turns an entry into an item.
-        network: the network on its device; a feature cache needs its strategy to be ``frozen``.
+        network: the network on its device; a feature cache needs its strategy to be ``frozen``, or ``lora`` in the
+            last blocks alone: what lies before them is stored.
         read: computes the features that are stored; the network's own ``read`` if None.
         feature_cache: return a :class:`FeatureDataset`.
         feature_cache_dir: folder with a cache for each combination of encoder, adapters and earlier heads.
@@ -51,14 +52,14 @@ def training_items(
         progress: draw a bar.
 
     Raises:
-        ValueError: a feature cache with a strategy that changes the stored features.
+        ValueError: a feature cache with a strategy that leaves no part of the encoder as it is.
     """
     if not feature_cache:
         return CacheDataset(data, transform, cache_rate=cache_rate, progress=progress)
-    if network.strategy != "frozen":
+    if network.fixed_blocks == 0:
         raise ValueError(
-            "feature_cache: expected strategy 'frozen', under which features stay what they are, found "
-            f"{network.strategy!r}"
+            "feature_cache: expected strategy 'frozen', or 'lora' with lora#layers, which leave a part of the encoder "
+            f"as it is, found {network.strategy!r} in all of it"
         )
     if keep_image is None:
         keep_image = network.head_reads_image

@@ -20,8 +20,9 @@ OFFLOAD = "offload"
 class ImageEncoder(nn.Module):
     """Turn an image into a pyramid of feature maps, finest first.
 
-    A subclass sets ``family``, ``blocks`` and ``encode``. Modules below ``model`` keep the names of the library
-    that they come from, to which the target names of adapters (``q_proj``, ``qkv``, ...) refer.
+    A subclass sets ``family``, ``blocks`` and either ``begin`` and ``resume``, or ``encode`` alone. Modules below ``model``
+    keep the names of the library that they come from, to which the target names of adapters (``q_proj``, ``qkv``, ...)
+    refer.
 
     Attributes:
         name: the name that :func:`build_encoder` was given.
@@ -79,9 +80,21 @@ class ImageEncoder(nn.Module):
         """Return the transformer blocks, first to last."""
         raise NotImplementedError
 
+    def begin(self, image: Tensor, blocks: int) -> list[Tensor]:
+        """Run the first blocks on an image whose size has been checked.
+
+        Returns:
+            The input of the next block, last, after the feature maps that are complete.
+        """
+        raise ValueError(f"{self.name}: expected an encoder that can stop between blocks")
+
+    def resume(self, state: Sequence[Tensor], blocks: int) -> list[Tensor]:
+        """Compute the feature maps from what :meth:`begin` returned for this number of blocks."""
+        raise ValueError(f"{self.name}: expected an encoder that can stop between blocks")
+
     def encode(self, image: Tensor) -> list[Tensor]:
         """Compute the feature maps of an image whose size has been checked."""
-        raise NotImplementedError
+        return self.resume(self.begin(image, 0), 0)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Compute the feature maps of normalised images.
@@ -153,6 +166,12 @@ class ImageEncoder(nn.Module):
             with self.offload() if self.gradient_checkpointing == OFFLOAD else nullcontext():
                 return checkpoint(block, hidden, use_reentrant=False)
         return block(hidden)
+
+    def run_blocks(self, hidden: Tensor, start: int, stop: int) -> Tensor:
+        """Run blocks, each as :meth:`run_block` does, from one up to, but not including, another."""
+        for block in list(self.blocks)[start:stop]:
+            hidden = self.run_block(block, hidden)
+        return hidden
 
     @property
     def architecture(self) -> dict[str, Any]:

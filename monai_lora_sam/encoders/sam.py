@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -81,15 +81,17 @@ class SamEncoder(ImageEncoder):
         """Return the transformer blocks, first to last."""
         return self.model.layers
 
-    def encode(self, image: Tensor) -> list[Tensor]:
-        """Compute the one feature map."""
+    def begin(self, image: Tensor, blocks: int) -> list[Tensor]:
+        """Return the tokens (B, H, W, C) after the first blocks."""
         projection = self.model.patch_embed.projection
         hidden = projection(image.to(projection.weight.dtype)).permute(0, 2, 3, 1)
         if self.model.pos_embed is not None:
             hidden = hidden + resize_positions(self.model.pos_embed, hidden.shape[1], hidden.shape[2])
-        for block in self.blocks:
-            hidden = self.run_block(block, hidden)
-        return [self.run_block(self.model.neck, hidden)]
+        return [self.run_blocks(hidden, 0, blocks)]
+
+    def resume(self, state: Sequence[Tensor], blocks: int) -> list[Tensor]:
+        """Compute the one feature map."""
+        return [self.run_block(self.model.neck, self.run_blocks(state[0], blocks, len(self.blocks)))]
 
 
 def resize_positions(positions: Tensor, rows: int, columns: int) -> Tensor:

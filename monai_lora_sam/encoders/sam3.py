@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -125,15 +126,16 @@ class Sam3Encoder(ImageEncoder):
         """Return the transformer blocks, first to last."""
         return self.model.backbone.layers
 
-    def encode(self, image: Tensor) -> list[Tensor]:
-        """Compute the pyramid, without the position encodings that only the detector reads."""
+    def begin(self, image: Tensor, blocks: int) -> list[Tensor]:
+        """Return the tokens (B, H, W, C) after the first blocks."""
         backbone = self.model.backbone
         rows, columns = (side // self.patch_size for side in image.shape[-2:])
         hidden = backbone.embeddings(image).unflatten(1, (rows, columns))
-        hidden = backbone.layer_norm(hidden)
-        for block in self.blocks:
-            hidden = self.run_block(block, hidden)
-        hidden = hidden.permute(0, 3, 1, 2)
+        return [self.run_blocks(backbone.layer_norm(hidden), 0, blocks)]
+
+    def resume(self, state: Sequence[Tensor], blocks: int) -> list[Tensor]:
+        """Compute the pyramid, without the position encodings that only the detector reads."""
+        hidden = self.run_blocks(state[0], blocks, len(self.blocks)).permute(0, 3, 1, 2)
         return [self.run_block(level, hidden) for level in self.model.neck.fpn_layers]
 
 

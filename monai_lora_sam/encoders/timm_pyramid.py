@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -149,17 +150,28 @@ class TimmPyramidEncoder(ImageEncoder):
         """Return the blocks or stages of the backbone, first to last."""
         return self.model.layers
 
-    def encode(self, image: Tensor) -> list[Tensor]:
+    def begin(self, image: Tensor, blocks: int) -> list[Tensor]:
+        """Return the backbone's levels that are complete, then the input of the next block."""
+        return self._run(
+            [], image.to(self.model.neck.output_norm.weight.dtype), -len(self.model.stem), blocks
+        )
+
+    def resume(self, state: Sequence[Tensor], blocks: int) -> list[Tensor]:
         """Compute the backbone's finer levels and the embedding."""
-        model = self.model
-        hidden = image.to(model.neck.output_norm.weight.dtype)
-        levels = []
-        for count, part in enumerate([*model.stem, *model.layers], start=1):
+        levels, finer = self._run(state[:-1], state[-1], blocks, len(self.blocks)), self.model.config.finer
+        return [*levels[:finer], self.run_block(self.model.neck, levels[finer:-1])]  # type: ignore[arg-type]
+
+    def _run(self, levels: Sequence[Tensor], hidden: Tensor, start: int, stop: int) -> list[Tensor]:
+        """Run blocks; those of the stem have negative numbers."""
+        model, levels = self.model, list(levels)
+        stem = len(model.stem)
+        for count, part in enumerate(
+            [*model.stem, *model.layers][start + stem : stop + stem], stem + start + 1
+        ):
             hidden = self.run_block(part, hidden)
             if count in model.levels:
                 levels.append(hidden)
-        finer = model.config.finer
-        return [*levels[:finer], self.run_block(model.neck, levels[finer:])]  # type: ignore[arg-type]
+        return [*levels, hidden]
 
     def fused(self) -> TimmPyramidEncoder:
         """Return a copy for inference whose re-parameterisable layers are fused (timm's ``reparameterize_model``).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -160,23 +160,33 @@ class TinyVitEncoder(ImageEncoder):
         """Return the blocks of all stages, first to last."""
         return self.model.layers
 
-    def encode(self, image: Tensor) -> list[Tensor]:
+    def begin(self, image: Tensor, blocks: int) -> list[Tensor]:
+        """Return the levels of the stages that are complete, then the input of the next block or downsampling."""
+        embed = self.model.patch_embed
+        return self._run([], embed(image.to(embed.conv1.conv.weight.dtype)), 0, blocks)
+
+    def resume(self, state: Sequence[Tensor], blocks: int) -> list[Tensor]:
         """Compute the levels of the first two stages and the neck's."""
-        model = self.model
+        *levels, hidden = self._run(state[:-1], state[-1], blocks, len(self.blocks))
+        return [*levels, self.run_block(self.model.neck, hidden.permute(0, 2, 3, 1))]
+
+    def _run(self, levels: Sequence[Tensor], hidden: Tensor, start: int, stop: int) -> list[Tensor]:
+        """Run blocks and the downsamplings between the stages; blocks of attention take channels last."""
+        model, levels = self.model, list(levels)
         for attention in model.attentions:
             # Kept in evaluation mode by timm, even across other weights, devices and precisions.
             attention.attention_bias_cache.clear()
-        hidden = model.patch_embed(image.to(model.patch_embed.conv1.conv.weight.dtype))
-        levels, blocks = [], iter(model.layers)
-        for index, depth in enumerate(model.config.depths):
-            if index:
-                hidden = self.run_block(model.downsamples[index - 1], hidden).permute(0, 2, 3, 1)
-            for _ in range(depth):
-                hidden = self.run_block(next(blocks), hidden)
-            if index:
-                hidden = hidden.permute(0, 3, 1, 2)
-            levels.append(hidden)
-        return [*levels[:2], self.run_block(model.neck, hidden.permute(0, 2, 3, 1))]
+        first = 0
+        for stage, depth in enumerate(model.config.depths):
+            last = first + depth
+            if start <= first < stop and stage:
+                hidden = self.run_block(model.downsamples[stage - 1], hidden).permute(0, 2, 3, 1)
+            hidden = self.run_blocks(hidden, max(start, first), min(stop, last))
+            if start < last <= stop:
+                hidden = hidden.permute(0, 3, 1, 2) if stage else hidden
+                levels += [hidden] if stage < 2 else []
+            first = last
+        return [*levels, hidden]
 
 
 def original_to_flat(name: str, depths: tuple[int, ...] = _DEPTHS) -> str | None:

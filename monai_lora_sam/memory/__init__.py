@@ -6,6 +6,7 @@ from monai_lora_sam.memory.configuration import OPTIMISERS, StepConfiguration
 from monai_lora_sam.memory.measure import Measurement, measure
 from monai_lora_sam.memory.prediction import PARTS, Prediction, StepMemory, predict
 from monai_lora_sam.memory.recommendation import Recommendation, as_markdown, recommend
+from monai_lora_sam.memory.savings import Saving, compare_savings, savings_as_markdown
 
 __all__ = [
     "CARDS",
@@ -15,10 +16,12 @@ __all__ = [
     "PARTS",
     "Prediction",
     "Recommendation",
+    "Saving",
     "StepConfiguration",
     "StepMemory",
     "advise",
     "as_markdown",
+    "compare_savings",
     "fits",
     "largest_batch",
     "measure",
@@ -26,4 +29,5 @@ __all__ = [
     "parse_gpu",
     "predict",
     "recommend",
+    "savings_as_markdown",
 ]

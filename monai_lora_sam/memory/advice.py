@@ -67,7 +67,7 @@ def advise(configuration: StepConfiguration, gpu_gib: float) -> list[Change]:
     found = largest_batch(original, gpu_gib)
     if 0 < found < configuration.batch:
         changes.append(Change(f"batch {found}", original.predict(found), True, found, 1.0, True))
-    for words, same, changed in _candidates(configuration, original.image_size):
+    for words, same, changed in _candidates(configuration, original):
         if sum(change.fits for change in changes) >= ENOUGH:
             break
         try:
@@ -87,9 +87,10 @@ def _rank(change: Change) -> tuple[Any, ...]:
     return not change.fits, not change.same_training, transfers, -change.speed, change.prediction.peak
 
 
-def _candidates(c: StepConfiguration, side: int) -> Iterator[tuple[str, bool, StepConfiguration]]:
+def _candidates(c: StepConfiguration, original: StepMemory) -> Iterator[tuple[str, bool, StepConfiguration]]:
     """Yield words, whether the training stays the same, and the changed configuration; small changes first."""
     words: list[str] = []
+    side, last = original.image_size, original.blocks // 4
     if not c.training:
         if c.base == "float32" and c.quantise is None:
             c = replace(c, base="bfloat16")
@@ -117,6 +118,9 @@ def _candidates(c: StepConfiguration, side: int) -> Iterator[tuple[str, bool, St
         yield ", ".join([*words, "4-bit base"]), same, replace(c, quantise="nf4")
     if c.checkpointing is True:
         yield ", ".join([*words, "checkpoints on the CPU"]), same, replace(c, checkpointing="offload")
+    if c.strategy == "lora" and c.layers is None and last:
+        of_last = f"LoRA in the last {last} blocks, features before them cached"
+        yield ", ".join([*words, of_last]), False, replace(c, layers=last, feature_cache=True)
     if c.strategy == "lora":
         yield ", ".join([*words, "encoder frozen"]), False, replace(c, strategy="frozen")
     yield ", ".join([*words, "half the image size"]), False, replace(c, image_size=_half(side))

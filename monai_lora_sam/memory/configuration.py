@@ -38,6 +38,7 @@ class StepConfiguration:
         quantise: ``"nf4"`` for linear layers in 4 bits, or None.
         mixed_precision: bfloat16 autocast.
         checkpointing: gradient checkpointing; ``"offload"`` with the checkpoints in the memory of the CPU.
+        feature_cache: what the training leaves as it is, the encoder or its first blocks, is read from a cache.
         optimiser: a key of :data:`OPTIMISERS`.
         average: keep a moving average of the trained parameters, as the bundles do.
         training: a training step; else the forward pass of inference.
@@ -65,6 +66,7 @@ class StepConfiguration:
     quantise: str | None = None
     mixed_precision: bool = True
     checkpointing: bool | str = False
+    feature_cache: bool = False
     optimiser: str = "adamw"
     average: bool = True
     training: bool = True
@@ -93,6 +95,12 @@ class StepConfiguration:
             raise ValueError(
                 "base 'bfloat16': expected CUDA and mixed precision, by which the head in float32 takes its features"
             )
+        whole = self.strategy in ("full", "last_n") or (self.strategy == "lora" and self.layers is None)
+        if self.feature_cache and (whole or not self.training):
+            raise ValueError(
+                "feature cache: expected a training with strategy frozen, or lora in the last blocks alone, found "
+                + (f"{self.strategy!r} in all blocks" if self.training else "inference")
+            )
         if self.training and self.strategy in ("full", "last_n"):
             if self.quantise is not None:
                 raise ValueError(
@@ -116,6 +124,7 @@ class StepConfiguration:
             "mixed_precision": self.mixed_precision,
             "gradient_checkpointing": self.checkpointing,
             "base_precision": self.base,
+            "feature_cache": self.feature_cache,
             "head_width": self.head_width,
         }
         if self.optimiser in EIGHT_BIT:

@@ -13,7 +13,7 @@ from torch import nn
 from monai_lora_sam.encoders import build_encoder
 from monai_lora_sam.memory.configuration import EIGHT_BIT, StepConfiguration
 from monai_lora_sam.memory.fake_network import network_on
-from monai_lora_sam.memory.prediction import dice_and_cross_entropy
+from monai_lora_sam.memory.prediction import dice_and_cross_entropy, stored_features
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def measure(configuration: StepConfiguration) -> Measurement:
     average = copy.deepcopy(trained) if c.average and c.training else []
     optimiser = _optimiser(c, network) if c.training else None
     image = torch.rand(c.batch, 3, side, side, device=device)
+    features = stored_features(network, image) if c.feature_cache else None
     mask = (torch.rand(c.batch, 1, side, side, device=device) > 0.95).to(torch.uint8)
 
     def step() -> None:
@@ -55,7 +56,7 @@ def measure(configuration: StepConfiguration) -> Measurement:
                 network(image)
             return
         optimiser.zero_grad(set_to_none=True)
-        dice_and_cross_entropy(network(image), mask).backward()
+        dice_and_cross_entropy(network(image, features), mask).backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 

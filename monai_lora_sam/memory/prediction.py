@@ -91,7 +91,7 @@ class StepMemory:
         self.scales = configuration.device == "cuda"
         if self.scales:
             ran = replace(ran, batch=1)
-        self.history, self.trained, self.image_size = _recorded(ran, join)
+        self.history, self.trained, self.image_size, self.blocks = _recorded(ran, join)
 
     def predict(self, batch: int) -> Prediction:
         """Return the prediction at a batch."""
@@ -127,8 +127,8 @@ class StepMemory:
 
 
 @lru_cache(maxsize=64)
-def _recorded(configuration: StepConfiguration, join: bool) -> tuple[History, list[int], int]:
-    """Run a step; return its history, the sizes of the trained parameters and the side of the images."""
+def _recorded(configuration: StepConfiguration, join: bool) -> tuple[History, list[int], int, int]:
+    """Run a step; return its history, sizes of the trained parameters, side of the images, number of blocks."""
     network = meta_segmenter(configuration)
     side = network.stack.encoder.image_size
     trained = [p.numel() for p in network.parameters() if p.requires_grad]
@@ -136,7 +136,8 @@ def _recorded(configuration: StepConfiguration, join: bool) -> tuple[History, li
     if scales:
         sizes = {side, *(size for p in network.parameters() for size in p.shape)}
         batch = next(prime for prime in PRIMES if all(size % prime for size in sizes))
-    return _run(network, configuration, side, batch, scales, join), trained, side
+    history = _run(network, configuration, side, batch, scales, join)
+    return history, trained, side, len(network.stack.encoder.blocks)
 
 
 def predict(configuration: StepConfiguration) -> Prediction:
@@ -160,6 +161,8 @@ def _run(
     with ExitStack() as contexts:
         contexts.enter_context(FakeTensorMode())
         make_fake(network)
+        image = torch.empty(batch, 3, side, side)
+        features = stored_features(network, image) if configuration.feature_cache else None
         copies = copies_of(network, counts)
         contexts.enter_context(ledger)
         held = (*network.parameters(), *network.buffers())
@@ -169,7 +172,8 @@ def _run(
             ledger.offloads = True
             network.stack.encoder.offload = kept_elsewhere
         contexts.enter_context(kept_for_backward(ledger) if training else torch.no_grad())
-        image = torch.empty(batch, 3, side, side)
+        for tensor in (image, *(features or ())):
+            ledger.enter(tensor)
         mask = torch.empty(batch, 1, side, side, dtype=torch.uint8)
         if configuration.device == "cuda":
             # A CPU without instructions for bfloat16 would leave autocast off.
@@ -178,7 +182,7 @@ def _run(
             )
             contexts.enter_context(fused_attention())
             contexts.enter_context(CudaOperators())
-        logits = network(image)
+        logits = network(image, features)
         if training:
             loss = dice_and_cross_entropy(logits, mask)
             # `loss.backward()` would switch the operators of CUDA off, and checkpointing computes blocks again.
@@ -187,6 +191,12 @@ def _run(
             trained = [p for p in network.parameters() if p.grad is not None]
             ledger.assign(((p.grad, copies.get(id(p), 1)) for p in trained), "gradients")
         return ledger.history(batch, scales, configuration.device)
+
+
+def stored_features(network: Any, image: Tensor) -> list[Tensor]:
+    """Return what a feature cache gives for images, in float32, as training takes it."""
+    with torch.no_grad():
+        return [level.float() for level in network.read(image)]
 
 
 def dice_and_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 
@@ -31,7 +32,7 @@ class AdaptedSegmenter(StageNetwork):
 
     Shapes:
         image: (B, 3, H, W), normalised for the encoder; features: as :meth:`read` returned them for these images,
-        so that the encoder need not run again; conditions: arguments of the head's conditioning.
+        so that the fixed part of the encoder need not run again; conditions: arguments of the head's conditioning.
         Returns (B, out_channels, H, W).
     """
 
@@ -70,16 +71,45 @@ class AdaptedSegmenter(StageNetwork):
         Raises:
             ValueError: the encoder cannot take the size of the image; :meth:`read` pads it.
         """
-        # Not a context: gradient checkpointing runs blocks again in the backward pass, under the adapters active then.
-        if tuple(self.stack.active) != self.adapters:
-            self.stack.activate(*self.adapters)
         image = convert_to_tensor(image, track_meta=False)
-        with self.autocast(image.device):
+        with self._adapted(image.device):
             return self.stack(image)
 
+    def _adapted(self, device: torch.device) -> torch.autocast:
+        """Switch this network's adapters on, and return the context that the encoder runs in.
+
+        They stay on: gradient checkpointing runs blocks again in the backward pass, under the adapters active then.
+        """
+        if tuple(self.stack.active) != self.adapters:
+            self.stack.activate(*self.adapters)
+        return self.autocast(device)
+
+    @property
+    def fixed_blocks(self) -> int | None:
+        """Number of the encoder's first blocks that training leaves as they are; None for the whole encoder."""
+        return self.stack.blocks_below(self.name) if self.strategy == "lora" else super().fixed_blocks
+
+    @property
+    def read_adapters(self) -> tuple[str, ...]:
+        """Names of the adapters that the result of :meth:`read` depends on: not the one that trains."""
+        return tuple(name for name in self.adapters if self.fixed_blocks is None or name != self.name)
+
+    @property
+    def read_settings(self) -> dict[str, str]:
+        """The number of blocks after which :meth:`read` stops, where it does."""
+        return {} if self.fixed_blocks is None else {"reads": f"{self.fixed_blocks} blocks"}
+
     def read(self, image: Tensor, **conditions: Tensor | None) -> list[Tensor]:
-        """Return the :meth:`features` of the padded image; the conditions act in the head."""
-        return self.features(self.pad(convert_to_tensor(image, track_meta=False)))
+        """Return what the part of the encoder that training leaves as it is makes of the padded image.
+
+        With the strategy ``frozen`` its :meth:`features`, with ``lora`` the state after the :attr:`fixed_blocks`; the
+        conditions act in the head.
+        """
+        image = self.pad(convert_to_tensor(image, track_meta=False))
+        if self.fixed_blocks is None:
+            return self.features(image)
+        with self._adapted(image.device):
+            return self.stack.encoder.begin(image, self.fixed_blocks)
 
     def forward(
         self, image: Tensor, features: list[Tensor] | None = None, **conditions: Tensor | None
@@ -90,9 +120,15 @@ class AdaptedSegmenter(StageNetwork):
         image = self.pad(image)
         if features is None:
             features = self.features(image)
+        elif self.fixed_blocks is not None:
+            with self._adapted(image.device):
+                features = self.stack.encoder.resume(features, self.fixed_blocks)
+        return self.logits(image, features, **conditions)[..., :height, :width]
+
+    def logits(self, image: Tensor, features: list[Tensor], **conditions: Tensor | None) -> Tensor:
+        """Return the head's logits for a padded image and its :meth:`features`, float32."""
         with self.autocast(image.device):
-            logits = self.head(features, image, **conditions)
-        return logits[..., :height, :width].float()
+            return self.head(features, image, **conditions).float()
 
 
 def build_segmenter(

@@ -35,7 +35,8 @@ def feature_identity(network: StageNetwork) -> dict[str, str]:
         if stack.record(name).modules:  # acts whichever names are active
             identity[f"encoder moved by {name}"] = stack.fingerprint(name)
     for stage in stages:
-        adapters = [f"{name} {stack.fingerprint(name)}" for name in stage.adapters]
+        names = stage.adapters if network.reads else stage.read_adapters
+        adapters = [f"{name} {stack.fingerprint(name)}" for name in names]
         identity[f"adapters of {stage.name}"] = ", ".join(adapters)
         if network.reads:
             identity[f"head of {stage.name}"] = tensors_fingerprint(stage.head.state_dict())

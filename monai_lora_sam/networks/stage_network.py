@@ -95,6 +95,16 @@ class StageNetwork(nn.Module):
         return {}
 
     @property
+    def fixed_blocks(self) -> int | None:
+        """Number of the encoder's first blocks that training leaves as they are; None for the whole encoder."""
+        return None if self.strategy == "frozen" else 0
+
+    @property
+    def read_adapters(self) -> tuple[str, ...]:
+        """Names of the adapters that the result of :meth:`read` depends on."""
+        return self.adapters
+
+    @property
     def trainable(self) -> TrainableState:
         """The parameters that train, as a checkpoint wants them."""
         return TrainableState(self)

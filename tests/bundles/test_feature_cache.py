@@ -75,6 +75,25 @@ def test_augmented_variants_are_trained_on(passes: list[int], settings: Settings
     assert [line["loss"] for line in first] == [line["loss"] for line in second]
 
 
+def test_lora_in_the_last_blocks_trains_on_what_lies_before_them(
+    passes: list[int], settings: Settings, tmp_path: Path
+):
+    more: dict[str, Any] = {"strategy": "lora", "lora#layers": 1, "lora#dropout": 0.0, "augment": False}
+    run_bundle(BUNDLE, overrides=settings(tmp_path / "without", **more))
+    assert passes
+    passes.clear()
+    run_bundle(BUNDLE, overrides=settings(tmp_path / "with", feature_cache=True, **more))
+    assert not passes  # no image goes through the whole encoder
+    without, cached = (read_history(tmp_path / name / "history.jsonl") for name in ("without", "with"))
+    for line, expected in zip(cached, without, strict=True):
+        assert line["loss"] == pytest.approx(expected["loss"], rel=2e-3)
+        assert line["val_dice"] == pytest.approx(expected["val_dice"], abs=0.02)
+    run_bundle(BUNDLE, overrides=settings(tmp_path / "with", feature_cache=True, epochs=3, **more))
+    assert (
+        len(list((tmp_path / "with" / "feature_cache").iterdir())) == 1
+    )  # the trained adapter found it again
+
+
 @pytest.mark.parametrize("strategy", ["lora", "last_n", "full"])
 def test_a_strategy_that_moves_the_features_is_refused(strategy: str, settings: Settings, tmp_path: Path):
     assert_refused(BUNDLE, settings(tmp_path, strategy=strategy, feature_cache=True), strategy)

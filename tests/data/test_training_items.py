@@ -16,7 +16,7 @@ from monai_lora_sam.data import FeatureDataset, PrepareBatchFeatures, training_i
 class Halver(nn.Module):
     """Stand for a stage's network: the features of an image are its half."""
 
-    strategy, head_reads_image = "frozen", False
+    strategy, head_reads_image, fixed_blocks = "frozen", False, None
 
     def read(self, image: Tensor, view: Tensor | None = None) -> Tensor:
         assert not self.training
@@ -54,7 +54,7 @@ def test_features_are_stored_and_training_mode_comes_back(entries, network, tmp_
 
 
 def test_a_strategy_that_moves_the_features_is_refused(entries, network, tmp_path):
-    network.strategy = "lora"
+    network.strategy, network.fixed_blocks = "lora", 0
     with pytest.raises(ValueError, match=r"feature_cache: expected strategy 'frozen'.*found 'lora'"):
         training_items(entries, TRANSFORM, network, feature_cache=True, feature_cache_dir=tmp_path)
 

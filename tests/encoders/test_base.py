@@ -21,6 +21,29 @@ def encoder(request, sam3_config, sam_config, randomise):
     return randomise(SamEncoder(sam_config()))
 
 
+@pytest.mark.parametrize(
+    ("name", "side"), [("tiny", 56), ("sam", 32), ("medsam_lite", 32), ("mini", 64), ("mini_vit", 64)]
+)
+def test_goes_on_after_any_block(name, side, sam_config, randomise):
+    torch.manual_seed(0)
+    encoder = (
+        randomise(SamEncoder(sam_config())) if name == "sam" else build_encoder(name, image_size=side).eval()
+    )
+    image = torch.randn(2, 3, side, 2 * side)
+    ran: list[int] = []
+    for index, block in enumerate(encoder.blocks):
+        block.register_forward_hook(lambda *_, index=index: ran.append(index))
+    with torch.no_grad():
+        whole = encoder(image)
+        for blocks in range(len(encoder.blocks) + 1):
+            ran.clear()
+            state = encoder.begin(image, blocks)
+            assert ran == list(range(blocks))
+            levels = encoder.resume(state, blocks)
+            assert ran == list(range(len(encoder.blocks)))
+            assert all(torch.equal(level, expected) for level, expected in zip(levels, whole, strict=True))
+
+
 def saved_bytes_and_gradients(model, image):
     """Return the bytes that autograd keeps for the backward pass, and the gradients."""
     storages = {}

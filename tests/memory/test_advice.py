@@ -9,12 +9,15 @@ from monai_lora_sam.memory import (
     StepMemory,
     advise,
     as_markdown,
+    compare_savings,
     fits,
     largest_batch,
     needed_gib,
     parse_gpu,
     recommend,
     recommendation,
+    savings,
+    savings_as_markdown,
 )
 
 TINY = StepConfiguration("tiny", 112)
@@ -70,3 +73,35 @@ def test_the_table_grows_with_the_cards(monkeypatch):
     assert all(rows[1].batches[way] >= rows[0].batches[way] for way in rows[0].batches)
     assert as_markdown(rows).count("\n") == 3
     assert f"**{rows[0].batches['LoRA']}**" in as_markdown(rows)
+
+
+def test_the_fewer_blocks_train_the_less_it_takes(monkeypatch):
+    ways = {
+        "LoRA": {"base": "bfloat16"},
+        "last": {"base": "bfloat16", "layers": 2},
+        "cached": {"base": "bfloat16", "layers": 2, "feature_cache": True},
+        "full": {"strategy": "full"},
+    }
+    monkeypatch.setattr(savings, "SAVINGS", ways)
+    rows = compare_savings("tiny", 112, "segmentation")
+    assert [row.way for row in rows[::2]] == list(ways) and rows[1].way == "LoRA, checkpointing"
+    plain = dict(zip(ways, rows[::2], strict=True))
+    assert plain["cached"].speed > plain["last"].speed > plain["LoRA"].speed > plain["full"].speed == 1.0
+    assert plain["last"].peak_gib < plain["LoRA"].peak_gib < plain["full"].peak_gib
+    assert savings_as_markdown(rows).count("\n") == len(rows) + 1
+
+
+@pytest.mark.parametrize("more", [{}, {"strategy": "full"}, {"strategy": "frozen", "training": False}])
+def test_a_feature_cache_for_what_it_cannot_hold_is_refused(more):
+    with pytest.raises(
+        ValueError, match="feature cache: expected a training with strategy frozen, or lora in"
+    ):
+        StepConfiguration("tiny", 112, feature_cache=True, **more)
+
+
+def test_lora_in_the_last_blocks_is_advised():
+    changes = advise(StepConfiguration("tiny", 112, 64), 0.6)
+    change = next(c for c in changes if "last 1 blocks" in c.words)
+    assert not change.same_training and change.speed > 1.3
+    settings = change.prediction.overrides()
+    assert settings["feature_cache"] is True and settings["lora::layers"] == 1

@@ -45,6 +45,22 @@ def test_prediction_is_within_a_tenth_of_the_cpu(strategy):
     assert predict(configuration).peak == pytest.approx(measure(configuration).peak, rel=0.1)
 
 
+@pytest.mark.parametrize("more", [{"layers": 2}, {"strategy": "frozen"}])
+def test_stored_features_are_predicted_as_measured_on_the_cpu(more):
+    configuration = StepConfiguration("tiny", 112, 2, device="cpu", feature_cache=True, **more)
+    cached, whole = predict(configuration), predict(replace(configuration, feature_cache=False))
+    assert cached.peak == pytest.approx(measure(configuration).peak, rel=0.1)
+    assert cached.flops < 0.9 * whole.flops
+
+
+def test_blocks_that_are_stored_take_no_operations():
+    memories = [StepMemory(replace(SAM3, layers=8, feature_cache=cached)) for cached in (False, True)]
+    live, cached = (memory.history.flops for memory in memories)
+    # Of 32 blocks 24 lie before the adapter: 24 forward passes, at least 2/3 of the operations of the 32.
+    blocks = live - cached
+    assert 24 / 32 * 2 * 454e6 * 0.9 * 72 * 72 < blocks < 24 / 32 * 2 * 454e6 * 1.5 * 72 * 72
+
+
 def test_parts_add_up():
     found = predict(StepConfiguration("tiny", 112))
     assert found.peak == sum(found.parts.values())
@@ -57,7 +73,10 @@ def test_other_batches_follow_from_one_run():
     assert peaks[2] - peaks[1] == pytest.approx(peaks[1] - peaks[0], rel=0.01)
 
 
-@pytest.mark.parametrize("settings", [{}, {"checkpointing": True}, {"checkpointing": "offload"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"checkpointing": True}, {"checkpointing": "offload"}, {"layers": 5, "feature_cache": True}],
+)
 def test_one_block_stands_for_all_that_are_alike(settings):
     configuration = StepConfiguration("tiny", 112, **settings)
     joined, whole = StepMemory(configuration), StepMemory(configuration, join=False)

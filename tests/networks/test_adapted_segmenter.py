@@ -137,10 +137,31 @@ def test_any_size_gives_logits_of_that_size(random_segmenter: Make, size: tuple[
 
 
 def test_a_size_that_the_encoder_takes_is_not_padded(random_segmenter: Make, monkeypatch: pytest.MonkeyPatch):
-    network, image = random_segmenter().eval(), random_image(1, 3, 28, 42)
+    network, image = random_segmenter("frozen").eval(), random_image(1, 3, 28, 42)
     monkeypatch.setattr("torch.nn.functional.pad", None)
     monkeypatch.setattr(network.stack, "forward", lambda image: image)
     assert network.read(image) is image
+
+
+@pytest.mark.parametrize(("layers", "blocks"), [(None, 0), (1, 5), ([1], 1), (6, 0)])
+def test_training_goes_on_from_the_blocks_that_it_leaves_as_they_are(
+    random_segmenter: Make, layers, blocks: int
+):
+    network = random_segmenter(lora={"r": 2, "layers": layers, "dropout": 0.0}).train()
+    assert network.fixed_blocks == blocks
+    image, gradients = random_image(2, 3, 30, 28), []
+    with torch.no_grad():
+        stored = network.read(image)
+    for features in (None, stored):
+        network.zero_grad()
+        network(image, features, view=VIEW.expand(2, -1)).square().mean().backward()
+        gradients.append([p.grad.clone() for p in network.parameters() if p.requires_grad])
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
+@pytest.mark.parametrize(("strategy", "blocks"), [("frozen", None), ("last_n", 0), ("full", 0)])
+def test_strategies_that_store_all_or_nothing(random_segmenter: Make, strategy: str, blocks: int | None):
+    assert random_segmenter(strategy).fixed_blocks == blocks
 
 
 def test_an_odd_size_trains(random_segmenter: Make):

@@ -43,13 +43,20 @@ def test_another_base(stages):
     assert "encoder" in changed(feature_identity(stages(0)[0]), feature_identity(stages(1)[0]))
 
 
-def test_an_adapter_that_changes(stages):
+@pytest.mark.parametrize("name", ["vessels", "segments"])
+def test_an_adapter_that_changes(stages, name):
     vessels, segments = stages()
     before = feature_identity(vessels), feature_identity(segments)
     with torch.no_grad():
-        next(p for name, p in vessels.stack.named_parameters() if "lora_B.segments" in name).add_(1e-4)
-    assert changed(before[0], feature_identity(vessels)) == set()  # it is not applied there
-    assert changed(before[1], feature_identity(segments)) == {"adapters of segments"}
+        next(p for key, p in vessels.stack.named_parameters() if f"lora_B.{name}" in key).add_(1e-4)
+    assert changed(before[0], feature_identity(vessels)) == set()  # its own, which trains
+    expected = {"adapters of segments"} if name == "vessels" else set()
+    assert changed(before[1], feature_identity(segments)) == expected
+
+
+def test_the_blocks_that_an_adapter_leaves_as_they_are(random_segmenter):
+    first, second = (random_segmenter(lora={"r": 2, "layers": layers}) for layers in (None, 1))
+    assert changed(feature_identity(first), feature_identity(second)) == {"reads"}
 
 
 def test_the_head_itself_is_no_part_of_it(stages):

@@ -136,9 +136,9 @@ class LesionDetector(StageNetwork):
             check_strategy(self.strategy, self.stack)
         with torch.set_grad_enabled(moves):
             vessel_features = self.vessels.features(image)
-            vessel_logits = self.vessels(image, vessel_features, view=view)
+            vessel_logits = self.vessels.logits(image, vessel_features, view=view)
             segment_features = self.segments.features(image)
-            segment_logits = self.segments(image, segment_features, view=view)
+            segment_logits = self.segments.logits(image, segment_features, view=view)
             return self.assemble(image, vessel_features, vessel_logits, segment_features, segment_logits)
 
     def assemble(

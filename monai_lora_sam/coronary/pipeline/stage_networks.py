@@ -183,10 +183,10 @@ class StageNetworks(nn.Module):
                 pyramids[network.adapters] = network.features(image)
             return pyramids[network.adapters]
 
-        vessels = self.vessels(image, pyramid(self.vessels), view=view)
+        vessels = self.vessels.logits(image, pyramid(self.vessels), view=view)
         if self.segments is None:
             return StageOutputs(vessels[..., :height, :width])
-        segments = self.segments(image, pyramid(self.segments), view=view)
+        segments = self.segments.logits(image, pyramid(self.segments), view=view)
         lesions = None
         if self.stenosis is not None:
             read = self.stenosis.assemble(
