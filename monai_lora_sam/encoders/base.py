@@ -20,9 +20,9 @@ OFFLOAD = "offload"
 class ImageEncoder(nn.Module):
     """Turn an image into a pyramid of feature maps, finest first.
 
-    A subclass sets ``family``, ``blocks`` and either ``begin`` and ``resume``, or ``encode`` alone. Modules below ``model``
-    keep the names of the library that they come from, to which the target names of adapters (``q_proj``, ``qkv``, ...)
-    refer.
+    A subclass sets ``family``, ``blocks`` and either ``begin`` and ``resume``, or ``encode`` alone. Modules below
+    ``model`` keep the names of the library that they come from, to which the target names of adapters (``q_proj``,
+    ``qkv``, ...) refer.
 
     Attributes:
         name: the name that :func:`build_encoder` was given.
