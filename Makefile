@@ -73,7 +73,7 @@ $(LABEL_VENV)/.installed-label: setup.cfg pyproject.toml | $(LABEL_BIN)/python
 	@touch $@
 
 $(LABEL_VENV)/.installed-label-test: $(LABEL_VENV)/.installed-label
-	$(LABEL_BIN)/python -m pip install -e ".[label_test]"
+	$(LABEL_BIN)/python -m pip install -e ".[label-test]"
 	@touch $@
 
 clean:
