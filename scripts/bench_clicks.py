@@ -20,13 +20,13 @@ import numpy as np
 import psutil
 import typer
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "plugins" / "monailabel"))
 
 from label_app.local_server import LocalServer
 
+from monai_lora_sam.cli.console import console
 from monai_lora_sam.coronary.phantom import generate_phantom
 
 API = "/angiograms/api"
@@ -162,7 +162,7 @@ def show(rows: list[dict[str, Any]]) -> None:
             str(row["memory_mib"]),
             str(row["memory_after_mib"]),
         )
-    Console().print(table)
+    console.print(table)
 
 
 if __name__ == "__main__":

@@ -162,7 +162,8 @@ def _parse(path: Path, pixels: bool = True) -> pydicom.Dataset:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pydicom, on single values: those that are used are checked here
         dataset = pydicom.dcmread(path, force=bare, stop_before_pixels=not pixels)
-        if pixels and not len(dataset):  # pydicom drops all elements where the last one has no end
+        # Where the last element has no end, pydicom 3 drops all elements, pydicom 2 that one.
+        if pixels and (not len(dataset) or ("Rows" in dataset and "PixelData" not in dataset)):
             dataset = pydicom.dcmread(io.BytesIO(path.read_bytes() + _SEQUENCE_END), force=bare)
     if "Rows" not in dataset and "SOPClassUID" not in dataset and not dataset.get("file_meta"):
         raise ValueError("expected a readable DICOM image, found none of its elements")

@@ -146,6 +146,8 @@ def test_lossy_jpeg_is_what_pillow_decodes(xa_file):
     ],
 )
 def test_an_unknown_compression_names_its_remedy(xa_file, monkeypatch, syntax, hint):
+    if syntax not in pydicom.uid.UID_dictionary:
+        pytest.skip("this pydicom writes no such file")
     monkeypatch.setattr(
         "monai_lora_sam.images.dicom_pixels._decode_with_pydicom", _no_plugin
     )  # whatever this environment has
@@ -262,6 +264,13 @@ def _with_text(path, keyword, text):
     dataset.save_as(path)
 
 
+def _frames(dataset):
+    """Return the encoded frames of three, as pydicom 3 or 2 finds them."""
+    if hasattr(pydicom.encaps, "generate_frames"):
+        return list(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=3))
+    return list(pydicom.encaps.generate_pixel_data_frame(dataset.PixelData, 3))
+
+
 @pytest.mark.parametrize("pads", [b"\xff", b"\x20", b"\x00\x00\x00", b"\xff\xff\xff", b"\x20\x20 "])
 @pytest.mark.parametrize("kind", ["jpeg", "lossless", "2000", "ls", "rle"])
 def test_bytes_after_the_end_marker_do_no_harm(xa_file, tmp_path, kind, pads):
@@ -269,10 +278,7 @@ def test_bytes_after_the_end_marker_do_no_harm(xa_file, tmp_path, kind, pads):
     if kind == "rle":
         dataset = pydicom.dcmread(path)
         dataset.compress(RLELossless)
-        streams, syntax = (
-            list(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=3)),
-            RLELossless,
-        )
+        streams, syntax = _frames(dataset), RLELossless
     elif kind == "ls":
         jpegls = pytest.importorskip("jpeg_ls")
         streams, syntax = [bytes(jpegls.encode_array(frame)) for frame in SMOOTH], JPEGLSLossless
@@ -369,7 +375,11 @@ def test_big_endian_pixels(xa_file, tmp_path):
     dataset.file_meta = little.file_meta
     dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.2"
     dataset.PixelData = pixels.astype(">u2").tobytes()
-    dataset.save_as(tmp_path / "big.dcm", implicit_vr=False, little_endian=False)
+    if pydicom.__version_info__[0] >= "3":
+        dataset.save_as(tmp_path / "big.dcm", implicit_vr=False, little_endian=False)
+    else:
+        dataset.is_implicit_VR, dataset.is_little_endian = False, False
+        dataset.save_as(tmp_path / "big.dcm")
     np.testing.assert_array_equal(_stored(tmp_path / "big.dcm"), pixels)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -19,6 +20,15 @@ COLUMN = np.array([-np.sin(ANGLE) * 0.8, np.cos(ANGLE) * 0.8, 0.6])
 STEP = 2.5 * np.cross(ROW, COLUMN)
 ORIGIN = np.array([-100.0, 40, 7])
 STORED = np.random.default_rng(0).integers(0, 4000, (6, 5, 8)).astype(np.uint16)  # (slice, row, column)
+
+
+def save(file: Dataset, path: Path) -> None:
+    """Write a file with preamble and file meta information, by pydicom 3 or by 2."""
+    if pydicom.__version_info__[0] >= "3":
+        file.save_as(path, enforce_file_format=True)
+    else:
+        file.is_little_endian, file.is_implicit_VR = True, False
+        file.save_as(path, write_like_original=False)
 
 
 @pytest.fixture
@@ -52,7 +62,7 @@ def series(tmp_path: Path) -> Callable[..., Path]:
             for keyword, value in (changes or {}).get(index, {}).items():
                 setattr(file, keyword, value)
             # The names are in another order than the slices.
-            file.save_as(folder / f"{name}_{(index * 5) % 7}.dcm", enforce_file_format=True)
+            save(file, folder / f"{name}_{(index * 5) % 7}.dcm")
         return folder
 
     return write

@@ -89,9 +89,15 @@ class SafeDatastore(LocalDatastore):
     def get_unlabeled_images(
         self, label_tag: str | None = None, labels: list[str] | None = None
     ) -> list[str]:
-        return [
-            image for image, entry in list(self._datastore.objects.items()) if not entry.labels.get(FINAL)
-        ]
+        """Return the images without a final label, but for those that cannot be opened."""
+        entries = list(self._datastore.objects.items())
+        return [image for image, entry in entries if not entry.labels.get(FINAL) and self._opens(image)]
+
+    def _opens(self, image_id: str) -> bool:
+        try:
+            return bool(self.get_image_uri(image_id))
+        except ImageNotFoundException:
+            return False
 
     def status(self) -> dict[str, Any]:
         with self._writing:

@@ -56,7 +56,7 @@ def test_several_objects() -> None:
 @pytest.mark.parametrize(
     ("request_", "depth", "message"),
     [
-        ({}, None, "expected a box or points"),
+        ({}, None, "expected a box, points or text"),
         ({"foreground": [[1]]}, None, "foreground: expected 2 or 3 numbers"),
         ({"foreground": "[[1"}, None, "foreground: expected a list"),
         ({"foreground": {"a": 1}}, None, "foreground: expected a list of points"),

@@ -141,7 +141,7 @@ def test_a_tag_leads_nowhere(server, tmp_path) -> None:
 
 def test_a_corrupt_image_and_one_that_was_deleted(server) -> None:
     (server.studies / "corrupt.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
-    write_picture(server.studies / "deleted.png", 1)
+    write_picture(server.studies / "deleted.png", 91)  # a picture of its own: no embedding of it is kept
     server.wait_for_image("corrupt")
     server.wait_for_image("deleted")
     answer = server.ask("POST", f"{API}/sessions", {"image": "corrupt"})
