@@ -4,6 +4,7 @@ from monai_lora_sam.adapters.budget import BudgetRow, budget_table, format_budge
 from monai_lora_sam.adapters.card import STRATEGIES
 from monai_lora_sam.adapters.exchange import export_peft, import_peft
 from monai_lora_sam.adapters.lineage import Ancestor, Branch, family_tree
+from monai_lora_sam.adapters.lora import blocks_below
 from monai_lora_sam.adapters.mixed_batch import mixed_batch
 from monai_lora_sam.adapters.presets import lora_config, target_modules
 from monai_lora_sam.adapters.renew import renew_card
@@ -20,6 +21,7 @@ __all__ = [
     "STRATEGIES",
     "SavedAdapter",
     "apply_strategy",
+    "blocks_below",
     "budget_table",
     "export_peft",
     "family_tree",

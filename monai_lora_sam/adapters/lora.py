@@ -60,9 +60,12 @@ def keep_statistics(model: nn.Module) -> None:
             module.eval()
 
 
-def layers_with(model: nn.Module, name: str) -> list[nn.Module]:
-    """Return the layers that carry an adapter."""
-    return [m for m in model.modules() if isinstance(m, LoraLayer) and name in m.lora_A]  # type: ignore[misc]
+def blocks_below(model: nn.Module, name: str) -> int:
+    """Return the number of the encoder's first blocks that an adapter leaves as they are."""
+    blocks = list(plain_encoder(model).blocks)
+    inside = {id(module): index for index, block in enumerate(blocks) for module in block.modules()}
+    layers = (m for m in model.modules() if isinstance(m, LoraLayer) and name in m.lora_A)  # type: ignore[misc]
+    return min((inside.get(id(layer), 0) for layer in layers), default=len(blocks))
 
 
 def config_of(model: nn.Module, name: str) -> LoraConfig:

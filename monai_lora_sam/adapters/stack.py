@@ -221,13 +221,6 @@ class AdapterStack(nn.Module):
         scale = f"alpha={lora.config_of(self.model, name).lora_alpha}" if self.record(name).is_lora else ""
         return store.tensors_fingerprint(self.tensors(name), scale)
 
-    def blocks_below(self, name: str) -> int:
-        """Return the number of the encoder's first blocks that an adapter leaves as they are."""
-        layers = lora.layers_with(self.model, name)
-        blocks = list(self.encoder.blocks)
-        inside = {id(module): index for index, block in enumerate(blocks) for module in block.modules()}
-        return min((inside.get(id(layer), 0) for layer in layers), default=len(blocks))
-
     def budget(self) -> dict[str, dict[str, int]]:
         """Return the size of each name: ``{name: {"parameters": number, "bytes": number}}``."""
         tensors = {name: self.tensors(name).values() for name in self._records}

@@ -9,7 +9,7 @@ import torch
 from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 
-from monai_lora_sam.adapters import AdapterStack, apply_strategy
+from monai_lora_sam.adapters import AdapterStack, apply_strategy, blocks_below
 from monai_lora_sam.encoders import ImageEncoder
 from monai_lora_sam.networks.heads import HEADS, HeadEntry
 from monai_lora_sam.networks.segmentation_head import SegmentationHead
@@ -87,7 +87,7 @@ class AdaptedSegmenter(StageNetwork):
     @property
     def fixed_blocks(self) -> int | None:
         """Number of the encoder's first blocks that training leaves as they are; None for the whole encoder."""
-        return self.stack.blocks_below(self.name) if self.strategy == "lora" else super().fixed_blocks
+        return blocks_below(self.stack.model, self.name) if self.strategy == "lora" else super().fixed_blocks
 
     @property
     def read_adapters(self) -> tuple[str, ...]:

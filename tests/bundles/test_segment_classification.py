@@ -66,7 +66,7 @@ def test_stage_1_is_bit_equal_with_stage_2_on_its_stack(trained: Path, vessels: 
         assert torch.equal(second(image, view=view), named), (
             "and switching back does not change stage 2 either"
         )
-        assert torch.equal(second(image, view=view, features=second.features(image)), named)
+        assert torch.equal(second(image, view=view, features=second.read(image)), named)
     assert named.shape == (2, len(ARCADE_CLASS_NAMES), 56, 56)
 
 

@@ -96,7 +96,8 @@ def test_trainings_that_follow_each_other_on_small_pictures(ablate, small, tmp_p
     assert ablate(grid)["results"] == results["results"]
 
 
-def test_figures_are_those_computed_by_hand(ablate, trained, tmp_path, capsys):
+def test_figures_are_those_computed_by_hand(ablate, trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     results = ablate(RANKS, json_file=tmp_path / "copy.json")
     assert results == json.loads((tmp_path / "copy.json").read_text())
     two, four = results["results"]
