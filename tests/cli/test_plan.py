@@ -35,7 +35,8 @@ def test_the_plan_as_json():
     assert found["largest_batch"] > 1
 
 
-def test_changes_and_their_settings(tmp_path):
+def test_changes_and_their_settings(tmp_path, monkeypatch):
+    monkeypatch.setattr("monai_lora_sam.memory.advice.ENOUGH", 2)
     file = tmp_path / "fits.yaml"
     result = _run("--batch", "200", "--gpu", "1GB", "--apply", str(file))
     assert result.exit_code == 0, result.output
