@@ -9,7 +9,7 @@ from monai_lora_sam.memory.advice import largest_batch
 from monai_lora_sam.memory.configuration import StepConfiguration
 from monai_lora_sam.memory.prediction import StepMemory
 
-#: Ways of the table: heading and settings; the last is the one that speeds are relative to.
+#: Ways of the table: heading and settings; speeds are relative to `full`.
 SAVINGS: dict[str, dict[str, Any]] = {
     "LoRA, rank 16": {"base": "bfloat16"},
     "LoRA, rank 8, 4-bit base": {"base": "bfloat16", "quantise": "nf4", "rank": 8},

@@ -106,10 +106,10 @@ class AdaptedSegmenter(StageNetwork):
         conditions act in the head.
         """
         image = self.pad(convert_to_tensor(image, track_meta=False))
-        if self.fixed_blocks is None:
+        if (blocks := self.fixed_blocks) is None:
             return self.features(image)
         with self._adapted(image.device):
-            return self.stack.encoder.begin(image, self.fixed_blocks)
+            return self.stack.encoder.begin(image, blocks)
 
     def forward(
         self, image: Tensor, features: list[Tensor] | None = None, **conditions: Tensor | None
@@ -120,9 +120,9 @@ class AdaptedSegmenter(StageNetwork):
         image = self.pad(image)
         if features is None:
             features = self.features(image)
-        elif self.fixed_blocks is not None:
+        elif (blocks := self.fixed_blocks) is not None:
             with self._adapted(image.device):
-                features = self.stack.encoder.resume(features, self.fixed_blocks)
+                features = self.stack.encoder.resume(features, blocks)
         return self.logits(image, features, **conditions)[..., :height, :width]
 
     def logits(self, image: Tensor, features: list[Tensor], **conditions: Tensor | None) -> Tensor:
