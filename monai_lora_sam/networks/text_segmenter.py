@@ -172,10 +172,14 @@ class TextSegmenter(StageNetwork):
 
     def read(self, image: Tensor, **conditions: Tensor | None) -> list[Tensor]:
         """Return the encoder's pyramid for images that are scaled into its square."""
-        with self._active(), self.autocast(image.device):
-            return [level.float() for level in self.stack(self.square(image))]
+        return self.embed(self.prepare(image))
 
-    def square(self, image: Tensor) -> Tensor:
+    def embed(self, square: Tensor) -> list[Tensor]:
+        """Return the encoder's pyramid for what :meth:`prepare` returned."""
+        with self._active(), self.autocast(square.device):
+            return [level.float() for level in self.stack(square)]
+
+    def prepare(self, image: Tensor) -> Tensor:
         """Scale images into the encoder's square, whatever their shape, as in SAM 3's training."""
         side = self.stack.encoder.image_size
         if tuple(image.shape[-2:]) == (side, side):
