@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from monai_lora_sam.workflows import bundle_folder
 KINDS: dict[str, type] = {
     "bundle": str,
     "score": str,
+    "also": list,
+    "gradients": dict,
+    "rank": str,
     "seeds": list,
     "common": dict,
     "grid": dict,
@@ -55,12 +58,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """Hold a bundle, the score to compare by, the seeds and the cells."""
+    """Hold a bundle, the score to compare by, the seeds and the cells.
+
+    Attributes:
+        also: further scores of the bundle for the table.
+        gradients: blocks whose gradients are measured after training, by name, and where they are in the network.
+        rank: key of the rank of LoRA that a guide is read off for; None for no guide.
+    """
 
     bundle: str
     score: str
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
+    also: tuple[str, ...] = ()
+    gradients: Mapping[str, str] = field(default_factory=dict)
+    rank: str | None = None
 
 
 def read_grid(path: Path, given: Mapping[str, Any], quick: bool = False) -> Grid:
@@ -80,6 +92,11 @@ def read_grid(path: Path, given: Mapping[str, Any], quick: bool = False) -> Grid
     scores = [name for kind in ("key_metric", "additional_metrics") for name in own["validate"].get(kind, {})]
     if score not in scores:
         raise ValueError(f"{path}: score: expected one of {scores}, found {score!r}")
+    also, gradients, rank = content.get("also", []), content.get("gradients", {}), content.get("rank")
+    if unknown := [name for name in also if name not in scores]:
+        raise ValueError(f"{path}: also: expected some of {scores}, found {unknown}")
+    if wrong := [name for name, place in gradients.items() if not isinstance(place, str)]:
+        raise ValueError(f"{path}: gradients: expected the place of blocks in the network, found {wrong}")
     seeds = content.get("seeds", [0])
     if not seeds or any(type(seed) is not int for seed in seeds) or len(set(seeds)) < len(seeds):
         raise ValueError(f"{path}: seeds: expected different whole numbers, found {seeds}")
@@ -104,7 +121,10 @@ def read_grid(path: Path, given: Mapping[str, Any], quick: bool = False) -> Grid
     folders = [cell.folder for cell in cells]
     if twice := sorted({folder for folder in folders if folders.count(folder) > 1 or not folder}):
         raise ValueError(f"{path}: expected cells of different names, found {twice} more than once")
-    return Grid(bundle, score, tuple(seeds[:1] if quick else seeds), tuple(cells))
+    if rank is not None and not any(rank in cell.keys for cell in cells):
+        raise ValueError(f"{path}: rank: expected a key that cells have, found {rank!r}")
+    seeds = tuple(seeds[:1] if quick else seeds)
+    return Grid(bundle, score, seeds, tuple(cells), tuple(also), gradients, rank)
 
 
 def own_configuration(bundle: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ablation_gradients import gradient_norms
 from ablation_grid import Cell, Grid, own_configuration
 from monai.utils import set_determinism
 
@@ -117,6 +118,10 @@ class AblationRun:
             workflow = run_bundle(self.grid.bundle, overrides=training)
         finally:
             set_determinism(None)
+        gradients = {}
+        if self.grid.gradients:
+            trainer = workflow.parser.get_parsed_content("train#trainer")
+            gradients = {"gradients": gradient_norms(trainer, self.grid.gradients, self.seed)}
         groups = workflow.parser.get_parsed_content("optimizer").param_groups
         trained = [p for group in groups for p in group["params"] if p.requires_grad]
         folder = Path(training["output_dir"])
@@ -130,7 +135,14 @@ class AblationRun:
             "seconds": round(sum(line["seconds"] for line in history), 1),
             "cpu_seconds": round(sum(line["cpu_seconds"] for line in history), 1),
             "bytes": sum(file.stat().st_size for file in (folder / "last").iterdir()),
+            "training_images": training_images(workflow) if self.grid.rank else None,
+            **gradients,
         }
+
+
+def training_images(workflow: Any) -> int:
+    """Return the number of images that a bundle trained on."""
+    return len(workflow.parser.get_parsed_content("data#training"))
 
 
 def _places(phases: list[dict[str, Any]]) -> dict[str, Any]:

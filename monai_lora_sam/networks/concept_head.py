@@ -80,18 +80,15 @@ class ConceptHead(nn.Module):
                 raise ValueError(f"{name}: expected {' or '.join(expected)}, found {', '.join(map(str, found))}")
         self.detector = new_detector(Sam3Config.from_dict(self.network_config)).requires_grad_(False)
         self.longest: int = self.network_config["text_config"]["max_position_embeddings"]
-        self.blocks: nn.ModuleList = self.detector.text_encoder.text_model.encoder.layers
+        blocks = len(self.detector.text_encoder.text_model.encoder.layers)
         self._tokenizer: Tokenizer | None = None
         self._whole: tuple[str, ...] = ()
         if self.text["strategy"] == "last_n":
             count = self.text["last_n"]
-            if type(count) is not int or not 1 <= count <= len(self.blocks):
-                raise ValueError(
-                    f"last_n of the text: expected 1 to {len(self.blocks)} blocks, found {count!r}"
-                )
-            start = len(self.blocks) - count
+            if type(count) is not int or not 1 <= count <= blocks:
+                raise ValueError(f"last_n of the text: expected 1 to {blocks} blocks, found {count!r}")
             self._whole = tuple(
-                f"text_encoder.text_model.encoder.layers.{index}" for index in range(start, len(self.blocks))
+                f"text_encoder.text_model.encoder.layers.{index}" for index in range(blocks - count, blocks)
             )
         if trains == "full":
             parts = [name for name, _ in self.detector.named_children()]
