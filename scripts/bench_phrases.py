@@ -78,7 +78,7 @@ def main(
         console.print(alarm_table(results["false_alarms"]))
     if json_file is not None:
         facts = {"command": [Path(sys.argv[0]).name, *sys.argv[1:]], "threads": torch.get_num_threads()}
-        write_json(json_file, {**facts, **results})
+        write_json({**facts, **results}, json_file)
 
 
 def load(adapter: str | None, weights: str | None, device: str | None) -> Any:

@@ -148,6 +148,8 @@ def test_full_size_on_the_meta_device():
     [
         ({}, "expected phrases or boxes, found neither"),
         ({"phrases": [""]}, "expected words"),
+        ({"phrases": ["почка"]}, "phrase 'почка': expected Latin letters.*found Cyrillic"),
+        ({"phrases": ["liver"] * 200}, "phrases: expected 1 to 100 for an image, found 200"),
         ({"phrases": ["liver " * 20]}, "expected up to 12 tokens, as the encoder takes, found 20"),
         ({"boxes": torch.tensor([[5.0, 5, 200, 50]])}, r"boxes: expected x0 < x1 from 0 to 112"),
         ({"boxes": torch.tensor([5.0, 5, 20, 50])}, r"boxes: expected the shape \(any, 4\), found \(4,\)"),
