@@ -8,7 +8,6 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-import torch
 from monai.engines import SupervisedTrainer
 from monai.utils import set_determinism
 from torch import Tensor, nn
@@ -91,7 +90,9 @@ def _blocks(network: nn.Module, name: str, place: str) -> list[nn.Module]:
     try:
         return list(attrgetter(place)(network))
     except (AttributeError, TypeError) as error:
-        raise ValueError(f"gradients: {name}: expected blocks of the network at {place!r}, found none") from error
+        raise ValueError(
+            f"gradients: {name}: expected blocks of the network at {place!r}, found none"
+        ) from error
 
 
 def _keep(outputs: dict[Any, Tensor], key: Any, block: nn.Module, inputs: Any, output: Any) -> Any:

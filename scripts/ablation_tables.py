@@ -17,7 +17,7 @@ from rich.table import Table
 from monai_lora_sam.data.datalist import write_json
 from monai_lora_sam.files import atomic_write
 from monai_lora_sam.metrics import mean_with_interval
-from monai_lora_sam.report import Interval, interval_plot, markdown_table
+from monai_lora_sam.report import Interval, Place, curve_plot, interval_plot, markdown_table
 
 #: Figures of a run, in the order of the columns of the CSV file.
 FIGURES = ("last", "best", "epochs", "trainable_parameters", "seconds", "cpu_seconds", "bytes")
@@ -102,6 +102,8 @@ def write_results(
     text = markdown_table(headings(facts["score"], also), list(map(texts, rows)))
     if gradients := gradient_rows(runs):
         results["gradients"] = gradients
+        for part, plot in gradient_plots(gradients).items():
+            atomic_write(out / f"gradients_{part.replace(' ', '_')}.svg", plot)
         text += f"\n{gradient_table(gradients)}"
     write_json(out / "results.json", results)
     atomic_write(out / "table.md", text)
@@ -145,6 +147,25 @@ def gradient_table(rows: Sequence[Mapping[str, Any]]) -> str:
         values += [""] * (blocks - len(values))
         lines.append([str(row["cell"]), f"{row['part']}, {row['of']}", *values])
     return markdown_table(["cell", "norm of the gradient of", *columns], lines)
+
+
+def gradient_plots(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return for each part of the network a plot of the gradients of what trains, over its blocks."""
+    plots = {}
+    for part in dict.fromkeys(row["part"] for row in rows):
+        curves = {
+            str(row["cell"]): [
+                Place(number, Interval(value, value, value, [value]))
+                for number, value in enumerate(row["blocks"], start=1)
+                if value is not None
+            ]
+            for row in rows
+            if row["part"] == part and row["of"] == "parameters"
+        }
+        shown = {cell: places for cell, places in curves.items() if places}
+        if shown:
+            plots[part] = curve_plot(shown, f"block of the {part}", "norm of the gradient of what trains")
+    return plots
 
 
 def _spread(values: Sequence[float | None]) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """Measure a network that takes words: seconds and memory by the number of phrases, and false alarms on absent phrases.
 
     python scripts/bench_phrases.py models/arteries/best --weights WEIGHTS
-    python scripts/bench_phrases.py models/arteries/best --datalist data/arcade_segments/datalist.json --phrases artery_phrases
+    python scripts/bench_phrases.py models/arteries/best --datalist DATALIST --phrases artery_phrases
     python scripts/bench_phrases.py --weights facebook/sam3        # SAM 3 itself, which needs no adapter
 
 Seconds are the median of the repeats; the image is encoded once for all phrases. Memory is the largest of the process
-up to then, on the GPU where there is one, so that it tells whether more phrases need more. False alarms are the share of
-the absent phrases of a split that are found, before adaptation and after it: before, SAM 3 is Meta's own, and a compact
-network has a fresh projection and presence, which know no word.
+up to then, on the GPU where there is one, so that it tells whether more phrases need more. False alarms are the share
+of the absent phrases of a split that are found, before adaptation and after it: before, SAM 3 is Meta's own, and a
+compact network has a fresh projection and presence, which know no word.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def main(
         str | None, typer.Argument(help="Adapter that was taught words. Default: SAM 3 itself.")
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Weights of the base in place of its own.")] = None,
-    count: Annotated[list[int], typer.Option(help="Number of phrases, as often as wanted.", min=1, max=50)] = [1, 10, 50],  # noqa: B006
+    count: Annotated[
+        list[int], typer.Option(help="Number of phrases, as often as wanted.", min=1, max=50)
+    ] = [1, 10, 50],  # noqa: B006
     repeats: Annotated[int, typer.Option(help="Of each measurement.", min=1)] = 3,
     datalist: Annotated[Path | None, typer.Option(help="Score false alarms on it.")] = None,
     phrases: Annotated[str | None, typer.Option(help="How a package names its labels.")] = None,

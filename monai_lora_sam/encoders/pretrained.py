@@ -14,7 +14,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from monai_lora_sam.encoders.base import ImageEncoder
-from monai_lora_sam.encoders.checkpoints import CONFIG_SEAL, TORCH_SUFFIXES, WEIGHTS, Checkpoint, open_checkpoint
+from monai_lora_sam.encoders.checkpoints import (
+    CONFIG_SEAL,
+    TORCH_SUFFIXES,
+    WEIGHTS,
+    Checkpoint,
+    open_checkpoint,
+)
 from monai_lora_sam.encoders.conversion import fill_tensors, read_tensors
 from monai_lora_sam.encoders.limits import check_sizes
 from monai_lora_sam.encoders.quantise import (

@@ -75,7 +75,9 @@ _NAMES = {
 }
 #: Tensors that transformers' model computes (rotary positions) or does without: points as prompts, queries of
 #: interactive use, and the pyramid of the tracker.
-_UNUSED = re.compile(r"\.freqs_cis|^geometry_encoder\.points_|\.sam2_convs\.|^transformer\.decoder\.instance_")
+_UNUSED = re.compile(
+    r"\.freqs_cis|^geometry_encoder\.points_|\.sam2_convs\.|^transformer\.decoder\.instance_"
+)
 _JOINED = re.compile(r"\.(?:qkv\.|in_proj_)(weight|bias)$")
 _POSITIONS = "embeddings.position_embeddings"
 _PROJECTION = "text_encoder.text_projection.weight"

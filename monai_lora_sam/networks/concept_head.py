@@ -77,7 +77,9 @@ class ConceptHead(nn.Module):
             ("LoRA of the text", text_lora, TEXT_LORA),
         ):
             if not set(found) <= set(expected):
-                raise ValueError(f"{name}: expected {' or '.join(expected)}, found {', '.join(map(str, found))}")
+                raise ValueError(
+                    f"{name}: expected {' or '.join(expected)}, found {', '.join(map(str, found))}"
+                )
         self.detector = new_detector(Sam3Config.from_dict(self.network_config)).requires_grad_(False)
         self.longest: int = self.network_config["text_config"]["max_position_embeddings"]
         blocks = len(self.detector.text_encoder.text_model.encoder.layers)
@@ -130,7 +132,9 @@ class ConceptHead(nn.Module):
             ValueError: weights that do not fit, or others than those of the fingerprint.
         """
         if pretrained is False:
-            raise ValueError(f"{encoder}: expected weights of SAM 3, which bring its vocabulary, found none (False)")
+            raise ValueError(
+                f"{encoder}: expected weights of SAM 3, which bring its vocabulary, found none (False)"
+            )
         self.take(open_concept_weights(weights_source(encoder, pretrained)))
 
     def take(self, weights: ConceptWeights, overwrite: bool = False) -> None:
@@ -145,7 +149,8 @@ class ConceptHead(nn.Module):
         )
         if self.base not in (None, found):
             raise ValueError(
-                f"{weights.source}: expected SAM 3's detector {self.base}, which the adapter was trained on, found {found}"
+                f"{weights.source}: expected SAM 3's detector {self.base}, which the adapter was trained on, "
+                f"found {found}"
             )
         expected = {
             name.removeprefix("detector.").replace(".base_layer.", "."): (name, tensor)
@@ -217,7 +222,9 @@ class ConceptHead(nn.Module):
 
     def _saved_buffers(self) -> list[tuple[str, Tensor]]:
         saved = self.detector.state_dict(keep_vars=True).keys()
-        return [(f"detector.{name}", tensor) for name, tensor in self.detector.named_buffers() if name in saved]
+        return [
+            (f"detector.{name}", tensor) for name, tensor in self.detector.named_buffers() if name in saved
+        ]
 
 
 def new_detector(config: Sam3Config) -> Any:

@@ -17,7 +17,7 @@ TEXT_TARGETS: Mapping[str, str] = MappingProxyType(
     }
 )
 _ATTENTION = r"\..*attn\.[qkvo]_proj"
-#: Preset of the detector → layers: the attention of DETR's encoder, of its decoder, or of both; and all that presets know.
+#: Preset of the detector → layers: the attention of DETR's encoder, its decoder or both, and all that may be adapted.
 DETECTOR_TARGETS: Mapping[str, str] = MappingProxyType(
     {
         "detr": rf"detr_(encoder|decoder){_ATTENTION}",
@@ -58,5 +58,7 @@ def concept_targets(
         raise ValueError(f"targets of the {part}: expected a preset or names of layers, found {targets!r}")
     for name in names:
         if not any(f".{layer}".endswith(f".{name}") for layer in linear):
-            raise ValueError(f"targets of the {part}: expected the end of a linear layer's name, found {name!r}")
+            raise ValueError(
+                f"targets of the {part}: expected the end of a linear layer's name, found {name!r}"
+            )
     return [layer for layer in linear if any(f".{layer}".endswith(f".{name}") for name in names)]

@@ -35,7 +35,7 @@ def segment_volume(
         Masks (H, W, D) in the order of the prompts, without a predicted intersection over union.
 
     Raises:
-        ValueError: a network that only words prompt, a prompt without a slice or outside the volume, or nothing found in a prompted slice.
+        ValueError: SAM 3 by words, a prompt without a slice or outside the volume, or nothing found in a slice.
 
     Example:
         >>> segment_volume(network, pixels, [ObjectPrompt("liver", (30, 40, 90, 80), (), 12)])  # doctest: +SKIP

@@ -64,7 +64,11 @@ def test_each_answer_is_that_of_the_network(network: TextSegmenter):
 
 def test_parts_that_touch_at_a_corner_are_one(network: TextSegmenter):
     mask = torch.tensor([[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 0, 0]])
-    assert connected_parts(mask).sum((1, 2)).tolist() == [2, 2] and connected_parts(0 * mask).shape == (0, 3, 4)
+    assert connected_parts(mask).sum((1, 2)).tolist() == [2, 2] and connected_parts(0 * mask).shape == (
+        0,
+        3,
+        4,
+    )
 
 
 def test_an_image_without_objects_trains_presence_alone(network: TextSegmenter):

@@ -104,9 +104,7 @@ def test_evaluation_gives_the_scores_that_training_noted(options: Settings, trai
     assert {name: float(value) for name, value in found.items()} == pytest.approx(noted, abs=1e-4)
 
 
-def test_stored_features_and_images_without_objects(
-    options: Settings, worded_pictures: Path, tmp_path: Path
-):
+def test_stored_features_and_images_without_objects(options: Settings, worded_pictures: Path, tmp_path: Path):
     """Two of the images show nothing that is asked for; the image encoder is frozen and its features are stored."""
     content = read_datalist(worded_pictures / "datalist.json")
     for entry in content["training"][:2]:

@@ -67,7 +67,13 @@ def test_the_report_has_all_that_the_grid_asks_for(
     assert set(found["frozen", "image encoder", "outputs"]) == {None}  # its features are stored
     assert any(found["vision and text LoRA", "image encoder", "parameters"])
     table = (out / "table.md").read_text()
-    assert "val_f1" in table and "| block 1 |" in table and "| last 3 blocks | sentence encoder, parameters | – |" in table
+    assert (
+        "val_f1" in table
+        and "| block 1 |" in table
+        and "| last 3 blocks | sentence encoder, parameters | – |" in table
+    )
+    plot = (out / "gradients_sentence_encoder.svg").read_text()
+    assert "last 3 blocks" in plot and "frozen" not in plot
     with (out / "runs.csv").open() as file:
         assert all(float(run["val_loss"]) > 0 for run in csv.DictReader(file))
 
@@ -104,7 +110,10 @@ def test_the_guide_takes_the_smallest_rank_that_is_as_good(script: Callable):
     assert guide(scores, images=120, labelled=1) == 8  # the smallest one at least
     assert guide({8: [0.5], 16: [0.7]}, images=10, labelled=10) == 16
     assert guide({8: [0.9], 16: [0.7]}, images=10, labelled=10) == 8
-    for wrong, message in ((({}, 1, 1), "scores: expected some"), (({8: [1.0]}, 0, 1), "images: expected 1 or more")):
+    for wrong, message in (
+        (({}, 1, 1), "scores: expected some"),
+        (({8: [1.0]}, 0, 1), "images: expected 1 or more"),
+    ):
         with pytest.raises(ValueError, match=message):
             guide(*wrong)
 
