@@ -18,6 +18,7 @@ from monai_lora_sam.workflows import bundle_folder
 #: Keys of a grid's file; the values say what each has to be.
 KINDS: dict[str, type] = {
     "bundle": str,
+    "files": list,
     "score": str,
     "also": list,
     "gradients": dict,
@@ -63,6 +64,7 @@ class Grid:
     Attributes:
         also: further scores of the bundle for the table.
         gradients: blocks whose gradients are measured after training, by name, and where they are in the network.
+        files: of the bundle, laid over its `train.yaml`.
         rank: key of the rank of LoRA that a guide is read off for; None for no guide.
     """
 
@@ -73,6 +75,12 @@ class Grid:
     also: tuple[str, ...] = ()
     gradients: Mapping[str, str] = field(default_factory=dict)
     rank: str | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def configuration(self) -> list[str]:
+        """Files that train the bundle, each laid over the ones before it."""
+        return ["train.yaml", *self.files]
 
 
 def read_grid(path: Path, given: Mapping[str, Any], quick: bool = False) -> Grid:
@@ -88,7 +96,8 @@ def read_grid(path: Path, given: Mapping[str, Any], quick: bool = False) -> Grid
     """
     content = _content(path)
     bundle, score = content["bundle"], content["score"]
-    own = own_configuration(bundle)
+    files = tuple(content.get("files", []))
+    own = own_configuration(bundle, files)
     scores = [name for kind in ("key_metric", "additional_metrics") for name in own["validate"].get(kind, {})]
     if score not in scores:
         raise ValueError(f"{path}: score: expected one of {scores}, found {score!r}")
@@ -124,19 +133,25 @@ def read_grid(path: Path, given: Mapping[str, Any], quick: bool = False) -> Grid
     if rank is not None and not any(rank in cell.keys for cell in cells):
         raise ValueError(f"{path}: rank: expected a key that cells have, found {rank!r}")
     seeds = tuple(seeds[:1] if quick else seeds)
-    return Grid(bundle, score, seeds, tuple(cells), tuple(also), gradients, rank)
+    return Grid(bundle, score, seeds, tuple(cells), tuple(also), gradients, rank, files)
 
 
-def own_configuration(bundle: str) -> dict[str, Any]:
-    """Return the configuration that trains a bundle.
+def own_configuration(bundle: str, files: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the configuration that trains a bundle, with further files of the bundle laid over it.
 
     Raises:
-        ValueError: no such bundle, or one that is not trained.
+        ValueError: no such bundle or file, or a bundle that is not trained.
     """
-    path = bundle_folder(bundle) / "configs" / "train.yaml"
-    if not path.is_file():
+    folder = bundle_folder(bundle) / "configs"
+    if not (folder / "train.yaml").is_file():
         raise ValueError(f"bundle: expected one that is trained, found {bundle!r}")
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    own: dict[str, Any] = {}
+    for file in ("train.yaml", *files):
+        known = sorted(path.name for path in folder.glob("*.yaml"))
+        if file not in known:
+            raise ValueError(f"files: expected some of {known}, found {file!r}")
+        own |= yaml.safe_load((folder / file).read_text(encoding="utf-8"))
+    return own
 
 
 def parse_settings(given: Iterable[str]) -> dict[str, Any]:

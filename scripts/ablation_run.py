@@ -38,7 +38,7 @@ class AblationRun:
     def __init__(self, grid: Grid, cell: Cell, seed: int, out: Path, quick: bool = False) -> None:
         self.grid, self.cell, self.seed = grid, cell, seed
         self.folder = out / cell.folder / f"seed_{seed}"
-        own = own_configuration(grid.bundle)
+        own = own_configuration(grid.bundle, grid.files)
         shared = {"show_progress": False, "feature_cache_dir": str(out / "feature_cache")}
         self.trainings: list[dict[str, Any]] = []
         for number, settings in enumerate(cell.phases, start=1):
@@ -98,7 +98,7 @@ class AblationRun:
         result = []
         for number, training in enumerate(self.trainings):
             try:
-                found = bundle_settings(self.grid.bundle, overrides=training)
+                found = bundle_settings(self.grid.bundle, self.grid.configuration, training)
             except ValueError as error:
                 raise ValueError(f"{self.cell.name}: {error}") from error
             settings = {**found["fixed"], **{key: found["free"][key] for key in LENGTH}}
@@ -115,7 +115,7 @@ class AblationRun:
     def _train(self, training: Mapping[str, Any]) -> dict[str, Any]:
         gc.collect()  # networks and images of the run before, which refer to each other
         try:
-            workflow = run_bundle(self.grid.bundle, overrides=training)
+            workflow = run_bundle(self.grid.bundle, self.grid.configuration, training)
         finally:
             set_determinism(None)
         gradients = {}

@@ -123,6 +123,7 @@ def test_the_guide_takes_the_smallest_rank_that_is_as_good(script: Callable):
     [
         ({"also": ["val_f2"]}, "also: expected some of"),
         ({"rank": "lora#r"}, "rank: expected a key that cells have, found 'lora#r'"),
+        ({"files": ["sam.yaml"]}, "files: expected some of"),
         ({"gradients": {"all": 3}}, "gradients: expected the place of blocks in the network, found ['all']"),
     ],
 )
