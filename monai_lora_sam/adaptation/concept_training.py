@@ -109,8 +109,17 @@ class ConceptTraining(TextTraining):
         )
 
     def parameter_groups(self, learning_rate: float, new_learning_rate: float) -> list[dict[str, Any]]:  # type: ignore[override]
-        """Return the trained parameters for an optimiser, all at one rate: no layer of SAM 3 starts anew."""
-        return [{"params": [p for p in self.network.parameters() if p.requires_grad], "lr": learning_rate}]
+        """Return the trained parameters for an optimiser, all at one rate: no layer of SAM 3 starts anew.
+
+        Raises:
+            ValueError: nothing trains.
+        """
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        if not trained:
+            raise ValueError(
+                "expected something to train: strategy, text_strategy or decoder other than 'frozen', found all frozen"
+            )
+        return [{"params": trained, "lr": learning_rate}]
 
     @torch.no_grad()
     def _at_image_size(

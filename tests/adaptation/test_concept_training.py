@@ -81,7 +81,8 @@ def test_an_image_without_objects_trains_presence_alone(network: TextSegmenter):
     assert terms["loss"] == terms["presence_loss"] > 0
     [group] = ConceptTraining(network.requires_grad_(True), WORDS).parameter_groups(0.1, 0.2)
     assert group["lr"] == 0.1 and len(group["params"]) == len(list(network.parameters()))
-    network.requires_grad_(False)
+    with pytest.raises(ValueError, match="expected something to train: strategy, text_strategy or decoder"):
+        ConceptTraining(network.requires_grad_(False), WORDS).parameter_groups(0.1, 0.2)
 
 
 def test_weights_of_phrases_act_on_every_term(network: TextSegmenter):

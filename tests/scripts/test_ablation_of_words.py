@@ -41,8 +41,9 @@ def test_the_report_has_all_that_the_grid_asks_for(
     content = yaml.safe_load(GRID.read_text())
     frozen, last, *_ = content["cells"]
     small = {"pretrained": str(promptable), "image_size": 64, "text_encoder": str(sentence_encoder)}
-    short = {"phrases": None, "limit": 4, "epochs": 2, "val_interval": 2, "batch_size": 2, "device": "cpu"}
-    content["common"] |= {**small, **short, "mixed_precision": False, "phrases_per_image": 2}
+    short = {"phrases": None, "limit": 4, "epochs": 2, "val_interval": 2, "batch_size": 2}
+    content["common"] |= {**small, **short, "mixed_precision": False, "phrases_per_image": 2, "device": "cpu"}
+    content["common"]["validation_limit"] = None
     content["seeds"] = [0]
     ranks = [{**cell, "text_lora#r": rank} for rank, cell in zip((1, 2), content["cells"][2:4], strict=True)]
     both = {**content["cells"][-1], "text_lora#r": 2}
