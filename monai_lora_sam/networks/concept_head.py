@@ -97,11 +97,12 @@ class ConceptHead(nn.Module):
             self._whole += tuple(part for part in parts if f"{part}." not in _NEVER_FULL)
         for name in self._whole:
             self.detector.get_submodule(name).requires_grad_(True)
+        # The whole first: PEFT activates each new adapter alone, in all layers below the module that it is given.
+        if trains == "lora":
+            self._adapt(self.detector, "detector", self.lora, DETECTOR_TARGETS)
         if self.text["strategy"] == "lora":
             self.text["lora"] = text_lora
-            self._adapt("text", text_lora, TEXT_TARGETS)
-        if trains == "lora":
-            self._adapt("detector", self.lora, DETECTOR_TARGETS)
+            self._adapt(self.detector.text_encoder, "text", text_lora, TEXT_TARGETS)
         leave_base_out(self)
         self.train(self.training)
 
@@ -208,14 +209,18 @@ class ConceptHead(nn.Module):
                 module.lora_dropout.train(mode)
         return self
 
-    def _adapt(self, part: str, lora: Mapping[str, Any], presets: Mapping[str, str]) -> None:
+    def _adapt(
+        self, module: nn.Module, part: str, lora: Mapping[str, Any], presets: Mapping[str, str]
+    ) -> None:
+        names = concept_targets(self.detector, lora["targets"], presets, part)
+        above = "text_encoder." if part == "text" else ""
         adapter = LoraConfig(
             r=lora["r"],
             lora_alpha=lora["alpha"],
             lora_dropout=lora["dropout"],
-            target_modules=concept_targets(self.detector, lora["targets"], presets, part),
+            target_modules=[name.removeprefix(above) for name in names],
         )
-        inject_adapter_in_model(adapter, self.detector, part)
+        inject_adapter_in_model(adapter, module, part)
         for name, parameter in self.detector.named_parameters():  # PEFT freezes all else
             inside = any(name.startswith(f"{whole}.") for whole in self._whole)
             parameter.requires_grad_("lora_" in name or inside)

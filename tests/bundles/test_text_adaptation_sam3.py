@@ -53,14 +53,14 @@ def trained(options: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("words_of_sam3")
     overrides = options(
         folder,
-        epochs=16,
-        val_interval=16,
-        batch_size=4,
-        decoder="lora",
-        learning_rate=0.01,
+        epochs=20,
+        val_interval=20,
+        decoder="full",
+        learning_rate=0.003,
         average_momentum=0.3,
         augment=False,
     )
+    overrides |= {"text_lora#dropout": 0.0, "lora#dropout": 0.0}
     run_bundle(BUNDLE, FILES, overrides)
     return folder
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft.tuners.lora import LoraLayer
 
 from monai_lora_sam.adapters import read_card
 from monai_lora_sam.encoders import build_encoder
@@ -118,6 +119,22 @@ def test_each_part_trains_by_its_own_key_and_comes_back_from_disk(
     loaded = load_stage(folder, pretrained=text_sam3, mixed_precision=False)
     assert isinstance(loaded, TextSegmenter)
     assert same(answers(network), answers(loaded)) and same(answers(loaded), plain) == (not trained)
+
+
+def test_adapters_of_text_and_detector_act_together(make: Make, plain: list[torch.Tensor]):
+    network = make(text_strategy="lora", decoder="lora")
+    layers = [module for module in network.head.modules() if isinstance(module, LoraLayer)]
+    assert all(layer.active_adapters == list(layer.lora_A) for layer in layers) and len(layers) == 6 + 32
+    for part in (".text.", ".detector."):
+        for name, parameter in network.head.named_parameters():
+            if "lora_B" in name and part in name:
+                torch.nn.init.normal_(parameter)
+        moved = answers(network)
+        assert not same(moved, plain)
+        for name, parameter in network.head.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.zeros_(parameter)
+        assert same(answers(network), plain)
 
 
 def test_training_goes_on_from_a_stage(make: Make, tmp_path: Path):
