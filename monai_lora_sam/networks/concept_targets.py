@@ -45,7 +45,9 @@ def concept_targets(
     linear = [
         name
         for name, module in detector.named_modules()
-        if isinstance(module, nn.Linear) and name.startswith("text_encoder.") == (part == "text")
+        if isinstance(module, nn.Linear)
+        and name.startswith("text_encoder.") == (part == "text")
+        and not name.startswith("geometry_encoder.")  # no phrase reaches it
     ]
     if isinstance(targets, str):
         if targets not in presets:
