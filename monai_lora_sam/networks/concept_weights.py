@@ -19,8 +19,13 @@ _ENCODER = "vision_encoder."
 #: Parts that are not of the detector for single images: the tracker of videos.
 _OTHERS = ("tracker_model.", "tracker_neck.")
 #: Parts of SAM 3 besides its image encoder, by their entries in its configuration.
-_PARTS = ("text_config", "geometry_encoder_config", "detr_encoder_config", "detr_decoder_config")
-_PARTS += ("mask_decoder_config",)
+_PARTS = (
+    "text_config",
+    "geometry_encoder_config",
+    "detr_encoder_config",
+    "detr_decoder_config",
+    "mask_decoder_config",
+)
 
 
 class ConceptWeights(NamedTuple):
