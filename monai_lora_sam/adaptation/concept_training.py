@@ -88,9 +88,8 @@ class ConceptTraining(TextTraining):
             )
             for start in range(0, len(asked), step)
         ]
-        output = Sam3ImageSegmentationOutput(
-            **{name: torch.cat([part[name] for part in parts]) for name in _FIELDS}
-        )
+        joined: dict[str, Any] = {name: torch.cat([part[name] for part in parts]) for name in _FIELDS}
+        output = Sam3ImageSegmentationOutput(**joined)
         sizes = [(int(rows), int(columns)) for rows, columns in size.tolist()]
         places = [sizes[index] for index in owner.tolist()]
         masks = truth.flatten(0, 1)

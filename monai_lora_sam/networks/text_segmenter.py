@@ -104,7 +104,7 @@ class TextSegmenter(StageNetwork):
                 f"expected SAM 3's image encoder with {width} channels, found "
                 f"{stack.encoder.name!r} of family {stack.encoder.family!r} with {sorted(levels)}"
             )
-        super().__init__(stack, head, adapters, strategy, name, mixed_precision)
+        super().__init__(stack, head, tuple(adapters), strategy, name, mixed_precision)
 
     @classmethod
     def new(  # type: ignore[override]
