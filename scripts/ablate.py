@@ -7,7 +7,8 @@ The grid's file names a bundle, the keys that all cells share, and those that di
 Scores are those of the validation split; the one after the last epoch chooses nothing. Each cell is trained with each
 seed. A finished run is kept, and a killed one goes on after its last whole epoch, when the same command is given again.
 A run that fails is listed, and the others go on. --out holds table.md, runs.csv, results.json and plot.svg of the
-finished runs, up to date after each of them.
+finished runs, up to date after each of them. A grid may ask for further scores, for the norm of the gradients in each
+block after training, and for a guide to the rank of LoRA by the number of labelled images.
 
 All runs share one process: a process for each would load PyTorch and MONAI again, which takes longer than a quick run.
 Memory does not grow with their number, since a finished run is released before the next one.
@@ -65,6 +66,8 @@ def main(
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "bundle": grid.bundle,
         "score": grid.score,
+        "also": list(grid.also),
+        "rank": grid.rank,
         "grid": grid_file.name,
         "set": given,
         "threads": torch.get_num_threads(),
@@ -88,7 +91,9 @@ def main(
             bars.advance(bar)
     if json_file is not None:
         write_json(results, json_file)
-    console.print(console_table(results["results"], grid.score))
+    console.print(console_table(results["results"], grid.score, grid.also))
+    for line in results.get("rank_guide", {}).get("for", []):
+        console.print(f"Rank guide: {grid.rank} {line['rank']} for {line['images']} labelled images")
     console.print(f"Files: {out}", soft_wrap=True, markup=False, highlight=False)
     if failures:
         names = ", ".join(f"{failure['cell']} (seed {failure['seed']})" for failure in failures)

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,11 @@ from monai_lora_sam.workflows import bundle_folder
 #: Keys of a grid's file; the values say what each has to be.
 KINDS: dict[str, type] = {
     "bundle": str,
+    "files": list,
     "score": str,
+    "also": list,
+    "gradients": dict,
+    "rank": str,
     "seeds": list,
     "common": dict,
     "grid": dict,
@@ -55,12 +59,28 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """Hold a bundle, the score to compare by, the seeds and the cells."""
+    """Hold a bundle, the score to compare by, the seeds and the cells.
+
+    Attributes:
+        also: further scores of the bundle for the table.
+        gradients: blocks whose gradients are measured after training, by name, and where they are in the network.
+        files: of the bundle, laid over its `train.yaml`.
+        rank: key of the rank of LoRA that a guide is read off for; None for no guide.
+    """
 
     bundle: str
     score: str
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
+    also: tuple[str, ...] = ()
+    gradients: Mapping[str, str] = field(default_factory=dict)
+    rank: str | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def configuration(self) -> list[str]:
+        """Files that train the bundle, each laid over the ones before it."""
+        return ["train.yaml", *self.files]
 
 
 def read_grid(path: Path, given: Mapping[str, Any], quick: bool = False) -> Grid:
@@ -76,10 +96,16 @@ def read_grid(path: Path, given: Mapping[str, Any], quick: bool = False) -> Grid
     """
     content = _content(path)
     bundle, score = content["bundle"], content["score"]
-    own = own_configuration(bundle)
+    files = tuple(content.get("files", []))
+    own = own_configuration(bundle, files)
     scores = [name for kind in ("key_metric", "additional_metrics") for name in own["validate"].get(kind, {})]
     if score not in scores:
         raise ValueError(f"{path}: score: expected one of {scores}, found {score!r}")
+    also, gradients, rank = content.get("also", []), content.get("gradients", {}), content.get("rank")
+    if unknown := [name for name in also if name not in scores]:
+        raise ValueError(f"{path}: also: expected some of {scores}, found {unknown}")
+    if wrong := [name for name, place in gradients.items() if not isinstance(place, str)]:
+        raise ValueError(f"{path}: gradients: expected the place of blocks in the network, found {wrong}")
     seeds = content.get("seeds", [0])
     if not seeds or any(type(seed) is not int for seed in seeds) or len(set(seeds)) < len(seeds):
         raise ValueError(f"{path}: seeds: expected different whole numbers, found {seeds}")
@@ -104,19 +130,28 @@ def read_grid(path: Path, given: Mapping[str, Any], quick: bool = False) -> Grid
     folders = [cell.folder for cell in cells]
     if twice := sorted({folder for folder in folders if folders.count(folder) > 1 or not folder}):
         raise ValueError(f"{path}: expected cells of different names, found {twice} more than once")
-    return Grid(bundle, score, tuple(seeds[:1] if quick else seeds), tuple(cells))
+    if rank is not None and not any(rank in cell.keys for cell in cells):
+        raise ValueError(f"{path}: rank: expected a key that cells have, found {rank!r}")
+    seeds = tuple(seeds[:1] if quick else seeds)
+    return Grid(bundle, score, seeds, tuple(cells), tuple(also), gradients, rank, files)
 
 
-def own_configuration(bundle: str) -> dict[str, Any]:
-    """Return the configuration that trains a bundle.
+def own_configuration(bundle: str, files: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the configuration that trains a bundle, with further files of the bundle laid over it.
 
     Raises:
-        ValueError: no such bundle, or one that is not trained.
+        ValueError: no such bundle or file, or a bundle that is not trained.
     """
-    path = bundle_folder(bundle) / "configs" / "train.yaml"
-    if not path.is_file():
+    folder = bundle_folder(bundle) / "configs"
+    if not (folder / "train.yaml").is_file():
         raise ValueError(f"bundle: expected one that is trained, found {bundle!r}")
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    own: dict[str, Any] = {}
+    for file in ("train.yaml", *files):
+        known = sorted(path.name for path in folder.glob("*.yaml"))
+        if file not in known:
+            raise ValueError(f"files: expected some of {known}, found {file!r}")
+        own |= yaml.safe_load((folder / file).read_text(encoding="utf-8"))
+    return own
 
 
 def parse_settings(given: Iterable[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ablation_gradients import gradient_norms
 from ablation_grid import Cell, Grid, own_configuration
 from monai.utils import set_determinism
 
@@ -37,7 +38,7 @@ class AblationRun:
     def __init__(self, grid: Grid, cell: Cell, seed: int, out: Path, quick: bool = False) -> None:
         self.grid, self.cell, self.seed = grid, cell, seed
         self.folder = out / cell.folder / f"seed_{seed}"
-        own = own_configuration(grid.bundle)
+        own = own_configuration(grid.bundle, grid.files)
         shared = {"show_progress": False, "feature_cache_dir": str(out / "feature_cache")}
         self.trainings: list[dict[str, Any]] = []
         for number, settings in enumerate(cell.phases, start=1):
@@ -97,7 +98,7 @@ class AblationRun:
         result = []
         for number, training in enumerate(self.trainings):
             try:
-                found = bundle_settings(self.grid.bundle, overrides=training)
+                found = bundle_settings(self.grid.bundle, self.grid.configuration, training)
             except ValueError as error:
                 raise ValueError(f"{self.cell.name}: {error}") from error
             settings = {**found["fixed"], **{key: found["free"][key] for key in LENGTH}}
@@ -114,9 +115,13 @@ class AblationRun:
     def _train(self, training: Mapping[str, Any]) -> dict[str, Any]:
         gc.collect()  # networks and images of the run before, which refer to each other
         try:
-            workflow = run_bundle(self.grid.bundle, overrides=training)
+            workflow = run_bundle(self.grid.bundle, self.grid.configuration, training)
         finally:
             set_determinism(None)
+        gradients = {}
+        if self.grid.gradients:
+            trainer = workflow.parser.get_parsed_content("train#trainer")
+            gradients = {"gradients": gradient_norms(trainer, self.grid.gradients, self.seed)}
         groups = workflow.parser.get_parsed_content("optimizer").param_groups
         trained = [p for group in groups for p in group["params"] if p.requires_grad]
         folder = Path(training["output_dir"])
@@ -130,7 +135,14 @@ class AblationRun:
             "seconds": round(sum(line["seconds"] for line in history), 1),
             "cpu_seconds": round(sum(line["cpu_seconds"] for line in history), 1),
             "bytes": sum(file.stat().st_size for file in (folder / "last").iterdir()),
+            "training_images": training_images(workflow) if self.grid.rank else None,
+            **gradients,
         }
+
+
+def training_images(workflow: Any) -> int:
+    """Return the number of images that a bundle trained on."""
+    return len(workflow.parser.get_parsed_content("data#training"))
 
 
 def _places(phases: list[dict[str, Any]]) -> dict[str, Any]:

@@ -370,3 +370,56 @@ def xa_dataset(pixels: np.ndarray) -> FileDataset:
     dataset.PixelData = pixels.tobytes() + b"\x00" * (pixels.nbytes % 2)
     dataset["PixelData"].VR = "OB" if dataset.BitsAllocated == 8 else "OW"
     return dataset
+
+
+@pytest.fixture(scope="session")
+def text_sam3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a miniature of SAM 3 for 112 pixels in transformers' form, with a tokenizer of whole words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers.models.sam3.configuration_sam3 import Sam3Config
+    from transformers.models.sam3.modeling_sam3 import Sam3Model
+
+    folder = tmp_path_factory.mktemp("sam3")
+    small = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32}
+    config = Sam3Config(
+        vision_config={
+            "fpn_hidden_size": 32,
+            "backbone_config": {
+                "model_type": "sam3_vit_model",
+                **small,
+                "num_hidden_layers": 2,
+                "image_size": 112,
+                "pretrain_image_size": 56,
+                "window_size": 4,
+                "global_attn_indexes": [1],
+            },
+        },
+        text_config={
+            "model_type": "clip_text_model",
+            "vocab_size": 64,
+            **small,
+            "projection_dim": 16,
+            "num_hidden_layers": 2,
+            "max_position_embeddings": 12,
+            "eos_token_id": 1,
+            "pad_token_id": 0,
+        },
+        geometry_encoder_config={**small, "num_layers": 1, "roi_size": 3},
+        detr_encoder_config={**small, "num_layers": 1},
+        detr_decoder_config={**small, "num_layers": 2, "num_queries": 8},
+        mask_decoder_config={"hidden_size": 32, "num_attention_heads": 2},
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Sam3Model(config)
+        for parameter in model.parameters():  # transformers starts at almost equal answers for all words
+            if parameter.ndim > 1:
+                torch.nn.init.normal_(parameter, std=0.2)
+        model.save_pretrained(folder)
+    words = ["<pad>", "<end>", "<unknown>", "visual", "left", "kidney", "spleen", "liver", "vessel"]
+    tokenizer = Tokenizer(
+        models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="<unknown>")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder

@@ -2,6 +2,7 @@
 
 from monai_lora_sam.adaptation.checking import DataFacts, check_data
 from monai_lora_sam.adaptation.comparison import COMPARED_MODES, compare, score
+from monai_lora_sam.adaptation.concept_training import ConceptAnswers, ConceptTraining
 from monai_lora_sam.adaptation.object_classes import LoadObjectClassesd
 from monai_lora_sam.adaptation.plan import Plan, make_plan
 from monai_lora_sam.adaptation.prompted_training import (
@@ -20,6 +21,8 @@ __all__ = [
     "Adaptation",
     "AdaptationData",
     "AdaptationRequest",
+    "ConceptAnswers",
+    "ConceptTraining",
     "DataFacts",
     "LoadObjectClassesd",
     "Plan",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from monai_lora_sam.adaptation.prompted_training import PromptedTraining
-from monai_lora_sam.networks import ImageEmbedding, TextPromptedSegmenter
+from monai_lora_sam.networks import ImageEmbedding, TextPromptedSegmenter, TextSegmenter
 
 
 class TextAnswers(NamedTuple):
@@ -55,23 +55,23 @@ class TextTraining(PromptedTraining):
         >>> TextLoss()(**training(**batch)._asdict())  # doctest: +SKIP
     """
 
-    network: TextPromptedSegmenter
+    network: Any
     ids: Tensor
     mask: Tensor
 
     def __init__(
         self,
-        network: TextPromptedSegmenter,
+        network: TextPromptedSegmenter | TextSegmenter,
         vocabulary: Sequence[str],
         weights: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(network, rounds=0)
+        super().__init__(network, rounds=0)  # type: ignore[arg-type]
         self.vocabulary = list(vocabulary)
         if weights is not None and len(weights) != len(vocabulary):
             raise ValueError(
                 f"weights: expected {len(vocabulary)}, one for each phrase, found {len(weights)}"
             )
-        ids, mask = network.head.text_encoder.tokenise(self.vocabulary, limit=None)
+        ids, mask = network.tokenise(self.vocabulary, limit=None)
         self.register_buffer("ids", ids, persistent=False)
         self.register_buffer("mask", mask, persistent=False)
         self.weights = None if weights is None else torch.tensor(weights)

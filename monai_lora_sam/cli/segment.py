@@ -17,12 +17,13 @@ from monai_lora_sam.cli.console import console, one_line_errors
 from monai_lora_sam.files import check_output_folder, printable
 
 if TYPE_CHECKING:
-    from monai_lora_sam.networks import AdaptedSegmenter, PromptableSegmenter, StageNetwork
+    from monai_lora_sam.networks import AdaptedSegmenter, PromptableSegmenter, StageNetwork, TextSegmenter
     from monai_lora_sam.prompting import ObjectPrompt, SegmentedObject
 
-    Load = Callable[[], PromptableSegmenter]
+    Prompted = PromptableSegmenter | TextSegmenter
+    Load = Callable[[], Prompted]
     Find = Callable[[], tuple[AdaptedSegmenter, list[str]]]
-    Result = tuple[PromptableSegmenter, list[SegmentedObject], list[Path]]
+    Result = tuple[Prompted, list[SegmentedObject], list[Path]]
 
 EPILOG = (
     "Examples:\n\n"
@@ -154,7 +155,7 @@ def segment(
     console.print(", ".join(escape(printable(file)) for file in files), soft_wrap=True, highlight=False)
 
 
-def _note_untrained(network: PromptableSegmenter, objects: list[ObjectPrompt]) -> None:
+def _note_untrained(network: Prompted, objects: list[ObjectPrompt]) -> None:
     """Say that a network was never trained with a kind of prompt that is given."""
     given = {kind for one in objects for kind in one.tensors() if kind != "point_labels"}
     given |= {"phrases"} if any(one.text is not None for one in objects) else set()

@@ -10,6 +10,7 @@ from monai_lora_sam.encoders.limits import build_checked
 from monai_lora_sam.encoders.pretrained import load_encoder, save_encoder
 from monai_lora_sam.encoders.quantise import dequantise_encoder
 from monai_lora_sam.encoders.registry import ENCODERS, CheckpointForm, EncoderEntry
+from monai_lora_sam.encoders.sam3_original import original_sam3_prefix, original_sam3_tensors
 
 __all__ = [
     "ENCODERS",
@@ -25,6 +26,8 @@ __all__ = [
     "fused_attention",
     "load_encoder",
     "open_checkpoint",
+    "original_sam3_prefix",
+    "original_sam3_tensors",
     "save_encoder",
     "weights_fingerprint",
     "weights_source",

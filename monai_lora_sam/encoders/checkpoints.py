@@ -160,7 +160,9 @@ def _open_torch(path: Path) -> Checkpoint:
     tensors = _largest_state_dict(content)
     if not tensors:
         raise ValueError(f"{path}: expected a state dict (names to tensors), found {type(content).__name__}.")
-    return Checkpoint(path, list(tensors), lambda names: {name: tensors[name] for name in names}, None)
+    config = path.with_name("config.json")
+    found = read_json(config) if config.is_file() else None
+    return Checkpoint(path, list(tensors), lambda names: {name: tensors[name] for name in names}, found)
 
 
 def _check_expansion(path: Path) -> None:

@@ -36,10 +36,12 @@ def read_tensors(checkpoint: Checkpoint, name: str) -> dict[str, Tensor]:
         raise ValueError(f"{checkpoint.source}: {_mismatch(checkpoint, name, entry, len(found))}")
     form, prefix = found[0]
     names = [key for key in checkpoint.names if key.startswith(prefix)]
-    renamed = (
-        (form.rename(key.removeprefix(prefix)), tensor) for key, tensor in checkpoint.read(names).items()
-    )
-    return {key: tensor for key, tensor in renamed if key is not None}
+    tensors: dict[str, Tensor] = {}
+    for key, tensor in checkpoint.read(names).items():
+        renamed = form.rename(key.removeprefix(prefix))
+        if renamed is not None:
+            tensors |= form.split(renamed, tensor)
+    return tensors
 
 
 def fill_tensors(checkpoint: Checkpoint, name: str, config: Any) -> dict[str, Tensor]:

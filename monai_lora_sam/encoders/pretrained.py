@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from monai_lora_sam.encoders.base import ImageEncoder
-from monai_lora_sam.encoders.checkpoints import CONFIG_SEAL, WEIGHTS, Checkpoint, open_checkpoint
+from monai_lora_sam.encoders.checkpoints import (
+    CONFIG_SEAL,
+    TORCH_SUFFIXES,
+    WEIGHTS,
+    Checkpoint,
+    open_checkpoint,
+)
 from monai_lora_sam.encoders.conversion import fill_tensors, read_tensors
 from monai_lora_sam.encoders.limits import check_sizes
 from monai_lora_sam.encoders.quantise import (
@@ -36,9 +43,9 @@ def load_encoder(name: str, source: str | Path, image_size: int | None = None) -
     """Build the encoder that a checkpoint holds, in float32, or in 4 bits as :func:`save_encoder` wrote it.
 
     The encoder's entry says which forms of checkpoint hold it. SAM 3 and SAM: whole-model, video and vision-only
-    checkpoints of transformers, and Meta's original ``sam_vit_{b,l,h}.pth`` with its fine-tuned relatives such
-    as MedSAM. Weights of ``mini`` from ImageNet have no neck: it gets random ones, always the same. No random number
-    is drawn from torch's global generator.
+    checkpoints of transformers, Meta's original ``sam_vit_{b,l,h}.pth`` with its fine-tuned relatives such
+    as MedSAM, and Meta's ``sam3.pt``. Weights of ``mini`` from ImageNet have no neck: it gets random ones, always the
+    same. No random number is drawn from torch's global generator.
 
     Args:
         name: of the encoder, see :func:`build_encoder`.
@@ -53,6 +60,11 @@ def load_encoder(name: str, source: str | Path, image_size: int | None = None) -
     """
     entry: EncoderEntry = ENCODERS.load(name)
     checkpoint = open_checkpoint(source)
+    if checkpoint.source.suffix in TORCH_SUFFIXES and _kind(checkpoint.config) not in (
+        entry.model_types or ()
+    ):
+        # Unlike safetensors, such a file is not written with a configuration: what lies beside it may be another's.
+        checkpoint = replace(checkpoint, config=None)
     tensors = read_tensors(checkpoint, name)
     check_sizes(checkpoint.config or {}, checkpoint.source)
     config = _config(name, entry, checkpoint, tensors)
@@ -83,10 +95,15 @@ def _build_on_meta(
         raise ValueError(f"{checkpoint.source}: expected a configuration of {name!r}: {error}") from error
 
 
+def _kind(config: Mapping[str, Any] | None) -> str:
+    """Return the kind of network that a ``config.json`` is of."""
+    return str((config or {}).get("model_type", (config or {}).get("architecture")))
+
+
 def _config(name: str, entry: EncoderEntry, checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> Any:
     config = default = entry.config()
     if checkpoint.config is not None and entry.model_types:
-        kind = str(checkpoint.config.get("model_type", checkpoint.config.get("architecture")))
+        kind = _kind(checkpoint.config)
         if kind not in entry.model_types:
             raise ValueError(
                 f"{checkpoint.source}: config.json: expected a model_type of {', '.join(entry.model_types)}, "

@@ -21,6 +21,11 @@ def same_name(name: str) -> str:
     return name
 
 
+def same_tensor(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    """Return a tensor unchanged, by its name."""
+    return {name: tensor}
+
+
 @dataclass(frozen=True)
 class CheckpointForm:
     """Tell a form of checkpoint, and the encoder's names for its tensors.
@@ -32,11 +37,14 @@ class CheckpointForm:
             encoder has no such tensor.
         fill: makes the tensors that this form lacks, under the encoder's names, from the encoder's configuration;
             always the same ones, so that the encoder's fingerprint is too. None where the form has them all.
+        split: turns a renamed tensor into those that the encoder has for it, such as query, key and value that the form
+            stores as one.
     """
 
     mark: str
     rename: Callable[[str], str | None] = same_name
     fill: Callable[[Any], Mapping[str, Tensor]] | None = None
+    split: Callable[[str, Tensor], Mapping[str, Tensor]] = same_tensor
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from transformers.models.sam3.modeling_sam3 import Sam3VisionModel, Sam3ViTRotar
 from monai_lora_sam.encoders import attention
 from monai_lora_sam.encoders.base import ImageEncoder
 from monai_lora_sam.encoders.registry import CheckpointForm, EncoderEntry
+from monai_lora_sam.encoders.sam3_original import ORIGINAL_SAM3
 
 _TINY_ASSETS = Path(__file__).resolve().parents[1] / "assets" / "tiny"
 _QUERY, _KEY, _VALUE, _OUTPUT = (f"attention.{name}_proj" for name in "qkvo")
@@ -178,7 +179,10 @@ _entry = partial(
     },
     # Before the names stands nothing (vision only), `vision_encoder.` (whole model) or
     # `detector_model.vision_encoder.` (video model).
-    forms=(CheckpointForm(r"(?P<prefix>(.*\.)?)backbone\.embeddings\.patch_embeddings\.projection\.weight"),),
+    forms=(
+        CheckpointForm(r"(?P<prefix>(.*\.)?)backbone\.embeddings\.patch_embeddings\.projection\.weight"),
+        ORIGINAL_SAM3,
+    ),
     model_types={
         "sam3": _whole_config,
         "sam3_video": lambda raw: _whole_config(raw.get("detector_config", {})),

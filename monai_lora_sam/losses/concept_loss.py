@@ -47,6 +47,7 @@ class ConceptLoss(nn.Module):
 
     Shapes:
         output: SAM 3's, of P phrases. masks: for each phrase (K, H, W), 0 and 1, its K instances; K is 0 if absent.
+        weight: (P,), of the phrases, equal ones if None.
         Returns the terms by name, each weighted, and their sum under ``loss``.
 
     Raises:
@@ -63,7 +64,9 @@ class ConceptLoss(nn.Module):
             raise ValueError(f"weights: expected some of {list(WEIGHTS)}, found {unknown}")
         self.weights = {**WEIGHTS, **(weights or {})}
 
-    def forward(self, output: Any, masks: Sequence[Tensor]) -> dict[str, Tensor]:
+    def forward(
+        self, output: Any, masks: Sequence[Tensor], weight: Tensor | None = None
+    ) -> dict[str, Tensor]:
         count = len(output.pred_logits)
         if len(masks) != count:
             raise ValueError(f"masks: expected those of {count} phrases, found {len(masks)}")
@@ -73,11 +76,12 @@ class ConceptLoss(nn.Module):
             WEIGHTS, 0 * output.pred_masks.sum() + 0 * output.pred_boxes.sum()
         )
         sums["presence_loss"] = functional.binary_cross_entropy_with_logits(
-            output.presence_logits.reshape(count).float(), present
+            output.presence_logits.reshape(count).float(), present, weight=weight
         )
+        share = torch.ones_like(present) if weight is None else weight
         for row in shown:
             for name, value in self._of_phrase(output, row, masks[row].to(present.device).float()).items():
-                sums[name] = sums[name] + value / len(shown)
+                sums[name] = sums[name] + value * share[row] / share[shown].sum()
         terms = {name: self.weights[name] * value for name, value in sums.items()}
         return {**terms, "loss": sum(terms.values())}  # type: ignore[dict-item]
 

@@ -2,8 +2,9 @@
 
 from monai_lora_sam.networks.adapted_segmenter import SEGMENTATION, AdaptedSegmenter, build_segmenter
 from monai_lora_sam.networks.averaged_network import averaged_network
-from monai_lora_sam.networks.build_text_segmenter import build_text_segmenter, new_detector
+from monai_lora_sam.networks.build_text_segmenter import build_text_segmenter
 from monai_lora_sam.networks.check_prompts import check_prompts
+from monai_lora_sam.networks.concept_head import ConceptHead, new_detector
 from monai_lora_sam.networks.device import choose_device
 from monai_lora_sam.networks.feature_identity import feature_identity
 from monai_lora_sam.networks.heads import HEADS, HeadEntry, build_head, head_card
@@ -23,17 +24,24 @@ from monai_lora_sam.networks.stage_network import StageNetwork
 from monai_lora_sam.networks.text_encoder import TextEncoder
 from monai_lora_sam.networks.text_head import TextPromptHead
 from monai_lora_sam.networks.text_prompted_segmenter import TEXT, TextPromptedSegmenter
-from monai_lora_sam.networks.text_segmenter import ConceptEmbedding, PhraseInstances, TextSegmenter
+from monai_lora_sam.networks.text_segmenter import (
+    CONCEPTS,
+    ConceptEmbedding,
+    PhraseInstances,
+    TextSegmenter,
+)
 from monai_lora_sam.networks.trainable_state import TrainableState
 from monai_lora_sam.networks.unet_head import UNET, UNetHead
 
 __all__ = [
+    "CONCEPTS",
     "HEADS",
     "LEVEL_DEVIATION",
     "PROMPTS",
     "SEGMENTATION",
     "AdaptedSegmenter",
     "ConceptEmbedding",
+    "ConceptHead",
     "ConvBlock",
     "DecoderSource",
     "HeadEntry",

@@ -15,6 +15,7 @@ from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncode
 
 from monai_lora_sam.adapters import tensors_fingerprint
 from monai_lora_sam.encoders import Checkpoint
+from monai_lora_sam.networks.own_state import leave_base_out
 from monai_lora_sam.networks.prompt_weights import open_prompt_weights
 
 #: Channels of the embedding that SAM's decoder reads.
@@ -110,8 +111,7 @@ class PromptHead(nn.Module):
             inject_adapter_in_model(adapter, self.mask_decoder, "decoder")
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(trains == "full" or "lora_" in name)
-        self.register_state_dict_post_hook(_without_base)
-        self.register_load_state_dict_post_hook(_base_is_not_missing)
+        leave_base_out(self)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -249,18 +249,6 @@ class PromptHead(nn.Module):
             for name, tensor in named
             if name.startswith(("prompt_encoder.", "mask_decoder.")) and "lora_" not in name
         }
-
-
-def _without_base(head: PromptHead, state: dict[str, Any], prefix: str, _: Any) -> None:
-    """Leave the weights out of a head's state that are the base's."""
-    for name in [name for name in state if name.startswith(prefix)]:
-        if not head.is_own(name.removeprefix(prefix)):
-            del state[name]
-
-
-def _base_is_not_missing(head: PromptHead, incompatible: Any) -> None:
-    """Take a state without the base's weights for a whole one."""
-    incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if head.is_own(name)]
 
 
 def original_to_transformers(name: str) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from monai_lora_sam.adapters import AdapterStack
 from monai_lora_sam.networks.check_prompts import check_prompts
 from monai_lora_sam.networks.heads import HeadEntry
+from monai_lora_sam.networks.phrases import MOST_PHRASES
 from monai_lora_sam.networks.promptable_segmenter import ImageEmbedding, PromptableSegmenter, PromptedMasks
 from monai_lora_sam.networks.stage_network import StageNetwork
 from monai_lora_sam.networks.text_head import TextPromptHead
@@ -90,13 +91,17 @@ class TextPromptedSegmenter(PromptableSegmenter):
         made.head.text_encoder.load_base(overwrite=True)
         return made
 
+    def tokenise(self, phrases: Sequence[str], limit: int | None = MOST_PHRASES) -> tuple[Tensor, Tensor]:
+        """Return token ids and mask, both (N, T); see :meth:`TextEncoder.tokenise`."""
+        return self.head.text_encoder.tokenise(phrases, limit)
+
     def encode_phrases(self, phrases: Sequence[str]) -> Tensor:
         """Return the sentence embeddings (N, width) of phrases.
 
         Raises:
             ValueError: a phrase that the encoder cannot read; see :meth:`TextEncoder.tokenise`.
         """
-        return self.head.text_encoder(*self.head.text_encoder.tokenise(phrases))
+        return self.head.text_encoder(*self.tokenise(phrases))
 
     def decode(
         self,

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from monai.utils import convert_to_tensor
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.models.sam3.modeling_sam3 import (
-    Sam3ImageSegmentationOutput,
-    Sam3Model,
-    Sam3VisionEncoderOutput,
-)
+from transformers.models.sam3.modeling_sam3 import Sam3ImageSegmentationOutput, Sam3VisionEncoderOutput
 
-from monai_lora_sam.adapters import AdapterStack
-from monai_lora_sam.networks.mixed_precision import autocast
-from monai_lora_sam.networks.phrases import check_phrases
+from monai_lora_sam.adapters import AdapterStack, apply_strategy
+from monai_lora_sam.encoders import weights_source
+from monai_lora_sam.networks.concept_head import ConceptHead
+from monai_lora_sam.networks.concept_weights import open_concept_weights
+from monai_lora_sam.networks.heads import HeadEntry
+from monai_lora_sam.networks.phrases import MOST_PHRASES
+from monai_lora_sam.networks.stage_network import StageNetwork
 
 #: Phrases that the detector answers at once, so that memory stays flat in their number.
 PHRASES_AT_ONCE = 2
@@ -61,7 +61,7 @@ class PhraseInstances(NamedTuple):
     semantic: Tensor
 
 
-class TextSegmenter(nn.Module):
+class TextSegmenter(StageNetwork):
     """Find every instance of a concept by words, by boxes around examples, or by both (Carion et al., 2025).
 
     The image encoder with its adapters is that of other stages: with its adapters off it gives their features bit for
@@ -71,10 +71,9 @@ class TextSegmenter(nn.Module):
 
     Args:
         stack: SAM 3's image encoder with adapters.
-        detector: transformers' model; its own image encoder is taken away.
-        tokenizer: CLIP's, as in `tokenizer.json`.
+        head: the rest of SAM 3, with its weights and vocabulary.
         adapters: names of the image encoder's adapters that are summed; none for the bare encoder.
-        mixed_precision: run the image encoder in bfloat16 autocast.
+        strategy, name, mixed_precision: see :class:`StageNetwork`; the head runs in float32.
 
     Shapes:
         image: (B, 3, H, W), normalised for the encoder.
@@ -86,30 +85,81 @@ class TextSegmenter(nn.Module):
         (tensor([0.93]), torch.Size([1, 512, 512]))
     """
 
+    head: ConceptHead
+    head_reads_image = False
+
     def __init__(
         self,
         stack: AdapterStack,
-        detector: Sam3Model,
-        tokenizer: Tokenizer,
+        head: ConceptHead,
         adapters: Sequence[str] = (),
+        strategy: str = "frozen",
+        name: str = "words",
         mixed_precision: bool = True,
     ) -> None:
-        super().__init__()
-        parts: Any = detector.config
-        levels, width = set(stack.encoder.channels), parts.detr_encoder_config.hidden_size
+        config = head.network_config
+        levels, width = set(stack.encoder.channels), config["detr_encoder_config"]["hidden_size"]
         if stack.encoder.family != "sam3" or levels != {width}:
             raise ValueError(
                 f"expected SAM 3's image encoder with {width} channels, found "
                 f"{stack.encoder.name!r} of family {stack.encoder.family!r} with {sorted(levels)}"
             )
-        if hasattr(detector, "vision_encoder"):
-            del detector.vision_encoder
-        self.stack, self.detector = stack, detector.requires_grad_(False)
-        self.adapters, self.mixed_precision = tuple(adapters), mixed_precision
-        self.longest: int = parts.text_config.max_position_embeddings
-        self._tokenizer = tokenizer
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
+        super().__init__(stack, head, tuple(adapters), strategy, name, mixed_precision)
+
+    @classmethod
+    def new(  # type: ignore[override]
+        cls,
+        stack: AdapterStack,
+        head: type[ConceptHead],
+        reads: Mapping[str, StageNetwork],
+        *,
+        name: str = "words",
+        strategy: str = "frozen",
+        last_n: int = 2,
+        lora: dict[str, Any] | None = None,
+        mixed_precision: bool = True,
+        pretrained: bool | str | Path = True,
+        decoder: str = "frozen",
+        decoder_lora: dict[str, Any] | None = None,
+        text_strategy: str = "lora",
+        text_last_n: int = 3,
+        text_lora: dict[str, Any] | None = None,
+    ) -> TextSegmenter:
+        """Put SAM 3's detector on a stack.
+
+        Args:
+            stack, head, reads, name, strategy, last_n, lora, mixed_precision: see
+                :func:`monai_lora_sam.networks.build_segmenter`; of the image encoder.
+            pretrained: where SAM 3's weights are; True for its own.
+            decoder, decoder_lora: what of the detector trains; ``trains`` and ``lora`` of :class:`ConceptHead`.
+            text_strategy, text_last_n, text_lora: ``text`` of :class:`ConceptHead`.
+        """
+        if pretrained is False:
+            raise ValueError("pretrained: expected weights of SAM 3, which bring its vocabulary, found False")
+        read = open_concept_weights(weights_source(stack.encoder.name, pretrained))
+        text = {"strategy": text_strategy, "last_n": text_last_n, "lora": text_lora}
+        made = head(read.config, decoder, decoder_lora, text)
+        made.take(read, overwrite=True)
+        parents = tuple(stack.active)
+        apply_strategy(stack, strategy, name, last_n=last_n, **(lora or {}))
+        adapters = (*parents, name) if strategy == "lora" else parents
+        return cls(stack, made, adapters, strategy, name, mixed_precision)
+
+    @classmethod
+    def join(  # type: ignore[override]
+        cls, stack: AdapterStack, head: nn.Module, reads: Mapping[str, StageNetwork], **arguments: Any
+    ) -> TextSegmenter:
+        """Put a trained head back on the stack that it was trained on."""
+        return cls(stack, head, **arguments)  # type: ignore[arg-type]
+
+    @property
+    def detector(self) -> Any:
+        """Transformers' model, without its image encoder."""
+        return self.head.detector
+
+    @property
+    def read_settings(self) -> dict[str, str]:
+        return {"reads": "pyramid of a square", "side": str(self.stack.encoder.image_size)}
 
     def encode(self, image: Tensor) -> ConceptEmbedding:
         """Compute the features of images once, for any number of phrases."""
@@ -118,32 +168,27 @@ class TextSegmenter(nn.Module):
             raise ValueError(
                 f"image: expected finite intensities (B, 3, H, W), found {tuple(image.shape)} or NaN"
             )
+        return ConceptEmbedding(self.read(image), (image.shape[-2], image.shape[-1]))
+
+    def read(self, image: Tensor, **conditions: Tensor | None) -> list[Tensor]:
+        """Return the encoder's pyramid for images that are scaled into its square."""
+        return self.embed(self.prepare(image))
+
+    def embed(self, square: Tensor) -> list[Tensor]:
+        """Return the encoder's pyramid for what :meth:`prepare` returned."""
+        with self._active(), self.autocast(square.device):
+            return [level.float() for level in self.stack(square)]
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """Scale images into the encoder's square, whatever their shape, as in SAM 3's training."""
         side = self.stack.encoder.image_size
-        square = image
-        if tuple(image.shape[-2:]) != (side, side):
-            square = functional.interpolate(image.float(), (side, side), mode="bilinear", antialias=True)
-        with self._active(), autocast(image.device, self.mixed_precision):
-            levels = [level.float() for level in self.stack(square)]
-        return ConceptEmbedding(levels, (image.shape[-2], image.shape[-1]))
+        if tuple(image.shape[-2:]) == (side, side):
+            return image
+        return functional.interpolate(image.float(), (side, side), mode="bilinear", antialias=True)
 
-    def tokenise(self, phrases: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Return token ids and mask, both (N, longest), of phrases that :func:`check_phrases` lets pass.
-
-        Raises:
-            ValueError: a phrase that is empty, in another script, or longer than the encoder takes.
-        """
-        coded = self._tokenizer.encode_batch(check_phrases(phrases))
-        ids = torch.zeros(len(coded), self.longest, dtype=torch.long, device=self.detector.device)
-        mask = torch.zeros_like(ids)
-        for row, (phrase, code) in enumerate(zip(phrases, coded, strict=True)):
-            if len(code.ids) > self.longest:
-                raise ValueError(
-                    f"phrase {phrase!r:.60}…: expected up to {self.longest} tokens, as the encoder takes, found "
-                    f"{len(code.ids)}"
-                )
-            ids[row, : len(code.ids)] = torch.tensor(code.ids)
-            mask[row, : len(code.ids)] = 1
-        return ids, mask
+    def tokenise(self, phrases: Sequence[str], limit: int | None = MOST_PHRASES) -> tuple[Tensor, Tensor]:
+        """Return token ids and mask, both (N, longest); see :meth:`ConceptHead.tokenise`."""
+        return self.head.tokenise(phrases, limit)
 
     def answer(
         self,
@@ -268,3 +313,7 @@ def _instances(
     whole = functional.interpolate(output.semantic_seg[row, None].float(), size, mode="bilinear")[0, 0] > 0  # type: ignore[index]
     boxes = output.pred_boxes[row, kept] * scores.new_tensor([width, height, width, height])  # type: ignore[index]
     return PhraseInstances(phrase, float(presence), scores[kept], boxes, large, whole & (presence >= 0.5))
+
+
+#: The entry of SAM 3's detector.
+CONCEPTS = HeadEntry(ConceptHead, TextSegmenter)

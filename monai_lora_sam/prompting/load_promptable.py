@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import overload
 
 import torch
 
 from monai_lora_sam.adapters import SavedAdapter, open_adapter
-from monai_lora_sam.networks import PromptableSegmenter, build_promptable, choose_device
+from monai_lora_sam.networks import PromptableSegmenter, TextSegmenter, build_promptable, choose_device
 from monai_lora_sam.stages import find_stage, load_stage
 
 DEFAULT_ENCODER = "medsam_lite"
+
+
+@overload
+def load_promptable(
+    encoder: str | None = None,
+    weights: str | Path | None = None,
+    image_size: int | None = None,
+    adapter: None = None,
+    device: str | torch.device | None = None,
+) -> PromptableSegmenter: ...
+
+
+@overload
+def load_promptable(
+    encoder: str | None = None,
+    weights: str | Path | None = None,
+    image_size: int | None = None,
+    adapter: str | Path | None = None,
+    device: str | torch.device | None = None,
+) -> PromptableSegmenter | TextSegmenter: ...
 
 
 def load_promptable(
@@ -19,14 +40,15 @@ def load_promptable(
     image_size: int | None = None,
     adapter: str | Path | None = None,
     device: str | torch.device | None = None,
-) -> PromptableSegmenter:
+) -> PromptableSegmenter | TextSegmenter:
     """Load encoder, prompt encoder and mask decoder, and an adapter on them.
 
     Args:
         encoder: its name; by default the adapter's own, or LiteMedSAM.
         weights: file, folder or Hugging Face id of the weights; by default the encoder's own.
         image_size: side in pixels of the square that images are scaled into; by default that of the weights.
-        adapter: folder of an adapter or of a stage with a prompt head, or the name of an installed one.
+        adapter: folder of an adapter or of a stage with a prompt head, or the name of an installed one; that of SAM 3
+            by its own words gives a :class:`TextSegmenter`.
         device: by default CUDA if there is one, else the CPU.
 
     Returns:
@@ -53,7 +75,7 @@ def load_promptable(
         network.adapters = (network.stack.load(saved),)
         return network.to(place).eval()
     stage = load_stage(saved.folder, pretrained=pretrained)
-    if not isinstance(stage, PromptableSegmenter):
+    if not isinstance(stage, PromptableSegmenter | TextSegmenter):
         raise ValueError(
             f"{saved.folder}: expected a stage that is prompted, found a head of type {head.get('type')!r}, which "
             "needs no prompt: see `monai-lora-sam run` and `monai-lora-sam segment` without one"

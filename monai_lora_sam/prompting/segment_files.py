@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monai_lora_sam.images import is_image_name, read_colour_image
-from monai_lora_sam.networks import AdaptedSegmenter, PromptableSegmenter
+from monai_lora_sam.networks import AdaptedSegmenter, PromptableSegmenter, TextSegmenter
 from monai_lora_sam.prompting.find_objects import find_objects
 from monai_lora_sam.prompting.object_prompt import ObjectPrompt
 from monai_lora_sam.prompting.segment_image import segment_image
@@ -14,7 +14,7 @@ from monai_lora_sam.prompting.write_objects import write_objects
 
 
 def segment_files(
-    network: PromptableSegmenter | AdaptedSegmenter,
+    network: PromptableSegmenter | TextSegmenter | AdaptedSegmenter,
     source: str | Path,
     prompts: Sequence[ObjectPrompt] | None,
     out: str | Path,

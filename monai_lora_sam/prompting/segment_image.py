@@ -14,6 +14,7 @@ from monai_lora_sam.networks import (
     PromptableSegmenter,
     PromptedMasks,
     TextPromptedSegmenter,
+    TextSegmenter,
 )
 from monai_lora_sam.prompting.object_prompt import ObjectPrompt
 from monai_lora_sam.transforms import NormalizeForEncoderd
@@ -49,13 +50,18 @@ def encode_pixels(network: PromptableSegmenter, pixels: np.ndarray) -> ImageEmbe
     Raises:
         ValueError: pixels of another shape, or that are not finite.
     """
+    with torch.inference_mode():
+        return network.encode(_normalised(network, pixels))
+
+
+def _normalised(network: PromptableSegmenter | TextSegmenter, pixels: np.ndarray) -> Tensor:
+    """Return pixels as an image (1, 3, H, W), normalised for the encoder and on its device."""
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ValueError(f"expected pixels (H, W, 3), found the shape {pixels.shape}")
     device = next(network.parameters()).device
     image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32))
     normalize = NormalizeForEncoderd("image", network.stack.encoder)
-    with torch.inference_mode():
-        return network.encode(normalize({"image": image})["image"][None].to(device))
+    return normalize({"image": image})["image"][None].to(device)
 
 
 def answer_prompt(
@@ -99,13 +105,14 @@ def _decode(
 
 
 def segment_image(
-    network: PromptableSegmenter, pixels: np.ndarray, prompts: Sequence[ObjectPrompt]
+    network: PromptableSegmenter | TextSegmenter, pixels: np.ndarray, prompts: Sequence[ObjectPrompt]
 ) -> list[SegmentedObject]:
     """Segment each prompted object of an image; the image is encoded once.
 
     Of a single point without a box, the network gives three masks and the one with the highest predicted intersection
     over union is taken, as Segment Anything does; of any other prompt it gives one. The mask of words is empty where
-    the presence of their object is below one half.
+    the presence of their object is below one half. SAM 3 by its own words takes a box for an example, beside the words
+    or alone, and its mask is that of the whole concept.
 
     Args:
         network: in evaluation mode.
@@ -120,6 +127,8 @@ def segment_image(
         >>> network = build_promptable("medsam_lite")  # doctest: +SKIP
         >>> segment_image(network, pixels, [ObjectPrompt("kidney", box=(120, 187, 184, 250))])  # doctest: +SKIP
     """
+    if isinstance(network, TextSegmenter):
+        return _segment_concepts(network, pixels, prompts)
     words = _words(network, prompts)
     embedding = encode_pixels(network, pixels)
     found = []
@@ -128,6 +137,27 @@ def segment_image(
         presence = None if masks.presence is None else float(masks.presence.sigmoid())
         mask = (masks.best[0, 0] > 0).cpu().numpy() & (presence is None or presence >= PRESENT)
         found.append(SegmentedObject(prompt, mask, float(masks.iou.max().clamp(0, 1)), presence))
+    return found
+
+
+def _segment_concepts(
+    network: TextSegmenter, pixels: np.ndarray, prompts: Sequence[ObjectPrompt]
+) -> list[SegmentedObject]:
+    pointed = [prompt.name for prompt in prompts if prompt.points]
+    if pointed:
+        raise ValueError(f"{pointed[0]}: expected words or a box around an example for SAM 3, found a point")
+    with torch.inference_mode():
+        embedding = network.encode(_normalised(network, pixels))
+    found = []
+    for prompt in prompts:
+        phrases = None if prompt.text is None else [prompt.text]
+        boxes = None if prompt.box is None else torch.tensor([prompt.box], device=embedding.levels[0].device)
+        try:
+            [answer] = network.segment(embedding, phrases, boxes)
+        except ValueError as error:
+            raise ValueError(f"{prompt.name}: {error}") from error
+        best = float(answer.scores[0]) if len(answer.scores) else 0.0
+        found.append(SegmentedObject(prompt, answer.semantic.cpu().numpy(), best, answer.presence))
     return found
 
 

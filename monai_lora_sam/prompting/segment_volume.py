@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from monai_lora_sam.inferers import SlicePropagationInferer
-from monai_lora_sam.networks import PromptableSegmenter
+from monai_lora_sam.networks import PromptableSegmenter, TextSegmenter
 from monai_lora_sam.prompting.object_prompt import ObjectPrompt
 from monai_lora_sam.prompting.segment_image import SegmentedObject
 
 
 def segment_volume(
-    network: PromptableSegmenter,
+    network: PromptableSegmenter | TextSegmenter,
     pixels: np.ndarray,
     prompts: Sequence[ObjectPrompt],
     slices: tuple[int, int] | None = None,
@@ -35,11 +35,13 @@ def segment_volume(
         Masks (H, W, D) in the order of the prompts, without a predicted intersection over union.
 
     Raises:
-        ValueError: a prompt without a slice or outside the volume, or nothing found in a prompted slice.
+        ValueError: SAM 3 by words, a prompt without a slice or outside the volume, or nothing found in a slice.
 
     Example:
         >>> segment_volume(network, pixels, [ObjectPrompt("liver", (30, 40, 90, 80), (), 12)])  # doctest: +SKIP
     """
+    if isinstance(network, TextSegmenter):
+        raise ValueError("expected a network that boxes and points prompt for a volume, found SAM 3 by words")
     if without := [prompt.name for prompt in prompts if prompt.slice_index is None]:
         raise ValueError(f"{without[0]}: expected the slice that is prompted, found none")
     inferer = SlicePropagationInferer(progress=progress, sw_device=next(network.parameters()).device)

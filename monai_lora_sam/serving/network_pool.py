@@ -173,6 +173,10 @@ class NetworkPool:
             network = load_promptable(
                 adapter=saved.folder, weights=self._weights(encoder), device=self.device
             )
+            if not isinstance(network, PromptableSegmenter):
+                raise ValueError(
+                    f"{saved.folder}: expected a stage that boxes and points prompt, found SAM 3 by words"
+                )
             return self._served(name, stamp, network, Lock(), Lock())
         base = self._base(encoder, card.get("input_size"), card["encoder"].get("quantisation"))
         with base.encode_lock:  # no image runs through the encoder while PEFT changes it

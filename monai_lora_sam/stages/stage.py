@@ -10,6 +10,7 @@ from monai_lora_sam.adapters import AdapterStack, SavedAdapter, open_adapter, te
 from monai_lora_sam.encoders import ImageEncoder, build_encoder
 from monai_lora_sam.networks import (
     HEADS,
+    ConceptHead,
     HeadEntry,
     PromptHead,
     SegmentationHead,
@@ -280,7 +281,7 @@ def _trained_head(
             head = {"channels": list(stack.encoder.channels), "level_deviation": None, **head}
         built: Any = build_head(head)
         built.load_state_dict(saved.extra("head"))
-        if isinstance(built, PromptHead):  # a part of it can be the base's
+        if isinstance(built, PromptHead | ConceptHead):  # a part of it can be the base's
             built.load_base(stack.encoder.name, pretrained)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())

@@ -33,7 +33,7 @@ BUNDLES = (*TRAINED, "coronary_pipeline")
 FILES = {"metadata.json", "settings.yaml", "logging.conf", "inference.yaml"}
 TRAINING_FILES = {"train.yaml", "evaluate.yaml", "multi_gpu_train.yaml"}
 #: Further files that are laid over train.yaml, by bundle.
-MORE_FILES = {"modality_adapter": {"automatic.yaml"}}
+MORE_FILES = {"modality_adapter": {"automatic.yaml"}, "text_adaptation": {"sam3.yaml"}}
 #: Keys of inference.yaml that name a stage, by bundle.
 STAGE_KEYS = {
     "vessel_segmentation": ("stage_folder",),

@@ -60,7 +60,7 @@ def trained(ablate, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Replace trainings by ones that score rank / 100 + seed / 10 at once; return the settings of those that ran."""
     ran: list[dict[str, Any]] = []
 
-    def run_bundle(name: str, overrides: dict[str, Any]) -> SimpleNamespace:
+    def run_bundle(name: str, config: list[str], overrides: dict[str, Any]) -> SimpleNamespace:
         ran.append(dict(overrides))
         folder, network = Path(overrides["output_dir"]), OneNumber()
         folder.mkdir(parents=True)
@@ -145,10 +145,10 @@ def test_a_killed_ablation_goes_on_with_the_missing_runs(ablate, trained, monkey
     module = sys.modules["ablation_run"]
     run_bundle = module.run_bundle
 
-    def killed(name: str, overrides: dict[str, Any]) -> Any:
+    def killed(name: str, config: list[str], overrides: dict[str, Any]) -> Any:
         if len(trained) == 2:
             raise KeyboardInterrupt
-        return run_bundle(name, overrides=overrides)
+        return run_bundle(name, config, overrides)
 
     monkeypatch.setattr(module, "run_bundle", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -179,10 +179,10 @@ def test_a_failing_cell_is_listed_and_the_others_go_on(ablate, trained, tmp_path
     module = sys.modules["ablation_run"]
     run_bundle = module.run_bundle
 
-    def fails_once(name: str, overrides: dict[str, Any]) -> Any:
+    def fails_once(name: str, config: list[str], overrides: dict[str, Any]) -> Any:
         if overrides["lora#r"] == 2 and overrides["seed"] == 1:
             raise RuntimeError("the network\nbroke")
-        return run_bundle(name, overrides=overrides)
+        return run_bundle(name, config, overrides)
 
     monkeypatch.setattr(module, "run_bundle", fails_once)
     with pytest.raises(typer.Exit) as ended:
