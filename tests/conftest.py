@@ -26,6 +26,8 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 # Tables must not be cut by the width of the terminal in which the tests were started.
 os.environ.pop("COLUMNS", None)
+# bitsandbytes, which PEFT imports, prepares kernels for torch.compile that no test runs: four processor seconds.
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 
 #: Words in the reason of a skip for a missing package or program.
 MISSING = ("could not import", "is not installed")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from forked import Forked, run_forked
+from forked import Forked, module, run_forked
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from safetensors import safe_open
@@ -205,10 +205,10 @@ def test_commands_resume_exactly_after_a_kill(settings: Settings, bundle_command
     options = settings(tmp_path / "killed", epochs=5)
     command = bundle_command(BUNDLE, ["train.yaml"], options)
     log, output = tmp_path / "killed" / "history.jsonl", tmp_path / "output.txt"
-    process = Forked(command, output)
+    process = Forked(module(command), output)
     while len(read_history(log)) < 2 and process.poll() is None:
         time.sleep(0.02)
-    assert process.kill() == -signal.SIGKILL, output.read_text()
+    assert process.kill() == -signal.SIGKILL, process.said()
     assert 2 <= len(read_history(log)) < 5
     run_forked(command, output)
 
