@@ -86,7 +86,7 @@ class Forked:
         return self.log.read_text(encoding="utf-8")
 
 
-def wait_for(*running: Forked, seconds: float = 300) -> None:
+def wait_for(*running: Forked, seconds: float = 600) -> None:
     """Wait until all have ended well; when one fails, or time is up, kill the others and fail with the output."""
     until = time.monotonic() + seconds
     try:
