@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import struct
 from collections.abc import Callable, Generator
@@ -26,9 +27,17 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 # Tables must not be cut by the width of the terminal in which the tests were started.
 os.environ.pop("COLUMNS", None)
+# bitsandbytes, which PEFT imports, prepares kernels for torch.compile that no test runs: four processor seconds.
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 
 #: Words in the reason of a skip for a missing package or program.
 MISSING = ("could not import", "is not installed")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of every later search for garbage, which would take up to a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

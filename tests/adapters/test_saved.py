@@ -5,36 +5,41 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import subprocess
-import sys
+import signal
+import time
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+from forked import Forked
 
-from monai_lora_sam.adapters import AdapterStack, list_adapters, open_adapter, renew_card, verify_folder
+from monai_lora_sam.adapters import (
+    AdapterStack,
+    list_adapters,
+    open_adapter,
+    renew_card,
+    verify_folder,
+    write_folder,
+)
 from monai_lora_sam.adapters import saved as reading
 from monai_lora_sam.adapters.card import card_digest
 from monai_lora_sam.encoders import weights_fingerprint
-
-WRITER = """
-import sys, torch
-from pathlib import Path
-from monai_lora_sam.adapters import write_folder
 from monai_lora_sam.files import atomic, atomic_folder
-if sys.argv[2] == "renames":
-    atomic._exchange = lambda first, second: False
-entries = {"encoder": {}, "parents": [], "strategy": "frozen", "modules": [], "fingerprint": ""}
-version = 0
-while True:
-    version += 1
-    card = {"name": "liver", "version": version, **entries}
-    with atomic_folder(sys.argv[1]) as folder:
-        write_folder(folder, card, {"head.safetensors": {"x": torch.full((3,), float(version))}}, None)
-    print(version, flush=True)
-"""
+
+
+def write_versions(target: Path, system: str) -> None:
+    """Write version after version until killed."""
+    if system == "renames":
+        atomic._exchange = lambda first, second: False
+    entries = {"encoder": {}, "parents": [], "strategy": "frozen", "modules": [], "fingerprint": ""}
+    for version in count(1):
+        card = {"name": "liver", "version": version, **entries}
+        with atomic_folder(target) as folder:
+            write_folder(folder, card, {"head.safetensors": {"x": torch.full((3,), float(version))}}, None)
 
 
 @pytest.fixture
@@ -62,16 +67,17 @@ def tree(root: Path) -> dict[str, tuple[int, bytes | None]]:
 @pytest.mark.parametrize("system", ["exchange", "renames"])
 def test_a_reader_beside_a_writer_never_meets_two_versions(tmp_path, system):
     target = tmp_path / "liver"
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(target), system], stdout=subprocess.PIPE, text=True
-    ) as writer:
-        writer.stdout.readline()
+    writer = Forked(partial(write_versions, target, system), tmp_path / "output.txt")
+    try:
+        while not target.exists() and writer.poll() is None:
+            time.sleep(0.02)
         seen = set()
         for _ in range(200):
             found = open_adapter(target)
             assert found.extra("head")["x"].tolist() == [found.card["version"]] * 3
             seen.add(found.card["version"])
-        writer.kill()
+    finally:
+        assert writer.kill() == -signal.SIGKILL, writer.said()
     assert open_adapter(target).card["version"] >= max(seen)
 
 

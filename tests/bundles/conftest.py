@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,7 +24,7 @@ Settings = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Add up in one order, as the subprocesses do, and leave the generators unseeded for other tests."""
+    """Add up in one order, as the processes of their own do, and leave the generators unseeded for other tests."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -343,20 +340,14 @@ def train_bundle(bundle_options: Settings, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
-def bundle_command() -> Callable[..., SimpleNamespace]:
-    """Return what a user types, ``python -m monai.bundle run …``: the `words`, and an `environment` of one thread."""
+def bundle_command() -> Callable[..., list[str]]:
+    """Return what a user types after ``python -m`` or ``torchrun -m``: ``monai.bundle run …``."""
 
-    def make(
-        bundle: str, files: Sequence[str], overrides: Mapping[str, Any], launcher: Sequence[str] = ()
-    ) -> SimpleNamespace:
-        folder = bundle_folder(bundle)
-        configs = [str(folder / "configs" / name) for name in files]
+    def make(bundle: str, files: Sequence[str], overrides: Mapping[str, Any]) -> list[str]:
+        configs = [str(bundle_folder(bundle) / "configs" / name) for name in files]
         arguments = [f"--config_file={configs if len(configs) > 1 else configs[0]}"]
         arguments += [f"--{key}={value}" for key, value in overrides.items()]
-        path = os.pathsep.join(filter(None, [str(folder.parents[1]), os.environ.get("PYTHONPATH")]))
-        words = [sys.executable, "-m", *launcher, "monai.bundle", "run", *arguments]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-        return SimpleNamespace(words=words, environment=environment)
+        return ["monai.bundle", "run", *arguments]
 
     return make
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from forked import run_ranks
 
 from monai_lora_sam.adapters import read_card
 from monai_lora_sam.coronary.pipeline import CoronaryPipeline, run_files, shipped_stages
@@ -46,11 +46,9 @@ def test_two_processes_train_and_one_goes_on(
     """Both bundles lay the same file over their training."""
     files = [bundle_folder(bundle) / "configs" / "multi_gpu_train.yaml" for bundle in BUNDLES]
     assert files[0].read_text() == files[1].read_text()
-    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
     options = lumen_options(DIAMETER, tmp_path, batch_size=1, held_out=2)
-    command = bundle_command(DIAMETER, ["train.yaml", "multi_gpu_train.yaml"], options, launcher)
-    done = subprocess.run(command.words, env=command.environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    command = bundle_command(DIAMETER, ["train.yaml", "multi_gpu_train.yaml"], options)
+    run_ranks(2, command, tmp_path / "output.txt")
     run_bundle(DIAMETER, overrides=lumen_options(DIAMETER, tmp_path, epochs=3, held_out=2))
     lines = read_history(tmp_path / "history.jsonl")
     assert [line["epoch"] for line in lines] == [1, 2, 3] and lines[2]["loss"] < lines[0]["loss"]

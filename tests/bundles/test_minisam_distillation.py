@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forked import run_ranks
 from PIL import Image
 
 from monai_lora_sam.adapters import read_card
@@ -134,13 +134,9 @@ def test_two_processes_train_as_one_with_twice_the_batch(
     options: Settings, bundle_command: Callable, tmp_path: Path
 ):
     same = {"augment": False, "epochs": 1}
-    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
     files = ["train.yaml", "multi_gpu_train.yaml"]
-    command = bundle_command(
-        BUNDLE, files, options("two", batch_size=1, feature_cache=True, **same), launcher
-    )
-    done = subprocess.run(command.words, env=command.environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    command = bundle_command(BUNDLE, files, options("two", batch_size=1, feature_cache=True, **same))
+    run_ranks(2, command, tmp_path / "output.txt")
     run_bundle(BUNDLE, overrides=options("one", batch_size=2, **same))
     two, one = (read_history(tmp_path / name / "history.jsonl")[0] for name in ("two", "one"))
     # The variance that the loss divides by is that of a process's own images.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import run_ranks
 from safetensors import safe_open
 
 from monai_lora_sam.adapters import AdapterStack, read_card
@@ -158,11 +158,10 @@ def test_another_version_of_a_stage_below_is_refused(
 
 
 def test_two_processes(options: Settings, bundle_command: Callable, tmp_path: Path):
-    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
     files = ["train.yaml", "multi_gpu_train.yaml"]
-    command = bundle_command(BUNDLE, files, options(tmp_path, batch_size=1, epochs=1), launcher)
-    done = subprocess.run(command.words, env=command.environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    run_ranks(
+        2, bundle_command(BUNDLE, files, options(tmp_path, batch_size=1, epochs=1)), tmp_path / "output.txt"
+    )
     (line,) = read_history(tmp_path / "history.jsonl")
     assert line.keys() >= SCORES
     assert read_card(tmp_path / "best")["task"] == "stenosis"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forked import Forked, module, run_forked
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from safetensors import safe_open
@@ -201,16 +204,13 @@ def test_commands_resume_exactly_after_a_kill(settings: Settings, bundle_command
     """Killed in its third epoch and started again, a run has the losses of one that was left alone."""
     options = settings(tmp_path / "killed", epochs=5)
     command = bundle_command(BUNDLE, ["train.yaml"], options)
-    log = tmp_path / "killed" / "history.jsonl"
-    with (tmp_path / "output.txt").open("w") as output:
-        process = subprocess.Popen(command.words, env=command.environment, stdout=output, stderr=output)
-        while len(read_history(log)) < 2 and process.poll() is None:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, (tmp_path / "output.txt").read_text()
+    log, output = tmp_path / "killed" / "history.jsonl", tmp_path / "output.txt"
+    process = Forked(module(command), output)
+    while len(read_history(log)) < 2 and process.poll() is None:
+        time.sleep(0.02)
+    assert process.kill() == -signal.SIGKILL, process.said()
     assert 2 <= len(read_history(log)) < 5
-    done = subprocess.run(command.words, env=command.environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_forked(command, output)
 
     run_bundle(BUNDLE, overrides=settings(tmp_path / "straight", epochs=5))
     assert history(tmp_path / "killed") == history(tmp_path / "straight")
@@ -261,12 +261,14 @@ def test_a_corrupt_state_is_one_line(settings: Settings, tmp_path: Path):
 def test_two_processes_train_as_one_with_twice_the_batch(
     settings: Settings, bundle_command: Callable, tmp_path: Path
 ):
-    """Three validation images on two processes: uneven, which must not hang either."""
+    """Three validation images on two processes: uneven, which must not hang either. Started by torchrun itself."""
     same: dict[str, Any] = {"lora#dropout": 0.0, "augment": False}
-    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
     options = settings(tmp_path / "two", batch_size=1, **same)
-    command = bundle_command(BUNDLE, ["train.yaml", "multi_gpu_train.yaml"], options, launcher)
-    done = subprocess.run(command.words, env=command.environment, capture_output=True, text=True, timeout=300)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
+    command = [*launcher, *bundle_command(BUNDLE, ["train.yaml", "multi_gpu_train.yaml"], options)]
+    path = os.pathsep.join(filter(None, [str(CONFIGS.parents[2]), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     run_bundle(BUNDLE, overrides=settings(tmp_path / "one", batch_size=2, **same))
     two, one = history(tmp_path / "two"), history(tmp_path / "one")

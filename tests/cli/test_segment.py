@@ -92,8 +92,12 @@ def test_points_that_the_weights_never_saw_are_noted(abdomen: str, tmp_path: Pat
         ),
     ],
 )
-def test_wrong_lines_end_in_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_wrong_lines_end_in_one_line(
+    promptable: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "a.png")
+    if not {"--encoder", "--adapter", "--weights"} & set(arguments):  # a small network, quick to load
+        arguments = [*arguments, "--encoder", "mini", "--weights", str(promptable)]
     code, output = _segment(str(tmp_path / "a.png"), *arguments, "--out", str(tmp_path / "out"))
     assert code == 1 and message in output and output.startswith("error:")
     assert not (tmp_path / "out").exists()

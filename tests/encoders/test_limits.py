@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -104,6 +104,8 @@ def test_broken_safetensors_are_one_line(tiny, header):
         build_encoder("tiny", tiny)
 
 
-def test_the_table_takes_no_arguments():
-    command = [sys.executable, "-m", "monai_lora_sam.encoders", "tiny"]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 2
+def test_the_table_takes_no_arguments(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["monai_lora_sam.encoders", "tiny"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("monai_lora_sam.encoders", run_name="__main__")
+    assert ended.value.code == 2

@@ -32,7 +32,7 @@ def test_width_and_depth_tell_the_encoders_of_a_class_apart():
     assert len(known) == len(entries)
 
 
-def test_listing_them_loads_no_model():
+def test_importing_and_listing_them_loads_no_model():
     code = (
         "import sys; from monai_lora_sam.encoders import ENCODERS; assert 'sam3' in ENCODERS.names(); "
         "sys.exit('transformers' in sys.modules)"

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import signal
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from forked import Forked
 
 from monai_lora_sam.workflows import lock_folder, release_folder
 
-HOLD = """
-import sys
-from monai_lora_sam.workflows import lock_folder
-lock_folder(sys.argv[1])
-print("held", flush=True)
-sys.stdin.read()
-"""
+
+def hold(folder: Path) -> None:
+    lock_folder(folder)
+    print("held")
+    signal.pause()
 
 
 def test_another_process_is_named_and_its_death_frees_the_folder(tmp_path: Path):
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout is not None and other.stdout.readline() == "held\n"
+    log, folder = tmp_path / "output.txt", tmp_path / "models"
+    log.touch()
+    other = Forked(partial(hold, folder), log)
+    try:
+        while other.said() != "held\n" and other.poll() is None:
+            time.sleep(0.02)
         with pytest.raises(ValueError, match=f"expected no other training.*process {other.pid} on "):
-            lock_folder(tmp_path)
-        other.kill()
-    lock_folder(tmp_path)
-    lock_folder(tmp_path)  # again by the same process
-    release_folder(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+            lock_folder(folder)
+    finally:
+        assert other.kill() == -signal.SIGKILL, other.said()
+    lock_folder(folder)
+    lock_folder(folder)  # again by the same process
+    release_folder(folder)
+    assert list(folder.iterdir()) == []

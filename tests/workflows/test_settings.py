@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from forked import Forked, module, wait_for
 
 from monai_lora_sam.workflows import bundle_folder, check_value, run_bundle
 
@@ -86,7 +85,8 @@ def test_a_wrong_key_in_a_file_of_ones_own(tmp_path: Path):
 )
 def test_monais_own_command_ends_with_the_cause(options: list[str], last: str, tmp_path: Path):
     config = bundle_folder("vessel_segmentation") / "configs" / "train.yaml"
-    words = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(config), *options]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(last) and "Traceback" not in done.stderr
+    words = ["monai.bundle", "run", "--config_file", str(config), *options]
+    command = Forked(module(words), tmp_path / "output.txt", folder=tmp_path)
+    with pytest.raises(AssertionError, match="ended with 1"):
+        wait_for(command)
+    assert command.said().splitlines()[-1].startswith(last) and "Traceback" not in command.said()
