@@ -14,7 +14,7 @@ from monai_lora_sam.prompting.segment_image import (
     segment_image,
 )
 from monai_lora_sam.prompting.segment_volume import segment_volume
-from monai_lora_sam.prompting.write_objects import write_objects, write_volume_objects
+from monai_lora_sam.prompting.write_objects import made_by, write_objects, write_volume_objects
 
 __all__ = [
     "ObjectPrompt",
@@ -27,6 +27,7 @@ __all__ = [
     "find_objects_in_volume",
     "load_automatic",
     "load_promptable",
+    "made_by",
     "object_viewer",
     "read_prompts",
     "segment_files",
