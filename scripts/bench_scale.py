@@ -194,7 +194,7 @@ def project(row: dict[str, Any], device: str) -> dict[str, Any]:
             f"one worker a GPU, each as fast as one worker here: {rate} images a second on {device}",
             "workers do not slow each other down: shards are independent, nothing is sent between workers",
             "the storage delivers images and takes masks as fast as here, for all workers together",
-            f"a worker starts in {START_SECONDS} s; no worker fails; shards of 256 images, the last of which all wait for",
+            f"a worker starts in {START_SECONDS} s and none fails; at the end all wait for one shard of 256 images",
         ],
         "rows": [
             {
