@@ -36,7 +36,7 @@ def export(
     int8: Annotated[
         Path | None,
         typer.Option(
-            help="Write the model in 8 bits for CPUs, too; ranges are those of some images.", metavar="IMAGES"
+            help="Write the model in 8 bits for CPUs, too, with the ranges of some images.", metavar="IMAGES"
         ),
     ] = None,
     parent: Annotated[

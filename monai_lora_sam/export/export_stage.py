@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from monai_lora_sam.adapters import open_adapter
@@ -17,9 +19,12 @@ from monai_lora_sam.export.trace import trace
 from monai_lora_sam.export.write_bundle import write_bundle
 from monai_lora_sam.export.write_onnx import write_onnx
 from monai_lora_sam.files import atomic_folder, check_output_folder
-from monai_lora_sam.networks import AdaptedSegmenter, StageNetwork
-from monai_lora_sam.prompting import load_automatic, load_promptable
+from monai_lora_sam.images import read_colour_image
+from monai_lora_sam.index import find_images
+from monai_lora_sam.networks import AdaptedSegmenter, PromptableSegmenter, StageNetwork
+from monai_lora_sam.prompting import load_automatic, load_promptable, to_square
 from monai_lora_sam.stages import find_stage
+from monai_lora_sam.transforms import NormalizeForEncoderd
 
 FORMATS = ("onnx", "torch_export", "bundle")
 RECORD = "export.json"
@@ -95,6 +100,19 @@ def export_stage(
         (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         names = sorted(path.name for path in folder.iterdir() if path.name != RECORD)
     return [out / name for name in (*names, RECORD)]
+
+
+def _prepared(network: StageNetwork, folder: str | Path) -> Iterator[np.ndarray]:
+    """Yield the first images of a folder as the network's encoder wants them."""
+    for found in islice(find_images([folder]), CALIBRATION_IMAGES):
+        pixels = read_colour_image(found.path).pixels
+        if isinstance(network, AdaptedSegmenter):
+            yield to_square(network, pixels)[0].numpy()
+        elif isinstance(network, PromptableSegmenter):
+            image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+            normalised = NormalizeForEncoderd("image", network.stack.encoder)({"image": image})["image"]
+            with torch.no_grad():
+                yield network.prepare(normalised[None]).numpy()
 
 
 def _load(folder: Path, head: str, weights: str | Path | None, parents: Sequence[str | Path]) -> StageNetwork:
