@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -245,3 +246,19 @@ def test_text_stages_are_refused(text_stage: Path, promptable: Path):
     assert isinstance(network, PromptableSegmenter)
     with pytest.raises(ValueError, match="by itself or by boxes and points, found a head of type 'text'"):
         export_parts(network)
+
+
+def test_the_example_without_torch_gives_the_mask(
+    stages: SimpleNamespace, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    page = Path(__file__).resolve().parents[2] / "docs" / "export.md"
+    example = re.search(r"```python\n(.*?onnxruntime.*?)```", page.read_text("utf-8"), re.DOTALL)[1]
+    assert len(example.splitlines()) <= 24 and "torch" not in example and "monai_lora_sam." not in example
+    export_stage(stages.vessels, tmp_path / "exported", weights=stages.base)
+    (tmp_path / "angiogram.png").write_bytes((pictures / "0.png").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    exec(example, {})
+    network, names = load_automatic(stages.vessels, weights=stages.base, device="cpu")
+    expected = find_objects(network, read_colour_image(pictures / "0.png").pixels, names)[0].mask
+    found = np.asarray(Image.open("mask.png")) > 0
+    assert found.shape == expected.shape and (found == expected).mean() > 0.97
