@@ -1,6 +1,7 @@
 """Compare a stage in torch with its ONNX export in float32 and in 8 bits: Dice, time and bytes on the CPU.
 
-Dice is the mean over images of MONAI's Dice of each class that is in the label. The ranges of 8 bits are those of training images.
+Dice is the mean over images of MONAI's Dice of each class in the label. The ranges of 8 bits are those of
+training images.
 """
 
 from __future__ import annotations
