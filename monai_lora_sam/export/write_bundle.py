@@ -58,7 +58,8 @@ def write_bundle(
     Returns:
         The file.
     """
-    name = re.sub(r"[^A-Za-z0-9_]+", "_", f"{card['name']}")
+    name, version = (re.sub(r"[^A-Za-z0-9_.]+", "_", str(card[key])) for key in ("name", "version"))
+    name = name.replace(".", "_")  # it is the name of a module, too
     model, state = io.BytesIO(), io.BytesIO()
     torch.export.save(program, model)
     torch.save(program.module().state_dict(), state)
@@ -73,7 +74,7 @@ def write_bundle(
             use=description["intended_use"],
         ),
     }
-    path = folder / f"{name}_v{card['version']}.zip"
+    path = folder / f"{name}_v{version}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file, text in texts.items():
             archive.writestr(f"{name}/{file}", text)
@@ -134,6 +135,7 @@ def _inference(description: dict[str, Any], scripts: str) -> dict[str, Any]:
             "nearest_interp": False,
         },
         {"_target_": "AsDiscreted", "keys": "pred", **chosen},
+        {"_target_": "Transposed", "keys": "pred", "indices": [0, 2, 1]},  # MONAI writes columns first
         {
             "_target_": "SaveImaged",
             "keys": "pred",
@@ -143,11 +145,10 @@ def _inference(description: dict[str, Any], scripts: str) -> dict[str, Any]:
             "scale": 255 if single else None,
             "writer": "PILWriter",
             "separate_folder": False,
+            "resample": False,
+            "output_dtype": "$np.uint8",
         },
     ]
-    if not single:
-        del after[-1]["scale"]
-        after[-1]["output_dtype"] = "$np.uint8"
     return {
         **INFERENCE,
         "network_def": {"_target_": f"{scripts}.load_network"},

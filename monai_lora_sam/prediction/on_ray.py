@@ -61,14 +61,23 @@ def predict_on_ray(run: PredictionRun, begin: dict[str, Any], load: dict[str, An
     resources = ray.cluster_resources()
     gpus = 0 if str(load.get("device")) == "cpu" else int(resources.get("GPU", 0))
     actors = min(len(left), gpus or max(1, int(resources.get("CPU", 1))))
-    here = {
-        key: str(Path(value).absolute()) if key in ("index", "out") else value for key, value in begin.items()
-    }
     shards = ray.data.from_items(left, override_num_blocks=len(left))
     done = shards.map(
         _ShardActor,
-        fn_constructor_args=[here, load],
+        fn_constructor_args=[_absolute(begin), _absolute(load)],
         concurrency=actors,
         num_gpus=1 if gpus else None,
     )
     return sum(1 for _ in done.iter_rows())
+
+
+def _absolute(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments whose paths hold in any working folder."""
+
+    def place(value: Any) -> Any:
+        if isinstance(value, list):
+            return [place(one) for one in value]
+        is_path = isinstance(value, str | Path) and Path(value).exists()
+        return str(Path(value).absolute()) if is_path else value
+
+    return {key: place(value) for key, value in arguments.items()}
