@@ -85,6 +85,7 @@ def _run(path: Path, *inputs: torch.Tensor) -> list[np.ndarray]:
     return session.run(None, {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)})
 
 
+@pytest.mark.slow
 def test_a_stage_on_another_gives_the_same_logits_in_onnxruntime(stages: SimpleNamespace, tmp_path: Path):
     files = export_stage(stages.segments, tmp_path / "onnx", weights=stages.base, parents=[stages.vessels])
     assert [file.name for file in files] == ["model.onnx", "export.json"]
@@ -131,6 +132,7 @@ def test_a_convolutional_encoder_takes_any_size_and_8_bits(
     assert files[0].stat().st_size < 0.6 * files[1].stat().st_size
 
 
+@pytest.mark.slow
 def test_a_prompted_stage_is_an_encoder_and_decoders(prompted_stage: Path, promptable: Path, tmp_path: Path):
     files = export_stage(prompted_stage, tmp_path / "onnx", weights=promptable)
     assert [file.name for file in files] == [
@@ -158,6 +160,7 @@ def test_a_prompted_stage_is_an_encoder_and_decoders(prompted_stage: Path, promp
             assert np.abs(found[1] - iou.numpy()).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_torch_export_gives_the_same_logits_without_this_package(stages: SimpleNamespace, tmp_path: Path):
     files = export_stage(stages.vessels, tmp_path / "pt2", "torch_export", weights=stages.base)
     assert [file.name for file in files] == ["model.pt2", "export.json"]
@@ -248,6 +251,7 @@ def test_text_stages_are_refused(text_stage: Path, promptable: Path):
         export_parts(network)
 
 
+@pytest.mark.slow
 def test_the_example_without_torch_gives_the_mask(
     stages: SimpleNamespace, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
