@@ -24,6 +24,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 WITHOUT_TORCH = (
     "files",
     "images",
+    "index",
     "registry",
     "coronary.anatomy",
     "coronary.boxes",

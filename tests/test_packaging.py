@@ -55,3 +55,19 @@ def test_the_wheel_holds_weights_bundles_and_templates(tmp_path: Path):
         "monai_lora_sam/py.typed",
     ):
         assert part in names
+
+
+def test_the_container_copies_what_the_installation_reads():
+    lines = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = {name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]}
+    let_through = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert copied == {line[1:] for line in let_through if line.startswith("!")}
+    assert all((REPOSITORY / name).exists() for name in copied)
+    setup = configparser.ConfigParser()
+    setup.read(REPOSITORY / "setup.cfg")
+    read = {"setup.cfg", "pyproject.toml", setup["metadata"]["license_files"]}
+    read |= {setup["metadata"]["long_description"].removeprefix("file: ")}
+    read |= {name.split(".")[0] for name in setup["options"]["packages"].split()} | {"bundles"}
+    assert copied == read
+    extras = set(next(line for line in lines if ".[" in line).split("[")[1].split("]")[0].split(","))
+    assert extras <= set(setup["options.extras_require"])

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from monai_lora_sam.cli.console import console, one_line_errors, progress
 from monai_lora_sam.cli.plugins import PluginGroup
-from monai_lora_sam.files import check_output_folder
+from monai_lora_sam.files import check_output_file, check_output_folder, printable
 from monai_lora_sam.registry import Registry
 
 ValidationFraction = Annotated[
@@ -62,6 +62,7 @@ folders_app = typer.Typer()
 combine_app = typer.Typer()
 cosmos_app = typer.Typer()
 decathlon_app = typer.Typer()
+index_app = typer.Typer()
 
 
 @app.callback(epilog="Example:\n\nmonai-lora-sam prepare folders images masks --out data/mine")
@@ -211,3 +212,44 @@ def cosmos(
         with progress("images") as bars:
             datalist = prepare_cosmos(root, out, modalities, _advance(bars))
         tell_datalist(datalist)
+
+
+@index_app.command(
+    epilog="Examples:\n\nmonai-lora-sam prepare index study --out study.parquet\n\n"
+    "monai-lora-sam prepare index COSMOS archive/dicom --out all.parquet"
+)
+def index(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Image files, folders of them at any depth, DICOM trees, COSMOS-1050K."),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Parquet file to write: id, path, size and SHA-256 of each image.")
+    ],
+) -> None:
+    """List any number of images for `predict`; they stream through, so that memory stays flat."""
+    with one_line_errors():
+        from monai_lora_sam.index import index_images
+
+        check_output_file(out)
+        with progress("images") as bars:
+            bar = bars.add_task("", total=None)
+            summary = index_images(sources, out, lambda done: bars.update(bar, completed=done))
+    left_out = f", {summary.left_out:,} other files left out" if summary.left_out else ""
+    console.print(
+        f"[bold]{escape(printable(out))}[/]: {summary.images:,} images, {summary.bytes:,} bytes{left_out}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    for word, count, first in (
+        ("left out", summary.left_out, summary.first_left_out),
+        ("failed", summary.unreadable, summary.first_unreadable),
+    ):
+        for one in first:
+            console.print(
+                f"{word}: {escape(printable(one.path))}: {one.reason}", soft_wrap=True, highlight=False
+            )
+        if count > len(first):
+            console.print(f"{word}: {count - len(first):,} more")
+    if summary.unreadable:
+        raise typer.Exit(1)

@@ -17,7 +17,7 @@ from monai_lora_sam.cli.console import console, one_line_errors
 from monai_lora_sam.files import check_output_folder, printable
 
 if TYPE_CHECKING:
-    from monai_lora_sam.networks import AdaptedSegmenter, PromptableSegmenter, StageNetwork, TextSegmenter
+    from monai_lora_sam.networks import AdaptedSegmenter, PromptableSegmenter, TextSegmenter
     from monai_lora_sam.prompting import ObjectPrompt, SegmentedObject
 
     Prompted = PromptableSegmenter | TextSegmenter
@@ -175,6 +175,7 @@ def _find(
     from monai_lora_sam.prompting import (
         find_objects,
         find_objects_in_volume,
+        made_by,
         write_objects,
         write_volume_objects,
     )
@@ -184,15 +185,15 @@ def _find(
         picture = read_colour_image(image)
         network, class_names = load()
         found = find_objects(network, picture.pixels, class_names)
-        return found, write_objects(out, picture.pixels, found, _made_by(image, network))
+        return found, write_objects(out, picture.pixels, found, made_by(image.name, network))
     volume = read_volume(image)
     window = window or ("ct_abdomen" if volume.modality == "CT" else "percentiles")
     pixels = to_unit_by_preset(volume.pixels, window)
     chosen = _ends(slices)
     network, class_names = load()
     found = find_objects_in_volume(network, volume, pixels, class_names, chosen, progress=True)
-    made_by = {**_made_by(image, network), "window": window}
-    return found, write_volume_objects(out, volume, pixels, found, made_by)
+    record = {**made_by(image.name, network), "window": window}
+    return found, write_volume_objects(out, volume, pixels, found, record)
 
 
 def _refuse_slices(image: Path, *of_volumes: Any) -> None:
@@ -222,14 +223,14 @@ def _segment_picture(
     window: str | None,
 ) -> Result:
     from monai_lora_sam.images import read_colour_image
-    from monai_lora_sam.prompting import segment_image, write_objects
+    from monai_lora_sam.prompting import made_by, segment_image, write_objects
 
     _refuse_slices(image, slices, window, *(one.slice_index for one in objects))
     picture = read_colour_image(image)
     network = load()
     with _naming(prompted_by):
         found = segment_image(network, picture.pixels, objects)
-    return network, found, write_objects(out, picture.pixels, found, _made_by(image, network))
+    return network, found, write_objects(out, picture.pixels, found, made_by(image.name, network))
 
 
 def _segment_volume(
@@ -242,7 +243,7 @@ def _segment_volume(
     window: str | None,
 ) -> Result:
     from monai_lora_sam.images import read_volume, to_unit_by_preset
-    from monai_lora_sam.prompting import segment_volume, write_volume_objects
+    from monai_lora_sam.prompting import made_by, segment_volume, write_volume_objects
 
     if any(one.text is not None for one in objects):
         raise ValueError(f"{image}: expected a single picture with words (--text), found a volume")
@@ -255,18 +256,8 @@ def _segment_volume(
     network = load()
     with _naming(prompted_by):
         found = segment_volume(network, pixels, objects, chosen, progress=True)
-    made_by = {**_made_by(image, network), "window": window}
-    return network, found, write_volume_objects(out, volume, pixels, found, made_by)
-
-
-def _made_by(image: Path, network: StageNetwork) -> dict[str, Any]:
-    encoder = network.stack.encoder
-    return {
-        "image": printable(image.name),
-        "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
-        "adapters": list(network.adapters),
-        "input_size": encoder.image_size,
-    }
+    record = {**made_by(image.name, network), "window": window}
+    return network, found, write_volume_objects(out, volume, pixels, found, record)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -14,6 +15,27 @@ from monai_lora_sam.networks import AdaptedSegmenter
 from monai_lora_sam.prompting.object_prompt import Unprompted
 from monai_lora_sam.prompting.segment_image import SegmentedObject
 from monai_lora_sam.transforms import NormalizeForEncoderd, ResizeLongestSided
+
+
+def to_square(network: AdaptedSegmenter, pixels: np.ndarray) -> tuple[Tensor, tuple[int, int]]:
+    """Scale a picture into the encoder's square, pad and normalise it.
+
+    Args:
+        network: that segments it.
+        pixels: (H, W, 3), 0..1.
+
+    Returns:
+        The image (1, 3, side, side), and the rows and columns of it that are not padded.
+
+    Raises:
+        ValueError: pixels that are not (H, W, 3).
+    """
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise ValueError(f"expected pixels (H, W, 3), found the shape {pixels.shape}")
+    image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32))
+    item = ResizeLongestSided("image", network.stack.encoder.image_size, size_key="size")({"image": image})
+    rows, columns = item["size"].tolist()
+    return NormalizeForEncoderd("image", network.stack.encoder)(item)["image"][None], (rows, columns)
 
 
 def find_objects(
@@ -35,15 +57,9 @@ def find_objects(
     Example:
         >>> find_objects(load_stage("adapters/drive/adapter"), pixels, ["background", "vessel"])  # doctest: +SKIP
     """
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
-        raise ValueError(f"expected pixels (H, W, 3), found the shape {pixels.shape}")
-    encoder, device = network.stack.encoder, next(network.parameters()).device
-    image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32))
-    item = ResizeLongestSided("image", encoder.image_size, size_key="size")({"image": image})
-    rows, columns = item["size"].tolist()
-    item = NormalizeForEncoderd("image", encoder)(item)
+    square, (rows, columns) = to_square(network, pixels)
     with torch.inference_mode():
-        logits = network(item["image"][None].to(device))[..., :rows, :columns]
+        logits = network(square.to(next(network.parameters()).device))[..., :rows, :columns]
         if logits.shape[1] != len(class_names):
             raise ValueError(f"expected names of {logits.shape[1]} maps, found {list(class_names)}")
         single = logits.shape[1] == 1

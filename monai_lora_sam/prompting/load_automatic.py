@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from monai_lora_sam.adapters import open_adapter
 from monai_lora_sam.networks import AdaptedSegmenter, choose_device
 from monai_lora_sam.prompting.load_promptable import check_fits
-from monai_lora_sam.stages import find_stage, load_stage, read_stage_card
+from monai_lora_sam.stages import find_parents, find_stage, load_stage, read_stage_card
 
 
 def load_automatic(
@@ -18,6 +19,7 @@ def load_automatic(
     weights: str | Path | None = None,
     image_size: int | None = None,
     device: str | torch.device | None = None,
+    parents: Sequence[str | Path] = (),
 ) -> tuple[AdaptedSegmenter, list[str]]:
     """Load the encoder that a stage was trained on, its adapter and its head, which needs no prompt.
 
@@ -26,6 +28,8 @@ def load_automatic(
         encoder, image_size: expected of it; None for its own.
         weights: file, folder or Hugging Face id of the encoder's weights; by default its own.
         device: by default CUDA if there is one, else the CPU.
+        parents: folders of the stages that it was trained on top of; by default they are looked for among the
+            installed ones.
 
     Returns:
         The network in evaluation mode, and the names of its maps.
@@ -45,7 +49,9 @@ def load_automatic(
             f"{saved.folder}: expected a prompt for this adapter (--box, --point or --prompts), found none"
         )
     card = read_stage_card(saved.folder)
-    stage = load_stage(saved.folder, pretrained=True if weights is None else weights)
+    stage = load_stage(
+        saved, parents=parents or find_parents(card), pretrained=True if weights is None else weights
+    )
     if not isinstance(stage, AdaptedSegmenter):
         raise ValueError(f"{saved.folder}: expected a stage that gives masks, found a head of type {head!r}")
     return stage.to(choose_device(device)), list(card["class_names"])

@@ -12,8 +12,9 @@ import numpy as np
 from skimage.measure import regionprops
 from skimage.util import montage
 
-from monai_lora_sam.files import atomic_write
+from monai_lora_sam.files import atomic_write, printable
 from monai_lora_sam.images import Volume, write_label_volume
+from monai_lora_sam.networks import StageNetwork
 from monai_lora_sam.prompting.draw_objects import draw_objects
 from monai_lora_sam.prompting.segment_image import SegmentedObject
 from monai_lora_sam.report import png
@@ -24,11 +25,23 @@ MASK, LABELS, OVERLAY, RECORD = "mask.png", "mask.nii.gz", "overlay.png", "segme
 SHOWN_SLICES = 12
 
 
+def made_by(image: str, network: StageNetwork) -> dict[str, Any]:
+    """Return the entries of a record that say from which image and by which network masks were made."""
+    encoder = network.stack.encoder
+    return {
+        "image": printable(image),
+        "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
+        "adapters": list(network.adapters),
+        "input_size": encoder.image_size,
+    }
+
+
 def write_objects(
     folder: str | Path,
     pixels: np.ndarray,
     objects: Sequence[SegmentedObject],
     made_by: Mapping[str, Any],
+    overlay: bool = True,
 ) -> list[Path]:
     """Write `mask.png` (0/255), `overlay.png` and `segmentation.json`; several objects get a mask each besides.
 
@@ -39,6 +52,7 @@ def write_objects(
         pixels: (H, W, 3), 0..1, the image.
         objects: masks (H, W). Their union is `mask.png`; each of several is `mask_1_left_kidney.png` and so on.
         made_by: entries for the record: image, encoder, adapters.
+        overlay: write the picture of the masks, which takes most of the time.
 
     Returns:
         The files, `mask.png` first.
@@ -50,7 +64,8 @@ def write_objects(
     names = [MASK] if len(objects) == 1 else [_mask_name(n, one) for n, one in enumerate(objects, 1)]
     if len(objects) > 1:
         files += [_write_picture(folder / name, one.mask) for name, one in zip(names, objects, strict=True)]
-    files.append(_write_picture(folder / OVERLAY, draw_objects(pixels, objects)))
+    if overlay:
+        files.append(_write_picture(folder / OVERLAY, draw_objects(pixels, objects)))
     records = [
         {"name": one.prompt.name, "mask": name, **_image_record(one)}
         for one, name in zip(objects, names, strict=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from monai_lora_sam.adapters import list_adapters
 from monai_lora_sam.registry import Registry
@@ -46,3 +48,21 @@ def find_stage(name: str | Path) -> Path:
     near = get_close_matches(str(name), known, n=1)
     nearest = f" (nearest: {near[0]!r})" if near else ""
     raise FileNotFoundError(f"expected a folder or one of {sorted(known)}, found {str(name)!r}{nearest}")
+
+
+def find_parents(card: Mapping[str, Any]) -> list[Path]:
+    """Return the folders of a stage's parents among the installed stages, first to last, found by fingerprint.
+
+    Args:
+        card: of the stage. Parents that are not installed are left out.
+
+    Example:
+        >>> find_parents(read_stage_card(find_stage("segments")))[0].name  # doctest: +SKIP
+        'vessels'
+    """
+    if not card["parents"]:
+        return []
+    cards = [one for root in installed_folders() for one in list_adapters(root) if "error" not in one]
+    known = {(one["name"], one["fingerprint"]): Path(one["folder"]) for one in cards}
+    wanted = [(parent["name"], parent["fingerprint"]) for parent in card["parents"]]
+    return [known[one] for one in wanted if one in known]
