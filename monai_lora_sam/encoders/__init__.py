@@ -8,7 +8,7 @@ from monai_lora_sam.encoders.fused_attention import fused_attention
 from monai_lora_sam.encoders.installed_file import DownloadedFile, InstalledFile
 from monai_lora_sam.encoders.limits import build_checked
 from monai_lora_sam.encoders.pretrained import load_encoder, save_encoder
-from monai_lora_sam.encoders.quantise import dequantise_encoder
+from monai_lora_sam.encoders.quantise import dequantise_encoder, quantise_linear_layers
 from monai_lora_sam.encoders.registry import ENCODERS, CheckpointForm, EncoderEntry
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "fused_attention",
     "load_encoder",
     "open_checkpoint",
+    "quantise_linear_layers",
     "save_encoder",
     "weights_fingerprint",
     "weights_source",
