@@ -27,8 +27,18 @@ from monai_lora_sam.data.volume_slices import (
     SliceSettings,
     write_volume_slices,
 )
+from monai_lora_sam.data.question_entries import GROUPS, IGNORED, MARK, most_masks, named_facts, question_entries, wordings
+from monai_lora_sam.data.reasonseg import prepare_reasonseg
 
 __all__ = [
+    "GROUPS",
+    "IGNORED",
+    "MARK",
+    "most_masks",
+    "named_facts",
+    "prepare_reasonseg",
+    "question_entries",
+    "wordings",
     "DatasetError",
     "DecathlonTask",
     "ErrorList",

@@ -20,8 +20,10 @@ from monai_lora_sam.transforms.sample_prompts import (
     shifted_box,
     tight_box,
 )
+from monai_lora_sam.transforms.draw_questions import DrawQuestionsd
 
 __all__ = [
+    "DrawQuestionsd",
     "DrawObjectPromptsd",
     "DrawPhrasesd",
     "GreyToThreeChannelsd",
