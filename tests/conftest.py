@@ -292,7 +292,9 @@ def small_tokenizer():
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    sentences = ["user assistant Where is the vessel? Show the liver in this picture. It is not in this picture."]
+    sentences = [
+        "user assistant Where is the vessel? Show the liver in this picture. It is not in this picture."
+    ]
     trainer = trainers.BpeTrainer(
         vocab_size=400,
         special_tokens=["<|im_start|>", "<|im_end|>"],
@@ -336,9 +338,7 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def reasoning_stage(
-    promptable: Path, language_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def reasoning_stage(promptable: Path, language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Save a stage that is asked by questions, with random weights, on the small promptable network."""
     from monai_lora_sam.encoders import build_encoder
     from monai_lora_sam.stages import new_stage, save_stage

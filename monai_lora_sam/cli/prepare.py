@@ -62,6 +62,7 @@ folders_app = typer.Typer()
 combine_app = typer.Typer()
 cosmos_app = typer.Typer()
 decathlon_app = typer.Typer()
+reasonseg_app = typer.Typer()
 
 
 @app.callback(epilog="Example:\n\nmonai-lora-sam prepare folders images masks --out data/mine")
@@ -211,3 +212,16 @@ def cosmos(
         with progress("images") as bars:
             datalist = prepare_cosmos(root, out, modalities, _advance(bars))
         tell_datalist(datalist)
+
+
+@reasonseg_app.command(epilog="Example:\n\nmonai-lora-sam prepare reasonseg ReasonSeg --out data/reasonseg")
+def reasonseg(
+    root: Annotated[Path, typer.Argument(help="Folder with train, val and test, or some of them.")],
+    out: DatalistFolder,
+) -> None:
+    """List the images of ReasonSeg with their questions and draw their masks; no image is copied."""
+    with one_line_errors():
+        from monai_lora_sam.data import prepare_reasonseg
+
+        check_output_folder(out)
+        tell_datalist(prepare_reasonseg(root, out))

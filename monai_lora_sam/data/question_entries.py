@@ -26,7 +26,10 @@ NAME_TEMPLATES = (
     "Please outline the {name}.",
     "Is there a {name} in this image, and where?",
 )
-HELD_OUT_NAME_TEMPLATES = ("Which pixels belong to the {name}?", "I am looking for the {name}. Mark it for me.")
+HELD_OUT_NAME_TEMPLATES = (
+    "Which pixels belong to the {name}?",
+    "I am looking for the {name}. Mark it for me.",
+)
 _KEYS = {"fact", "questions", "held_out_questions", "answer", "absent", "masks", "held_out"}
 
 
@@ -90,9 +93,7 @@ def question_entries(
     errors, facts = ErrorList(), {}
     for path, content in zip(paths, contents, strict=True):
         common = _checked(content.get("facts") or [], path, errors)
-        own = {
-            one["image"]: _checked(one.get("facts") or [], one["image"], errors) for one in content[split]
-        }
+        own = {one["image"]: _checked(one.get("facts") or [], one["image"], errors) for one in content[split]}
         facts |= {image: [*common, *more] for image, more in own.items()}
     errors.raise_if_any()
     if not any(facts.values()):
@@ -104,7 +105,9 @@ def question_entries(
         if asked:
             found.append({**entry, "asked": asked})
     if not found:
-        raise ValueError(f"{', '.join(map(str, paths))}: {split}: expected questions of the group {group!r}, found none")
+        raise ValueError(
+            f"{', '.join(map(str, paths))}: {split}: expected questions of the group {group!r}, found none"
+        )
     return found
 
 
@@ -128,7 +131,9 @@ def most_masks(*splits: Sequence[Mapping[str, Any]]) -> int:
 def _asked(fact: Mapping[str, Any], entry: Mapping[str, Any], group: str) -> dict[str, Any] | None:
     """Return the question of a fact about an image; None where it is not asked."""
     held_out = fact.get("held_out", False)
-    questions = list(fact.get("held_out_questions") or []) if group == "templates" else list(fact["questions"])
+    questions = (
+        list(fact.get("held_out_questions") or []) if group == "templates" else list(fact["questions"])
+    )
     if group == "facts":
         questions += fact.get("held_out_questions") or []
     if held_out != (group == "facts") or not questions:

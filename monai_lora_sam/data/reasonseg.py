@@ -101,7 +101,9 @@ def draw_shapes(shapes: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
         value = _VALUES["ignore" if "ignore" in label.lower() else "target"]  # as the authors read them
         points = np.asarray(shape.get("points"), dtype=float)
         if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
-            raise ValueError(f"expected three points (x, y) or more of a shape, found {shape.get('points')!r:.80}")
+            raise ValueError(
+                f"expected three points (x, y) or more of a shape, found {shape.get('points')!r:.80}"
+            )
         picture = Image.new("1", size[::-1])
         whole = [tuple(map(int, point)) for point in points]  # cut to whole numbers, as the authors do
         ImageDraw.Draw(picture).polygon(whole, fill=1, outline=1)
@@ -133,9 +135,7 @@ def _entry(file: Path, target: Path) -> dict[str, Any]:
         "facts": [
             {
                 "fact": file.stem,
-                "questions": [
-                    template.format(text=text.strip()) for text in texts for template in templates
-                ],
+                "questions": [template.format(text=text.strip()) for text in texts for template in templates],
                 "answer": f"It is {MARK}.",
                 "masks": ["target"],
             }

@@ -2,6 +2,7 @@
 
 from monai_lora_sam.transforms.draw_object_prompts import DrawObjectPromptsd
 from monai_lora_sam.transforms.draw_phrases import DrawPhrasesd
+from monai_lora_sam.transforms.draw_questions import DrawQuestionsd
 from monai_lora_sam.transforms.grey_to_three_channels import GreyToThreeChannelsd
 from monai_lora_sam.transforms.load_colour import LoadColourd
 from monai_lora_sam.transforms.load_label import LoadLabeld
@@ -20,7 +21,6 @@ from monai_lora_sam.transforms.sample_prompts import (
     shifted_box,
     tight_box,
 )
-from monai_lora_sam.transforms.draw_questions import DrawQuestionsd
 
 __all__ = [
     "DrawQuestionsd",

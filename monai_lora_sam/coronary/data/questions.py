@@ -18,7 +18,10 @@ _TERRITORIES: Mapping[str, tuple[str, ...]] = {
     _LAD: ("the front wall of the heart", "the anterior wall of the left ventricle", "the apex of the heart"),
     _LCX: ("the lateral wall of the left ventricle", "the side of the left ventricle"),
     _RCA: ("the right ventricle", "the right atrium", "the sinus node in most people"),
-    "posterior descending artery": ("the lower part of the septum", "the inferior wall between the ventricles"),
+    "posterior descending artery": (
+        "the lower part of the septum",
+        "the inferior wall between the ventricles",
+    ),
     "posterolateral branch": ("the back wall of the left ventricle",),
 }
 #: Territories of which training never speaks.
@@ -41,7 +44,10 @@ _NEIGHBOUR = ("Where is {place}?", "Outline {place}.")
 _HELD_OUT_NEIGHBOUR = ("Which pixels show {place}?",)
 #: Answers without a mask, so that the mark is neither lost nor said always.
 _PLAIN = {
-    "what is an angiogram": ("What kind of picture is this?", "It is an X-ray angiogram of coronary arteries."),
+    "what is an angiogram": (
+        "What kind of picture is this?",
+        "It is an X-ray angiogram of coronary arteries.",
+    ),
     "what is a stenosis": ("What is a stenosis?", "A stenosis is a narrowing of a vessel."),
     "what is the LAD": ("What does LAD stand for?", "LAD stands for left anterior descending artery."),
 }
@@ -81,7 +87,8 @@ def coronary_facts() -> list[dict[str, Any]]:
                 )
             )
     facts += [
-        {"fact": fact, "questions": [question], "answer": answer} for fact, (question, answer) in _PLAIN.items()
+        {"fact": fact, "questions": [question], "answer": answer}
+        for fact, (question, answer) in _PLAIN.items()
     ]
     return facts
 

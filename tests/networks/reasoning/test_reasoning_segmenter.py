@@ -129,9 +129,7 @@ def test_a_saved_stage_gives_equal_logits(
     assert card["head"]["language"]["preset"] == preset and "questions" in card["head"]["prompts"]
 
 
-def test_training_goes_on_from_a_saved_stage(
-    reasoning_stage: Path, promptable: Path, language_model: Path
-):
+def test_training_goes_on_from_a_saved_stage(reasoning_stage: Path, promptable: Path, language_model: Path):
     going_on = new_stage(
         build_encoder("mini", promptable, 64),
         start_from=reasoning_stage,
@@ -153,7 +151,9 @@ def test_a_stage_on_another_language_model_is_refused(
     content = weights.read_text()
     try:
         weights.write_text(content + " ")
-        with pytest.raises(ValueError, match="expected the language model .* which the adapter was trained on"):
+        with pytest.raises(
+            ValueError, match=r"expected the language model .* which the adapter was trained on"
+        ):
             load_stage(reasoning_stage, pretrained=promptable)
     finally:
         weights.write_text(content)
