@@ -44,8 +44,8 @@ def ask(
         bool,
         typer.Option(
             "--chat",
-            help="Read further questions, one a line, up to an empty one; the image is encoded once. Each answer gets a "
-            "folder of its own: 1, 2, …",
+            help="Read further questions, one a line, up to an empty one; the image is encoded once. Each answer "
+            "gets a folder of its own: 1, 2, …",
         ),
     ] = False,
     temperature: Annotated[

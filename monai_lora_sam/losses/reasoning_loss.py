@@ -14,16 +14,16 @@ from monai_lora_sam.losses.valid_area import cell_weights
 class ReasoningLoss(nn.Module):
     """Add the cross-entropy of an answer's tokens, and binary cross-entropy and Dice of its masks.
 
-    The three terms and their weights are LISA's (Lai et al., CVPR 2024). Cross-entropy is the mean over the tokens of all
-    answers, that of masks the mean over each mask's valid pixels, Dice is MONAI's. Pixels that are not valid, padding and
-    regions to be ignored, count in none. Answers without masks train the words alone.
+    The three terms and their weights are LISA's (Lai et al., CVPR 2024). Cross-entropy is the mean over the tokens of
+    all answers, that of masks the mean over each mask's valid pixels, Dice is MONAI's. Pixels that are not valid,
+    padding and regions to be ignored, count in none. Answers without masks train the words alone.
 
     Args:
         language_weight, bce_weight, dice_weight: of the terms; 0 or more.
 
     Shapes:
-        token_logits (A, V), of the tokens of all answers; tokens (A,); logits, truth, valid (K, 1, H, W), of all masks; K
-        may be 0. Returns a scalar.
+        token_logits (A, V), of the tokens of all answers; tokens (A,); logits, truth, valid (K, 1, H, W), of all masks;
+        K may be 0. Returns a scalar.
 
     Raises:
         ValueError: a negative weight, or tensors that do not fit each other.

@@ -68,8 +68,8 @@ def load_reasoning(
     head = saved.card.get("head") or {}
     if head.get("type") != "reasoning" or not isinstance(head.get("language"), dict):
         raise ValueError(
-            f"{saved.folder}: expected an adapter that answers questions (bundle reasoning_segmentation), found a head of "
-            f"type {head.get('type')!r}"
+            f"{saved.folder}: expected an adapter that answers questions (bundle reasoning_segmentation), found a "
+            f"head of type {head.get('type')!r}"
         )
     source = str(language_model or head["language"].get("source"))
     open_language_model(source)  # a missing one is named as such, and not as a damaged adapter

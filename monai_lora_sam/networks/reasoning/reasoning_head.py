@@ -42,9 +42,9 @@ class VisualTokens(nn.Module):
 class ReasoningHead(PromptHead):
     """Read a picture and a question, answer in words, and prompt SAM's decoder by the hidden state of each `[SEG]`.
 
-    The form is LISA's (Lai et al., CVPR 2024) with the image features of the promptable base as visual tokens. Its state
-    holds projections and those tensors of the language model and the mask decoder that train; :meth:`load_base` reads
-    the rest.
+    The form is LISA's (Lai et al., CVPR 2024) with the image features of the promptable base as visual tokens. Its
+    state holds projections and those tensors of the language model and the mask decoder that train; :meth:`load_base`
+    reads the rest.
 
     Args:
         channels, prompts, trains, lora, base: see :class:`PromptHead`; ``questions`` is a kind of prompt, too.
@@ -52,7 +52,8 @@ class ReasoningHead(PromptHead):
         grid: visual tokens along each side of the picture.
 
     Shapes:
-        tokens: (B, N, 1, 256), prompts of N masks an image. Returns logits (B, N, M, 4h, 4w) and predicted IoU (B, N, M).
+        tokens: (B, N, 1, 256), prompts of N masks an image. Returns logits (B, N, M, 4h, 4w) and predicted IoU
+        (B, N, M).
 
     Raises:
         ValueError: see :class:`PromptHead` and :class:`LanguageModel`; a grid outside 1 to 32.
