@@ -3,10 +3,10 @@
     python scripts/bench_reasoning.py --datalist data/phantoms/datalist.json --minutes 90 --seeds 3 --out runs/reasoning
 
 Three methods: `language` (bundle reasoning_segmentation), `sentence` (bundle text_adaptation: MiniLM's embedding of
-the question → MLP → prompt, on the same questions), and `largest`, which always shows the segment of the most pixels.
-Each is scored on known wordings, held-out wordings and held-out facts of the validation images, at their own size.
-Minutes are processor time of each training. A sentence encoder writes no words: it has no exact match, and its marks are
-the phrases that it finds.
+the question → MLP → prompt, on the same questions), and `largest`, which always shows the segment with the most
+pixels. Each is scored on known wordings, held-out wordings and held-out facts of the validation images, at their own
+size. Minutes are processor time of each training. A sentence encoder writes no words: it has no exact match, and its
+marks are the phrases that it finds.
 """
 
 from __future__ import annotations
