@@ -337,6 +337,17 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def without_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no package be found that carries weights."""
+    from importlib import metadata
+
+    def missing(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("monai_lora_sam.encoders.installed_file.metadata.files", missing)
+
+
 @pytest.fixture(scope="session")
 def reasoning_stage(promptable: Path, language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Save a stage that is asked by questions, with random weights, on the small promptable network."""

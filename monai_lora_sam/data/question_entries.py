@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,9 @@ def question_entries(
         DatasetError: all facts that are damaged, together.
         ValueError: an unknown group, or no question in it; see :func:`phrase_entries`.
 
+    Warns:
+        UserWarning: facts name phrases that no image has.
+
     Example:
         >>> question_entries("organs/datalist.json", "training")[0]["asked"][0]["answer"]  # doctest: +SKIP
         'The liver: [SEG].'
@@ -99,6 +103,7 @@ def question_entries(
     if not any(facts.values()):
         known = {phrase for entry in entries for phrase in (*entry["masks"], *entry["absent"])} - {IGNORED}
         facts = dict.fromkeys(facts, named_facts(sorted(known)))
+    _warn_of_unknown_phrases(facts, entries, f"{', '.join(map(str, paths))}: {split}")
     found = []
     for entry in entries:
         asked = [one for fact in facts[entry["image"]] if (one := _asked(fact, entry, group)) is not None]
@@ -109,6 +114,18 @@ def question_entries(
             f"{', '.join(map(str, paths))}: {split}: expected questions of the group {group!r}, found none"
         )
     return found
+
+
+def _warn_of_unknown_phrases(
+    facts: Mapping[str, Sequence[Mapping[str, Any]]], entries: Sequence[Mapping[str, Any]], where: str
+) -> None:
+    known = {phrase for entry in entries for phrase in (*entry["masks"], *entry["absent"])}
+    named = {phrase for own in facts.values() for fact in own for phrase in fact.get("masks") or []}
+    if unknown := sorted(named - known):
+        warnings.warn(
+            f"{where}: no image has the phrases {unknown[:5]}, so that their questions are not asked",
+            stacklevel=3,
+        )
 
 
 def wordings(*splits: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:

