@@ -11,6 +11,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.initialization import no_init_weights
 
 from monai_lora_sam.encoders import quantise_linear_layers
 from monai_lora_sam.networks.mixed_precision import cpu_computes_bfloat16
@@ -244,7 +245,10 @@ def _empty_model(config: Mapping[str, Any], source: str, dtype: torch.dtype) -> 
 
 
 def _build(config: Any, dtype: torch.dtype) -> Any:
-    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa").eval()
+    with no_init_weights():
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+    model.tie_weights()
+    return model.eval()
 
 
 def _tokenizer(folder: Any) -> Any:
