@@ -94,7 +94,8 @@ def question_entries(
     paths = [datalists] if isinstance(datalists, str | Path) else list(datalists)
     contents = [read_datalist(path) if task is None else TASKS.load(task)(path, task) for path in paths]
     entries = phrase_entries(paths, split, task)
-    errors, facts = ErrorList(), {}
+    errors = ErrorList()
+    facts: dict[str, list[dict[str, Any]]] = {}
     for path, content in zip(paths, contents, strict=True):
         common = _checked(content.get("facts") or [], path, errors)
         own = {one["image"]: _checked(one.get("facts") or [], one["image"], errors) for one in content[split]}
