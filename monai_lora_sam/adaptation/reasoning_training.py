@@ -200,13 +200,17 @@ def masks_asked_for(output: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
 
 
 def answered_dice(output: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Return the masks that a network wrote and the truth, (1, E, H, W) as 0 and 1, for MONAI's ``MeanDice``.
+    """Return the masks that a network wrote and the truth, (E, 1, H, W) as 0 and 1, for MONAI's ``MeanDice``.
+
+    Where none is asked for there is an empty one, which that metric leaves out.
 
     Args:
         output: of MONAI's evaluator; ``pred`` is :class:`ReasoningAnswers`.
     """
     found, truth = masks_asked_for(output)
-    return found.float().transpose(0, 1), (truth == 1).float().transpose(0, 1)
+    if not len(truth):
+        found = truth = truth.new_zeros(1, *truth.shape[1:])
+    return found.float(), (truth == 1).float()
 
 
 def answered_tokens(output: Mapping[str, Any]) -> tuple[Tensor, Tensor]:

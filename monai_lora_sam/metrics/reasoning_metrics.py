@@ -22,7 +22,7 @@ class ReasoningIoUMetric(CumulativeIterationMetric):
         score: one of the two.
 
     Shapes:
-        y_pred (B, 1, H, W), 0 and 1; y (B, 1, H, W), 0, 1 and 255 for pixels that do not count.
+        y_pred (B, 1, H, W), 0 and 1; y (B, 1, H, W), 0, 1 and 255 for pixels that do not count; B may be 0.
 
     Raises:
         ValueError: an unknown score, or masks of other shapes or values.
@@ -49,6 +49,8 @@ class ReasoningIoUMetric(CumulativeIterationMetric):
         for name, mask, values in (("y_pred", y_pred, (0, 1)), ("y", y, (0, 1, IGNORE))):
             if not torch.isin(mask, torch.tensor(values, device=mask.device, dtype=mask.dtype)).all():
                 raise ValueError(f"{name}: expected the values {values}, found others")
+        if not len(y):
+            return torch.full((1, 2), torch.nan, dtype=torch.float64)  # MONAI's buffers take no empty batch
         counts = y != IGNORE
         found, true = (y_pred == 1) & counts, (y == 1) & counts
         both, either = (found & true).sum((1, 2, 3)), (found | true).sum((1, 2, 3))
@@ -59,6 +61,7 @@ class ReasoningIoUMetric(CumulativeIterationMetric):
         data = self.get_buffer()
         if not isinstance(data, Tensor):
             raise ValueError("expected at least one mask, found none")
+        data = data[~data.isnan().any(1)]
         if self.score == "ciou":
             data = data.sum(0, keepdim=True)
         both, either = data.unbind(1)

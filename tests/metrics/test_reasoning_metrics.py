@@ -20,6 +20,7 @@ def test_by_hand():
     for score, expected in (("giou", (1 + 1 / 3 + 1 + 0) / 4), ("ciou", 3 / 6)):
         metric = ReasoningIoUMetric(score)
         metric(found[:2], truth[:2])
+        metric(found[:0], truth[:0])
         metric(found[2:], truth[2:])
         assert float(metric.aggregate()) == pytest.approx(expected)
 
