@@ -286,6 +286,97 @@ def text_stage(promptable: Path, sentence_encoder: Path, tmp_path_factory: pytes
     return save_stage(stage, folder, task="phrases", class_names=["left kidney", "spleen"])
 
 
+#: A chat template of ChatML's form, as SmolLM2 has it.
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def small_tokenizer():
+    """Build a byte-level tokenizer with a chat template from a few sentences."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    sentences = [
+        "user assistant Where is the vessel? Show the liver in this picture. It is not in this picture."
+    ]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(8 * sentences, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+@pytest.fixture(scope="session")
+def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a language model of Llama's kind with two narrow blocks and random weights; the folder."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = small_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    folder = tmp_path_factory.mktemp("language_model")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def without_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no package be found that carries weights."""
+    from importlib import metadata
+
+    def missing(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("monai_lora_sam.encoders.installed_file.metadata.files", missing)
+
+
+@pytest.fixture(scope="session")
+def reasoning_stage(promptable: Path, language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a stage that is asked by questions, with random weights, on the small promptable network."""
+    from monai_lora_sam.encoders import build_encoder
+    from monai_lora_sam.stages import new_stage, save_stage
+
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        stage = new_stage(
+            build_encoder("mini", promptable, 64),
+            head="reasoning",
+            pretrained=promptable,
+            language_model=str(language_model),
+            language_precision="float32",
+            grid=2,
+        )
+    folder = tmp_path_factory.mktemp("reasoning") / "stage"
+    return save_stage(stage, folder, task="questions", class_names=["vessel"])
+
+
 XA_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.12.1"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 

@@ -11,12 +11,24 @@ from monai_lora_sam.adaptation.prompted_training import (
     answered_masks,
     iou_error,
 )
+from monai_lora_sam.adaptation.reasoning_training import (
+    ReasoningAnswers,
+    ReasoningTraining,
+    answered_dice,
+    answered_tokens,
+    masks_asked_for,
+)
 from monai_lora_sam.adaptation.request import AdaptationRequest
 from monai_lora_sam.adaptation.run import Adaptation, adapt
 from monai_lora_sam.adaptation.sources import AdaptationData, open_data
 from monai_lora_sam.adaptation.text_training import TextAnswers, TextTraining, phrase_masks, phrase_presence
 
 __all__ = [
+    "ReasoningAnswers",
+    "ReasoningTraining",
+    "answered_dice",
+    "answered_tokens",
+    "masks_asked_for",
     "COMPARED_MODES",
     "Adaptation",
     "AdaptationData",

@@ -63,6 +63,7 @@ combine_app = typer.Typer()
 cosmos_app = typer.Typer()
 decathlon_app = typer.Typer()
 index_app = typer.Typer()
+reasonseg_app = typer.Typer()
 
 
 @app.callback(epilog="Example:\n\nmonai-lora-sam prepare folders images masks --out data/mine")
@@ -253,3 +254,16 @@ def index(
             console.print(f"{word}: {count - len(first):,} more")
     if summary.unreadable:
         raise typer.Exit(1)
+
+
+@reasonseg_app.command(epilog="Example:\n\nmonai-lora-sam prepare reasonseg ReasonSeg --out data/reasonseg")
+def reasonseg(
+    root: Annotated[Path, typer.Argument(help="Folder with train, val and test, or some of them.")],
+    out: DatalistFolder,
+) -> None:
+    """List the images of ReasonSeg with their questions and draw their masks; no image is copied."""
+    with one_line_errors():
+        from monai_lora_sam.data import prepare_reasonseg
+
+        check_output_folder(out)
+        tell_datalist(prepare_reasonseg(root, out))

@@ -18,6 +18,16 @@ from monai_lora_sam.data.labelled_sets import labelled_sets
 from monai_lora_sam.data.open_labelled import prepare_labelled
 from monai_lora_sam.data.phrase_entries import phrase_entries, phrase_weights, vocabulary_of
 from monai_lora_sam.data.prepare_folders import prepare_folders
+from monai_lora_sam.data.question_entries import (
+    GROUPS,
+    IGNORED,
+    MARK,
+    most_masks,
+    named_facts,
+    question_entries,
+    wordings,
+)
+from monai_lora_sam.data.reasonseg import prepare_reasonseg
 from monai_lora_sam.data.splits import split_by_case, split_for_validation
 from monai_lora_sam.data.training_items import PrepareBatchFeatures, training_items
 from monai_lora_sam.data.volume_slices import (
@@ -29,6 +39,14 @@ from monai_lora_sam.data.volume_slices import (
 )
 
 __all__ = [
+    "GROUPS",
+    "IGNORED",
+    "MARK",
+    "most_masks",
+    "named_facts",
+    "prepare_reasonseg",
+    "question_entries",
+    "wordings",
     "DatasetError",
     "DecathlonTask",
     "ErrorList",

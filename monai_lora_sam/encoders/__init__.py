@@ -8,7 +8,7 @@ from monai_lora_sam.encoders.fused_attention import fused_attention
 from monai_lora_sam.encoders.installed_file import DownloadedFile, InstalledFile
 from monai_lora_sam.encoders.limits import build_checked
 from monai_lora_sam.encoders.pretrained import load_encoder, save_encoder
-from monai_lora_sam.encoders.quantise import dequantise_encoder
+from monai_lora_sam.encoders.quantise import dequantise_encoder, quantise_linear_layers
 from monai_lora_sam.encoders.registry import ENCODERS, CheckpointForm, EncoderEntry
 from monai_lora_sam.encoders.sam3_original import original_sam3_prefix, original_sam3_tensors
 
@@ -28,6 +28,7 @@ __all__ = [
     "open_checkpoint",
     "original_sam3_prefix",
     "original_sam3_tensors",
+    "quantise_linear_layers",
     "save_encoder",
     "weights_fingerprint",
     "weights_source",

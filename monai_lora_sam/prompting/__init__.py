@@ -1,5 +1,12 @@
 """Segment files by boxes and points, or by a network that needs none: masks, a picture and a record."""
 
+from monai_lora_sam.prompting.ask_image import (
+    AnsweredQuestion,
+    ask_files,
+    ask_image,
+    load_reasoning,
+    write_answer,
+)
 from monai_lora_sam.prompting.draw_objects import draw_objects
 from monai_lora_sam.prompting.find_objects import find_objects, find_objects_in_volume, to_square
 from monai_lora_sam.prompting.load_automatic import load_automatic
@@ -17,6 +24,11 @@ from monai_lora_sam.prompting.segment_volume import segment_volume
 from monai_lora_sam.prompting.write_objects import made_by, write_objects, write_volume_objects
 
 __all__ = [
+    "AnsweredQuestion",
+    "ask_files",
+    "ask_image",
+    "load_reasoning",
+    "write_answer",
     "ObjectPrompt",
     "SegmentedObject",
     "Unprompted",

@@ -41,18 +41,10 @@ def segment_files(
         >>> segment_files(network, "study", [ObjectPrompt("kidney", box=(120, 187, 184, 250))], "results")
         ... # doctest: +SKIP
     """
-    source, out = Path(source), Path(out)
     if isinstance(network, AdaptedSegmenter) and prompts:
         raise ValueError("expected no prompts for a network that needs none, found some")
-    files = [source] if source.is_file() else []
-    if source.is_dir():
-        files = [path for path in sorted(source.iterdir()) if path.is_file() and is_image_name(path)]
-    if not files:
-        raise FileNotFoundError(
-            f"{source}: expected a picture or a folder of pictures, found {'none' if source.exists() else 'nothing'}"
-        )
     outcomes: list[tuple[Path, str | None]] = []
-    for path in files:
+    for path, folder in pictures_of(source, out):
         try:
             pixels = read_colour_image(path).pixels
             if isinstance(network, AdaptedSegmenter):
@@ -62,8 +54,29 @@ def segment_files(
                 asked = prompts or [ObjectPrompt("object", box=(0, 0, width, height))]
                 found = segment_image(network, pixels, asked)
             made_by = {"image": str(path), "encoder": network.stack.encoder.name}
-            write_objects(out / path.name.removesuffix(".gz").rsplit(".", 1)[0], pixels, found, made_by)
+            write_objects(folder, pixels, found, made_by)
             outcomes.append((path, None))
         except (OSError, ValueError) as error:
             outcomes.append((path, str(error)))
     return outcomes
+
+
+def pictures_of(source: str | Path, out: str | Path) -> list[tuple[Path, Path]]:
+    """Return a picture, or those of a folder, each with the folder of its results below ``out``, named after it.
+
+    Raises:
+        FileNotFoundError: no such file or folder, or no picture in it.
+
+    Example:
+        >>> pictures_of("study/a.png", "results")  # doctest: +SKIP
+        [(PosixPath('study/a.png'), PosixPath('results/a'))]
+    """
+    source, out = Path(source), Path(out)
+    files = [source] if source.is_file() else []
+    if source.is_dir():
+        files = [path for path in sorted(source.iterdir()) if path.is_file() and is_image_name(path)]
+    if not files:
+        raise FileNotFoundError(
+            f"{source}: expected a picture or a folder of pictures, found {'none' if source.exists() else 'nothing'}"
+        )
+    return [(path, out / path.name.removesuffix(".gz").rsplit(".", 1)[0]) for path in files]

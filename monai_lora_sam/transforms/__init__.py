@@ -2,6 +2,7 @@
 
 from monai_lora_sam.transforms.draw_object_prompts import DrawObjectPromptsd
 from monai_lora_sam.transforms.draw_phrases import DrawPhrasesd
+from monai_lora_sam.transforms.draw_questions import DrawQuestionsd
 from monai_lora_sam.transforms.grey_to_three_channels import GreyToThreeChannelsd
 from monai_lora_sam.transforms.load_colour import LoadColourd
 from monai_lora_sam.transforms.load_label import LoadLabeld
@@ -22,6 +23,7 @@ from monai_lora_sam.transforms.sample_prompts import (
 )
 
 __all__ = [
+    "DrawQuestionsd",
     "DrawObjectPromptsd",
     "DrawPhrasesd",
     "GreyToThreeChannelsd",

@@ -273,6 +273,29 @@ def text_options(output: Path, pictures: Path, promptable: Path, sentence_encode
     }
 
 
+def reasoning_options(output: Path, pictures: Path, promptable: Path, language_model: Path) -> dict[str, Any]:
+    """Return overrides that teach the small promptable network to answer two questions."""
+    return {
+        "dataset_dir": str(pictures),
+        "output_dir": str(output),
+        "encoder_name": "mini",
+        "pretrained": str(promptable),
+        "image_size": 64,
+        "language_model": str(language_model),
+        "language_precision": "float32",
+        "language_lora#r": 2,
+        "grid": 2,
+        "decoder_lora#r": 2,
+        "questions_per_image": 2,
+        "most_tokens": 12,
+        "epochs": 2,
+        "batch_size": 2,
+        "mixed_precision": False,
+        "show_progress": False,
+        "device": "cpu",
+    }
+
+
 @pytest.fixture(scope="session")
 def worded_pictures(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Name the vessel of each picture, and a liver that none shows."""
@@ -302,6 +325,7 @@ def bundle_options(
     worded_pictures: Path,
     promptable: Path,
     sentence_encoder: Path,
+    language_model: Path,
 ) -> Settings:
     """Return overrides that make the training of a bundle small; more of them may be given."""
 
@@ -314,6 +338,8 @@ def bundle_options(
             return adapter_options(output, pictures, promptable) | more
         if bundle == "text_adaptation":
             return text_options(output, worded_pictures, promptable, sentence_encoder) | more
+        if bundle == "reasoning_segmentation":
+            return reasoning_options(output, worded_pictures, promptable, language_model) | more
         if bundle == "segment_classification":
             return settings(output, dataset_dir=str(named_pictures), vessels=below["vessels"]) | more
         if bundle == "stenosis_detection":

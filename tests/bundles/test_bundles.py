@@ -26,7 +26,13 @@ from monai_lora_sam.workflows import bundle_folder, run_bundle
 
 LUMEN = ("lumen_refinement", "lumen_diameter")
 OF_THE_PIPELINE = ("vessel_segmentation", "segment_classification", "stenosis_detection", *LUMEN)
-TRAINED = (*OF_THE_PIPELINE, "minisam_distillation", "modality_adapter", "text_adaptation")
+TRAINED = (
+    *OF_THE_PIPELINE,
+    "minisam_distillation",
+    "modality_adapter",
+    "text_adaptation",
+    "reasoning_segmentation",
+)
 #: Bundles whose inference measures vessels and writes the pipeline's report.
 MEASURING = (*OF_THE_PIPELINE, "coronary_pipeline")
 BUNDLES = (*TRAINED, "coronary_pipeline")
