@@ -14,13 +14,15 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
+#: A traced module is in evaluation mode for good, and refuses `train` and `eval`, which MONAI's evaluator calls.
+FORGET = "vars(@network_def).pop('{}', None)"
 INFERENCE = {
     "imports": ["$import torch", "$from pathlib import Path"],
     "dataset_dir": "$@bundle_root + '/data'",
     "output_dir": "$@bundle_root + '/eval'",
     "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
     "network_def": "$torch.export.load(@bundle_root + '/models/model.pt2').module()",
-    "network": "$@network_def.to(@device)",
+    "network": f"$({FORGET.format('train')}, {FORGET.format('eval')}, @network_def.to(@device))[-1]",
     "files": "$sorted(str(p) for p in Path(@dataset_dir).iterdir()) if Path(@dataset_dir).is_dir() else [@dataset_dir]",
 }
 README = """# {name}
