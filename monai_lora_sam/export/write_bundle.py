@@ -14,31 +14,25 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
+#: A traced module is in evaluation mode for good, and refuses `train` and `eval`, which MONAI's evaluator calls.
+FORGET = "vars(@network_def).pop('{}', None)"
 INFERENCE = {
     "imports": ["$import torch", "$from pathlib import Path"],
-    "bundle_root": ".",
     "dataset_dir": "$@bundle_root + '/data'",
     "output_dir": "$@bundle_root + '/eval'",
     "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
-    "network": "$@network_def.to(@device)",
+    "network_def": "$torch.export.load(@bundle_root + '/models/model.pt2').module()",
+    "network": f"$({FORGET.format('train')}, {FORGET.format('eval')}, @network_def.to(@device))[-1]",
     "files": "$sorted(str(p) for p in Path(@dataset_dir).iterdir()) if Path(@dataset_dir).is_dir() else [@dataset_dir]",
 }
-#: Module beside the configuration: `monai.bundle.load` tells no configuration where its bundle lies.
-SCRIPT = """from pathlib import Path
-
-import torch
-
-
-def load_network():
-    return torch.export.load(Path(__file__).resolve().parents[1] / "models" / "model.pt2").module()
-"""
 README = """# {name}
 
 {task}. Exported by monai-lora-sam {version}: adapters are merged into the encoder. MONAI runs it without that package:
 
     python -m monai.bundle run --config_file configs/inference.json --bundle_root . --dataset_dir images
 
-`monai.bundle.load("{name}", bundle_dir=FOLDER, workflow_type="inference")` returns the network with its weights.
+In the folder around this one `monai.bundle.load("{name}", bundle_dir=".", workflow_type="inference")` returns the
+network with its weights.
 
 {use}
 """
@@ -65,8 +59,7 @@ def write_bundle(
     torch.save(program.module().state_dict(), state)
     texts = {
         "configs/metadata.json": json.dumps(_metadata(card, description), indent=1),
-        "configs/inference.json": json.dumps(_inference(description, f"{name}_scripts"), indent=1),
-        f"{name}_scripts/__init__.py": SCRIPT,
+        "configs/inference.json": json.dumps(_inference(description, name), indent=1),
         "docs/README.md": README.format(
             name=name,
             task=f"Segmentation of {card.get('task') or 'an image'}",
@@ -83,7 +76,7 @@ def write_bundle(
     return path
 
 
-def _inference(description: dict[str, Any], scripts: str) -> dict[str, Any]:
+def _inference(description: dict[str, Any], name: str) -> dict[str, Any]:
     """Return the configuration: MONAI's own transforms do the steps of the description."""
     side, names = description["side"], description["class_names"]
     steps = {step["step"]: step for step in description["preprocessing"]}
@@ -151,7 +144,8 @@ def _inference(description: dict[str, Any], scripts: str) -> dict[str, Any]:
     ]
     return {
         **INFERENCE,
-        "network_def": {"_target_": f"{scripts}.load_network"},
+        # `monai.bundle.load` tells no configuration where its bundle lies: here, or in the folder of its name.
+        "bundle_root": f"$'.' if Path('models/model.pt2').is_file() else '{name}'",
         "imports": [*INFERENCE["imports"], "$import numpy as np"],
         "class_names": names,
         "preprocessing": {"_target_": "Compose", "transforms": before},

@@ -65,10 +65,10 @@ class ImageIndex:
             raise ValueError(
                 f"{self.path}: expected an index in Parquet, found a damaged file: {reason}"
             ) from error
-        found = {field.name: str(field.type) for field in self._file.schema_arrow}
+        columns = {field.name: str(field.type) for field in self._file.schema_arrow}
         wanted = {name: kind for name, (kind, _) in COLUMNS.items()}
-        if any(found.get(name) != kind for name, kind in wanted.items()):
-            raise ValueError(f"{self.path}: expected the columns {wanted}, found {found}")
+        if any(columns.get(name) != kind for name, kind in wanted.items()):
+            raise ValueError(f"{self.path}: expected the columns {wanted}, found {columns}")
         metadata = self._file.metadata
         groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
         self._starts = np.cumsum([0, *groups])

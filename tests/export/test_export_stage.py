@@ -175,14 +175,15 @@ def test_torch_export_gives_the_same_logits_without_this_package(stages: SimpleN
 
 
 def test_monai_bundle_loads_the_zip_and_runs_it(
-    small_base: Path, promptable: Path, pictures: Path, tmp_path: Path
+    small_base: Path, promptable: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (path, _) = export_stage(small_base, tmp_path / "zip", "bundle", weights=promptable)
     assert path.name == "organs_v1.zip"
     with zipfile.ZipFile(path) as archive:
         archive.extractall(tmp_path)
     root = tmp_path / "organs"
-    loaded = monai.bundle.load("organs", bundle_dir=tmp_path, workflow_type="inference", device="cpu")
+    monkeypatch.chdir(tmp_path)
+    loaded = monai.bundle.load("organs", bundle_dir=".", workflow_type="inference", device="cpu")
     image = torch.randn(2, 3, 64, 64)
     network, names = load_automatic(small_base, weights=promptable, device="cpu")
     network.mixed_precision = False
