@@ -142,7 +142,8 @@ class ReasoningTraining(PromptedTraining):
     ) -> Written:
         written = self.network.write_answers(visual, asked, self.most_tokens)
         read = self.network.read_answers(visual, asked, written)
-        logits = self._masks(features, owner[read.asked_by], read.prompts, truth.shape[-2:])
+        height, width = truth.shape[-2:]
+        logits = self._masks(features, owner[read.asked_by], read.prompts, (height, width))
         found = torch.zeros_like(truth)
         for mask, row, place in zip(
             logits[:, 0] > 0, read.asked_by.tolist(), _order(read.asked_by).tolist(), strict=True

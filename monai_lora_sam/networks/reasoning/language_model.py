@@ -120,7 +120,7 @@ class LanguageModel(nn.Module):
     @property
     def config(self) -> dict[str, Any]:
         """The arguments that build this model again, as JSON holds them."""
-        arguments = {"source": self.source, "preset": self.preset, "rows": self.rows}
+        arguments: dict[str, Any] = {"source": self.source, "preset": self.preset, "rows": self.rows}
         arguments |= {"precision": self.precision, "fingerprint": self.base}
         return arguments | ({"lora": self.lora} if LANGUAGE_PRESETS[self.preset][0] else {})
 
