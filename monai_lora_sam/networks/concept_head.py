@@ -21,7 +21,7 @@ from monai_lora_sam.adapters import tensors_fingerprint
 from monai_lora_sam.encoders import weights_source
 from monai_lora_sam.networks.concept_targets import DETECTOR_TARGETS, TEXT_TARGETS, concept_targets
 from monai_lora_sam.networks.concept_weights import ConceptWeights, open_concept_weights
-from monai_lora_sam.networks.own_state import leave_base_out
+from monai_lora_sam.networks.own_state import leave_base_out, take_base
 from monai_lora_sam.networks.phrases import MOST_PHRASES, check_phrases
 from monai_lora_sam.networks.prompt_head import TRAINS
 from monai_lora_sam.networks.text_encoder import TEXT_STRATEGIES
@@ -153,26 +153,12 @@ class ConceptHead(nn.Module):
                 f"{weights.source}: expected SAM 3's detector {self.base}, which the adapter was trained on, "
                 f"found {found}"
             )
-        expected = {
-            name.removeprefix("detector.").replace(".base_layer.", "."): (name, tensor)
+        named = (
+            (name.removeprefix("detector.").replace(".base_layer.", "."), name, tensor)
             for name, tensor in (*self.named_parameters(), *self._saved_buffers())
             if "lora_" not in name
-        }
-        wrong = sorted(expected.keys() ^ weights.tensors.keys())
-        wrong += [
-            name
-            for name in expected.keys() & weights.tensors.keys()
-            if expected[name][1].shape != weights.tensors[name].shape
-        ]
-        if wrong:
-            raise ValueError(
-                f"{weights.source}: expected the weights of SAM 3's detector, found {len(wrong)} tensors that do not "
-                f"fit: {', '.join(wrong[:5])}"
-            )
-        with torch.no_grad():
-            for key, (name, tensor) in expected.items():
-                if overwrite or not self.is_own(name):
-                    tensor.copy_(weights.tensors[key])
+        )
+        take_base(self, named, weights.tensors, weights.source, "the weights of SAM 3's detector", overwrite)
         self.base = found
         self._tokenizer = Tokenizer.from_str(weights.tokenizer)
         self._tokenizer.no_truncation()

@@ -16,6 +16,7 @@ from torch.nn import functional
 from transformers import BertConfig, BertModel
 
 from monai_lora_sam.adapters import tensors_fingerprint
+from monai_lora_sam.networks.own_state import take_base
 from monai_lora_sam.networks.phrases import MOST_PHRASES, check_phrases
 from monai_lora_sam.networks.text_files import TextEncoderFiles, open_text_encoder
 
@@ -134,26 +135,12 @@ class TextEncoder(nn.Module):
                 f"{files.source}: expected the sentence encoder {self.base}, which the adapter was trained on, found "
                 f"{found}"
             )
-        own = {
-            name.removeprefix("model.").replace(".base_layer.", "."): (name, tensor)
+        named = (
+            (name.removeprefix("model.").replace(".base_layer.", "."), name, tensor)
             for name, tensor in self.named_parameters()
             if "lora_" not in name
-        }
-        wrong = sorted(own.keys() ^ files.tensors.keys())
-        wrong += [
-            name
-            for name in own.keys() & files.tensors.keys()
-            if own[name][1].shape != files.tensors[name].shape
-        ]
-        if wrong:
-            raise ValueError(
-                f"{files.source}: expected the weights of its configuration, found {len(wrong)} tensors that do not "
-                f"fit: {', '.join(wrong[:5])}"
-            )
-        with torch.no_grad():
-            for key, (name, tensor) in own.items():
-                if overwrite or not self.is_own(name):
-                    tensor.copy_(files.tensors[key])
+        )
+        take_base(self, named, files.tensors, files.source, "the weights of its configuration", overwrite)
         self.base, self._tokenizer = found, _tokenizer(files)
 
     def tokenise(self, phrases: Sequence[str], limit: int | None = MOST_PHRASES) -> tuple[Tensor, Tensor]:

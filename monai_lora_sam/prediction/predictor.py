@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_lora_sam.networks import AdaptedSegmenter, PromptableSegmenter
+from monai_lora_sam.networks import AdaptedSegmenter, PromptableSegmenter, TextSegmenter
 from monai_lora_sam.prompting import (
     SegmentedObject,
     find_objects,
@@ -41,7 +41,7 @@ class StagePredictor:
         (512, 512)
     """
 
-    network: AdaptedSegmenter | PromptableSegmenter
+    network: AdaptedSegmenter | PromptableSegmenter | TextSegmenter
 
     def __init__(
         self,

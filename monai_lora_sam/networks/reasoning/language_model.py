@@ -15,6 +15,7 @@ from transformers.initialization import no_init_weights
 
 from monai_lora_sam.encoders import quantise_linear_layers
 from monai_lora_sam.networks.mixed_precision import cpu_computes_bfloat16
+from monai_lora_sam.networks.own_state import take_base
 from monai_lora_sam.networks.reasoning.conversation import Conversation
 from monai_lora_sam.networks.reasoning.language_files import open_language_model
 from monai_lora_sam.networks.reasoning.token_rows import ExtendedEmbedding, ExtendedOutput
@@ -157,23 +158,14 @@ class LanguageModel(nn.Module):
             )
         if self.model.config.tie_word_embeddings:
             tensors.pop("lm_head.weight", None)
-        own = {
-            name.removeprefix("model.").replace(".base_layer.", ".").replace(".base.", "."): (name, tensor)
+        named = (
+            (name.removeprefix("model.").replace(".base_layer.", ".").replace(".base.", "."), name, tensor)
             for name, tensor in self.named_parameters()
             if "lora_" not in name and not name.endswith(".rows")
-        }
-        wrong = sorted(own.keys() ^ tensors.keys())
-        wrong += [name for name in own.keys() & tensors.keys() if own[name][1].shape != tensors[name].shape]
-        if wrong:
-            raise ValueError(
-                f"{files.source}: expected the weights of its configuration, found {len(wrong)} tensors that do not "
-                f"fit: {', '.join(wrong[:5])}"
-            )
-        with torch.no_grad():
-            for key, (name, tensor) in own.items():
-                if overwrite or not self.is_own(name):
-                    tensor.copy_(tensors[key])
-            if overwrite:
+        )
+        take_base(self, named, tensors, files.source, "the weights of its configuration", overwrite)
+        if overwrite:
+            with torch.no_grad():
                 for name in self._extended():
                     layer: Any = self.get_submodule(name)
                     layer.rows.copy_(layer.base.weight.float().mean(0))
