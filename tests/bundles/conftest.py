@@ -286,6 +286,7 @@ def reasoning_options(output: Path, pictures: Path, promptable: Path, language_m
         "language_lora#r": 2,
         "grid": 2,
         "decoder_lora#r": 2,
+        "feature_cache": False,
         "questions_per_image": 2,
         "most_tokens": 12,
         "epochs": 2,
