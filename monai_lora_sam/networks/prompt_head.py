@@ -163,7 +163,8 @@ class PromptHead(nn.Module):
                 words = tokens.float().flatten(0, 1)[:, None]
                 sparse = words if sparse is None else torch.cat([sparse, words], dim=2)
             logits, iou = self.mask_decoder(
-                embedding.repeat_interleave(count, 0),
+                # As `repeat_interleave`, whose count ONNX would take for fixed.
+                embedding[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1),
                 self.positions(rows, columns).expand(batch * count, -1, -1, -1),
                 sparse,
                 dense.expand(batch * count, -1, -1, -1),

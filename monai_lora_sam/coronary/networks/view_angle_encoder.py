@@ -101,6 +101,7 @@ class ViewConditioning(nn.Module):
     def forward(self, features: Tensor, view: Tensor | None = None) -> Tensor:
         if view is None:
             view = features.new_full((1, 2), float("nan"))
-        if len(view) not in (1, len(features)):
+        # Not `len`, which would fix the size of the batch where the network is exported.
+        if view.shape[0] not in (1, features.shape[0]):
             raise ValueError(f"expected 1 or {len(features)} view angles for the batch, found {len(view)}")
         return self.film(features, self.view_encoder(view.to(features.device)))
