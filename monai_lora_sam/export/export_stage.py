@@ -23,7 +23,7 @@ from monai_lora_sam.images import read_colour_image
 from monai_lora_sam.index import find_images
 from monai_lora_sam.networks import AdaptedSegmenter, PromptableSegmenter, StageNetwork
 from monai_lora_sam.prompting import load_automatic, load_promptable, to_square
-from monai_lora_sam.stages import find_stage
+from monai_lora_sam.stages import find_stage, head_type
 from monai_lora_sam.transforms import NormalizeForEncoderd
 
 FORMATS = ("onnx", "torch_export", "bundle")
@@ -76,7 +76,7 @@ def export_stage(
     if others and RECORD not in others:
         raise FileExistsError(f"{out}: expected an earlier export or no folder, found {sorted(others)[:5]}")
     saved = open_adapter(find_stage(stage))
-    network = _load(saved.folder, (saved.card.get("head") or {}).get("type", "prompts"), weights, parents)
+    network = _load(saved.folder, head_type(saved), weights, parents)
     description: dict[str, Any] = describe(network, saved)
     parts = export_parts(network)
     sized: dict[str, bool] = {}

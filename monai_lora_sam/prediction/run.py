@@ -15,7 +15,7 @@ from monai_lora_sam import __version__
 from monai_lora_sam.adapters import open_adapter
 from monai_lora_sam.files import atomic_write, check_output_folder, content_sha256, read_json
 from monai_lora_sam.index import ImageIndex, IndexedImage
-from monai_lora_sam.stages import find_stage
+from monai_lora_sam.stages import find_stage, head_type
 
 FORM = "prediction/1"
 SETTINGS, MANIFEST, SHARDS, LOCKS = "run.json", "manifest.json", "shards", ".locks"
@@ -116,7 +116,7 @@ def begin_run(
     Raises:
         FileNotFoundError: no such index or stage, or none of the first images of the index is there.
         ValueError: another index, stage, prompts, shard size or version than the folder was begun with, or a folder
-            with something else in it.
+            with something else in it, or a stage that needs prompts.
 
     Example:
         >>> run = begin_run("images.parquet", "models/vessels/best", "predictions")  # doctest: +SKIP
@@ -127,6 +127,8 @@ def begin_run(
     out = Path(out)
     images = ImageIndex(index)
     saved = open_adapter(find_stage(stage))
+    if prompts is None and head_type(saved) == "prompts":
+        raise ValueError(f"{saved.folder}: expected prompts for this stage (--prompts), found none")
     settings: dict[str, Any] = {
         "form": FORM,
         "version": __version__,

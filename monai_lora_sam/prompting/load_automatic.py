@@ -10,7 +10,7 @@ import torch
 from monai_lora_sam.adapters import open_adapter
 from monai_lora_sam.networks import AdaptedSegmenter, choose_device
 from monai_lora_sam.prompting.load_promptable import check_fits
-from monai_lora_sam.stages import find_parents, find_stage, load_stage, read_stage_card
+from monai_lora_sam.stages import find_parents, find_stage, head_type, load_stage, read_stage_card
 
 
 def load_automatic(
@@ -43,7 +43,7 @@ def load_automatic(
     """
     saved = open_adapter(find_stage(adapter))
     check_fits(saved, encoder, image_size)
-    head = (saved.card.get("head") or {}).get("type", "prompts")
+    head = head_type(saved)
     if head == "prompts":
         raise ValueError(
             f"{saved.folder}: expected a prompt for this adapter (--box, --point or --prompts), found none"

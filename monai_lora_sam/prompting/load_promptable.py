@@ -9,7 +9,7 @@ import torch
 
 from monai_lora_sam.adapters import SavedAdapter, open_adapter
 from monai_lora_sam.networks import PromptableSegmenter, TextSegmenter, build_promptable, choose_device
-from monai_lora_sam.stages import find_stage, load_stage
+from monai_lora_sam.stages import find_stage, head_type, load_stage
 
 DEFAULT_ENCODER = "medsam_lite"
 
@@ -77,7 +77,7 @@ def load_promptable(
     stage = load_stage(saved.folder, pretrained=pretrained)
     if not isinstance(stage, PromptableSegmenter | TextSegmenter):
         raise ValueError(
-            f"{saved.folder}: expected a stage that is prompted, found a head of type {head.get('type')!r}, which "
+            f"{saved.folder}: expected a stage that is prompted, found a head of type {head_type(saved)!r}, which "
             "needs no prompt: see `monai-lora-sam run` and `monai-lora-sam segment` without one"
         )
     return stage.to(place)

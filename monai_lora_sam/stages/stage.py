@@ -218,6 +218,15 @@ def read_stage_card(folder: str | Path) -> dict[str, Any]:
     return _stage_card(open_adapter(folder))
 
 
+def head_type(saved: SavedAdapter) -> str:
+    """Return the type of a stage's head; ``prompts`` for an adapter without one, since it uses its base's own.
+
+    Raises:
+        ValueError: if the folder is a damaged stage.
+    """
+    return _stage_card(saved)["head"]["type"] if saved.card.get("head") else "prompts"
+
+
 def _stage_card(saved: SavedAdapter) -> dict[str, Any]:
     """Return the card of a stage whose entries have their types, and whose head has a type."""
     folder, card = saved.folder, dict(saved.card)

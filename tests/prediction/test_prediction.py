@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_lora_sam.adapters import AdapterStack
+from monai_lora_sam.encoders import build_encoder
 from monai_lora_sam.images import read_colour_image
 from monai_lora_sam.index import ImageIndex, IndexedImage, index_images, write_index
 from monai_lora_sam.prediction import (
@@ -178,6 +180,20 @@ def test_a_stage_on_top_of_another_takes_its_parent(
         StagePredictor(stages.segments, weights=stages.base, device="cpu")
     predictor = StagePredictor(stages.segments, weights=stages.base, parents=[stages.vessels], device="cpu")
     assert predictor.network.adapters == ("vessels", "segments") and len(predictor.class_names) == 26
+
+
+def test_a_stage_that_needs_prompts_is_refused_before_anything_is_written(
+    pictures_index: Path, tmp_path: Path
+):
+    stack = AdapterStack(build_encoder("tiny", image_size=56))
+    stack.add("spleen", r=2)
+    folder = tmp_path / "spleen"
+    stack.save("spleen", folder)
+    with pytest.raises(
+        ValueError, match=r"spleen: expected prompts for this stage \(--prompts\), found none"
+    ):
+        begin_run(pictures_index, folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_run_into_a_folder_is_refused(pictures_index: Path, stages: SimpleNamespace, tmp_path: Path):
